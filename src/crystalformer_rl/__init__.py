@@ -1,0 +1,1 @@
+"""CrystalFormer-RL: a space-group-aware crystal generator, fine-tuned by reinforcement."""
