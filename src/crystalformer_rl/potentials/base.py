@@ -1,0 +1,199 @@
+"""Potentials: energies, forces and stresses of lists of structures, and who fails why.
+
+One bad structure never harms another: :func:`evaluate_each` screens every structure first, and
+where a batch still raises it is halved until the culprit stands alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+MIN_DISTANCE_ANGSTROM = 0.5
+VOLUME_PER_ATOM_ANGSTROM3 = (1.5, 400.0)
+MAX_LENGTH_ANGSTROM = 100.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a potential says of one structure.
+
+    Attributes
+    ----------
+    energy
+        eV, of the whole cell.
+    forces
+        (n, 3) eV/Å, or None where they were not asked for.
+    stress
+        (3, 3) eV/Å³, dE/dstrain over the volume (positive when the cell wants to shrink), or None.
+    features
+        (d,) learned features of the crystal, averaged over its atoms, or None.
+    """
+
+    energy: float
+    forces: NDArray[np.float64] | None = None
+    stress: NDArray[np.float64] | None = None
+    features: NDArray[np.float64] | None = None
+
+
+FailureStatus = Literal["unphysical", "unknown_element", "out_of_memory", "error"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a structure has no evaluation."""
+
+    status: FailureStatus
+    reason: str
+
+
+class Potential(Protocol):
+    """A machine-learned interatomic potential.
+
+    ``energy_convention`` says what its training labels were: energies with the MP2020 corrections
+    already in them, or plain PBE(+U) ones. ``elements`` are the symbols it was trained on.
+    """
+
+    name: str
+    version: str
+    energy_convention: Literal["mp2020_corrected", "uncorrected"]
+    elements: frozenset[str]
+
+    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
+        """Evaluate structures in batches; raise if any of them cannot be evaluated."""
+        ...
+
+
+def load(name: str, *, device: str = "cpu") -> Potential:
+    """Load a potential by its registered name.
+
+    Raises
+    ------
+    ValueError
+        If no potential has this name.
+    """
+    if name == "chgnet":
+        from crystalformer_rl.potentials.chgnet import Chgnet  # noqa: PLC0415
+
+        return Chgnet(device=device)
+    raise ValueError(f"potential {name!r} is unknown; available: chgnet")
+
+
+def screen(potential: Potential, structure: Structure | None) -> Failure | None:
+    """Why ``structure`` must not be handed to ``potential``, or None.
+
+    Unknown elements, cells denser or emptier than any crystal, and atoms closer than
+    0.5 Å (periodic images counted) are refused: a potential's answer there is noise, and the
+    neighbour list of a collapsed cell can exhaust the memory.
+    """
+    if structure is None:
+        return Failure("unphysical", "no structure")
+    unknown = sorted({site.specie.symbol for site in structure} - potential.elements)
+    if unknown:
+        return Failure("unknown_element", f"{potential.name} does not know {', '.join(unknown)}")
+    reason = _unphysical(structure)
+    return None if reason is None else Failure("unphysical", reason)
+
+
+def _unphysical(structure: Structure) -> str | None:
+    matrix = structure.lattice.matrix
+    if not (np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()):
+        return "a coordinate or a lattice vector is not finite"
+    volume = structure.volume / len(structure)
+    low, high = VOLUME_PER_ATOM_ANGSTROM3
+    if not low <= volume <= high:
+        return f"{volume:.3g} Å³ per atom, allowed: {low:g} to {high:g}"
+    longest = max(structure.lattice.abc)
+    if longest > MAX_LENGTH_ANGSTROM:
+        return f"a lattice vector of {longest:.0f} Å, allowed: {MAX_LENGTH_ANGSTROM:g} Å or less"
+    distances = structure.get_neighbor_list(r=MIN_DISTANCE_ANGSTROM)[3]
+    if len(distances):
+        return f"atoms {distances.min():.3f} Å apart, allowed: {MIN_DISTANCE_ANGSTROM} Å or more"
+    return None
+
+
+def evaluate_each(
+    potential: Potential,
+    structures: Sequence[Structure | None],
+    *,
+    forces: bool = False,
+    chunk: int = 64,
+    on_chunk: Callable[[int], None] | None = None,
+) -> list[Evaluation | Failure]:
+    """Evaluate every structure that can be evaluated; say of the others why not.
+
+    Parameters
+    ----------
+    structures
+        May hold None for what could not be decoded.
+    forces
+        Whether forces and stresses are wanted.
+    chunk
+        Structures handed to the potential at a time.
+    on_chunk
+        Called with the number of structures done after each chunk.
+
+    Returns
+    -------
+    list
+        One :class:`Evaluation` or :class:`Failure` per structure, in order.
+    """
+    results: list[Evaluation | Failure] = []
+    for start in range(0, len(structures), chunk):
+        part = structures[start : start + chunk]
+        results += _evaluate_chunk(potential, part, forces=forces)
+        if on_chunk is not None:
+            on_chunk(len(part))
+    return results
+
+
+def _evaluate_chunk(
+    potential: Potential, structures: Sequence[Structure | None], *, forces: bool
+) -> list[Evaluation | Failure]:
+    failures = {i: screen(potential, structure) for i, structure in enumerate(structures)}
+    good = [i for i, failure in failures.items() if failure is None]
+    answers = _bisect(
+        potential, [s for i in good if (s := structures[i]) is not None], forces=forces
+    )
+    by_index: dict[int, Evaluation | Failure] = dict(zip(good, answers, strict=True))
+    by_index |= {i: failure for i, failure in failures.items() if failure is not None}
+    return [by_index[i] for i in range(len(structures))]
+
+
+def _bisect(
+    potential: Potential, structures: list[Structure], *, forces: bool
+) -> list[Evaluation | Failure]:
+    """Evaluate together; on an error halve, so that only the culprit fails."""
+    if not structures:
+        return []
+    try:
+        answers: list[Evaluation | Failure] = list(potential.evaluate(structures, forces=forces))
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        if len(structures) == 1:
+            return [Failure("out_of_memory", _first_line(error))]
+    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
+        if len(structures) == 1:
+            return [Failure("error", _first_line(error))]
+    else:
+        return [_finite(answer) for answer in answers]
+    half = len(structures) // 2
+    return _bisect(potential, structures[:half], forces=forces) + _bisect(
+        potential, structures[half:], forces=forces
+    )
+
+
+def _finite(answer: Evaluation | Failure) -> Evaluation | Failure:
+    if isinstance(answer, Evaluation):
+        numbers = [np.atleast_1d(answer.energy), answer.forces, answer.stress]
+        if not all(np.isfinite(x).all() for x in numbers if x is not None):
+            return Failure("error", "the potential returned a number that is not finite")
+    return answer
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

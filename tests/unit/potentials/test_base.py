@@ -1,0 +1,45 @@
+"""One bad structure never harms another."""
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each, screen
+
+
+def test_screen_names_the_reason(chgnet: Potential, nacl: Structure) -> None:
+    overlap = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.05, 0, 0]])
+    dense = Structure(Lattice.cubic(1), ["Na"], [[0, 0, 0]])
+    sheet = Structure(Lattice.orthorhombic(0.4, 8, 8), ["Na"], [[0, 0, 0]])
+    lost = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [np.nan, 0, 0]])
+    heavy = Structure(Lattice.cubic(4), ["Cf"], [[0, 0, 0]])
+    assert screen(chgnet, nacl) is None
+    for structure, status, words in (
+        (None, "unphysical", "no structure"),
+        (overlap, "unphysical", r"atoms 0.200 Å apart"),
+        (dense, "unphysical", "1 Å³ per atom"),
+        (sheet, "unphysical", "apart"),
+        (lost, "unphysical", "not finite"),
+        (heavy, "unknown_element", "chgnet does not know Cf"),
+    ):
+        failure = screen(chgnet, structure)
+        assert failure is not None
+        assert failure.status == status
+        assert words in failure.reason
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 64])
+def test_failures_stay_in_place(chgnet: Potential, nacl: Structure, chunk: int) -> None:
+    lonely = Structure(Lattice.cubic(7.0), ["Na"], [[0, 0, 0]])
+    overlap = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.05, 0, 0]])
+    done: list[int] = []
+    answers = evaluate_each(
+        chgnet, [nacl, lonely, None, overlap, nacl], chunk=chunk, on_chunk=done.append
+    )
+    kinds = [a.status if isinstance(a, Failure) else "ok" for a in answers]
+    assert kinds == ["ok", "error", "unphysical", "unphysical", "ok"]
+    alone = chgnet.evaluate([nacl], forces=False)[0]
+    for answer in (answers[0], answers[4]):
+        assert isinstance(answer, Evaluation)
+        assert answer.energy == pytest.approx(alone.energy, abs=1e-5)
+    assert sum(done) == 5
