@@ -1,0 +1,39 @@
+# make run    the whole workflow on the embedded crystals; ARGS go to snakemake:
+#             make run ARGS="--configfile config/mp20.yaml"
+# make test   every check and every test
+# make clean  removes .venv and caches; results/ stay
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test clean
+.DELETE_ON_ERROR:
+
+run: .venv/installed
+	snakemake $(ARGS)
+	@ls -t results/*/report/index.html | head -n 1 | sed "s|^|The report: $(CURDIR)/|"
+
+test: .venv/installed-dev
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	lint-imports
+	crystalformer-rl configure --check
+	pytest -n auto --dist loadgroup
+
+clean:
+	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/installed: envs/requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/installed-dev: envs/requirements-dev.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements-dev.txt
+	touch $@

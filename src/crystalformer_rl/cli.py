@@ -1,0 +1,102 @@
+"""The command line: ``crystalformer-rl VERB …`` calls the stage of that name, and nothing else.
+
+A verb is a file in ``stages/`` with ``add_arguments`` and ``run``; only the one that is asked for
+is imported, so ``--help`` answers at once.
+"""
+
+import argparse
+import ast
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from crystalformer_rl import config
+from crystalformer_rl.explain import explain
+
+DESCRIPTION = (
+    "Stages of the CrystalFormer-RL workflow, one verb each; `snakemake` calls them in order."
+)
+STAGES = Path(__file__).parent / "stages"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+KNOWN_WARNINGS = (
+    ("No Pauling electronegativity", "pymatgen"),
+    ("Issues encountered while parsing CIF", "pymatgen"),
+    ("We strongly encourage explicit `encoding`", "monty"),
+)
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb; ends the process with code 1 and one line if what it was given is at fault."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser(words).parse_args(words)
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    try:
+        _start_log(arguments.log)
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        log.debug("%s failed", arguments.verb, exc_info=error)
+        where = f" (details in {arguments.log})" if arguments.log else ""
+        log.error("%s: %s%s", arguments.verb, _in_words(error), where)  # noqa: TRY400
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception:
+        log.exception("%s: this is a defect of the program, or of a library", arguments.verb)
+        raise SystemExit(1) from None
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the verb in ``words`` knows its arguments."""
+    parser = argparse.ArgumentParser(prog="crystalformer-rl", description=DESCRIPTION)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for verb, summary in _verbs().items():
+        described = verbs.add_parser(verb, help=summary, description=summary)
+        described.add_argument("--log", type=Path, help="also write the log to this file")
+        if verb == chosen:
+            stage = import_module(f"crystalformer_rl.stages.{verb.replace('-', '_')}")
+            stage.add_arguments(described)
+            described.set_defaults(run=stage.run)
+    return parser
+
+
+def _verbs() -> dict[str, str]:
+    """Each verb and the first line of its file, found without importing any."""
+    verbs = {}
+    for path in sorted(STAGES.glob("[!_]*.py")):
+        tree = ast.parse(path.read_bytes())
+        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        if {"add_arguments", "run"} <= functions:
+            summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+            verbs[path.stem.replace("_", "-")] = summary.replace("%", "%%").rstrip(".")
+    return verbs
+
+
+def _start_log(path: Path | None) -> None:
+    """Log of this package to stderr, and with tracebacks to a file."""
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.INFO)
+    handlers: list[logging.Handler] = [terminal]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8"))
+    logging.basicConfig(format=LOG_FORMAT, handlers=handlers, force=True)
+    logging.getLogger("crystalformer_rl").setLevel(logging.DEBUG)
+    logging.captureWarnings(capture=True)
+    for message, package in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message=message, module=package)
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        model = getattr(config, error.title, BaseModel)
+        return explain(error, model).replace("\n", "; ")
+    return str(error) or type(error).__name__

@@ -1,0 +1,161 @@
+"""Uniqueness and novelty: which crystals are the same, by pymatgen's StructureMatcher.
+
+The answers are the matcher's own. Only pairs that it cannot match are left out: those of different
+reduced formula, and those whose reduced (Niggli, primitive) cells differ in the number of atoms,
+since the matcher, which makes no supercells here, demands a one-to-one map of the sites. And each
+cell is reduced once instead of once per comparison.
+
+Matching is neither symmetric nor transitive to the last structure. What is defined here: in order,
+a crystal is the same as the first representative that matches it, ``fit(representative, crystal)``,
+and is a representative itself if there is none.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+
+# Lattice points that finding the Niggli cell may look at; a degenerate cell takes hours of them.
+MAX_LATTICE_POINTS = 1e6
+
+FormulaKey = tuple[tuple[int, int], ...]
+
+
+def matcher_of(
+    *, length_tolerance: float, site_tolerance: float, angle_tolerance: float
+) -> StructureMatcher:
+    """The matcher with its tolerances (``ltol``, ``stol``, ``angle_tol`` in degrees)."""
+    return StructureMatcher(ltol=length_tolerance, stol=site_tolerance, angle_tol=angle_tolerance)
+
+
+def formula_key(numbers: Sequence[int]) -> FormulaKey:
+    """Reduced formula as sorted (atomic number, count) pairs, from the atoms of any cell.
+
+    >>> formula_key([11, 17, 11, 17])
+    ((11, 1), (17, 1))
+    """
+    counts = Counter(int(number) for number in numbers)
+    divisor = gcd(*counts.values()) or 1
+    return tuple(sorted((number, count // divisor) for number, count in counts.items()))
+
+
+class Candidate:
+    """A crystal that may be compared many times: its reduced cell is found once, if ever."""
+
+    def __init__(self, structure: Structure) -> None:
+        self.structure = structure
+        self.formula = formula_key(structure.atomic_numbers)
+
+    @cached_property
+    def reduced(self) -> Structure | None:
+        """The cell that the matcher compares, or None if it cannot be found (``problem``)."""
+        return self._reduction[0]
+
+    @cached_property
+    def problem(self) -> str | None:
+        """Why the cell cannot be reduced, hence not compared; or None."""
+        return self._reduction[1]
+
+    @cached_property
+    def _reduction(self) -> tuple[Structure | None, str | None]:
+        points = _lattice_points(self.structure)
+        if not points <= MAX_LATTICE_POINTS:
+            return None, f"degenerate cell, {points:.1g} lattice points within its longest vector"
+        # StructureMatcher reduces in this order; the tests hold the two together.
+        try:
+            niggli = self.structure.get_reduced_structure(reduction_algo="niggli")
+            return niggli.get_primitive_structure(), None
+        except (ValueError, ArithmeticError, LookupError, np.linalg.LinAlgError) as error:
+            return None, f"{type(error).__name__}: {error}"
+
+
+def _lattice_points(structure: Structure) -> float:
+    """Lattice points in the box around a sphere as large as the longest lattice vector."""
+    lattice = structure.lattice
+    if not (np.isfinite(lattice.matrix).all() and abs(lattice.volume) > 0):
+        return np.inf
+    spacings = 2 * np.pi / np.array(lattice.reciprocal_lattice.abc)
+    return float(np.prod(2 * max(lattice.abc) / spacings + 1))
+
+
+def same(matcher: StructureMatcher, first: Candidate, second: Candidate) -> bool:
+    """``matcher.fit(first, second)``, on the cells reduced once; False if one has none."""
+    if first.formula != second.formula:
+        return False
+    one, other = first.reduced, second.reduced
+    if one is None or other is None or len(one) != len(other):
+        return False
+    return bool(matcher.fit(one, other, skip_structure_reduction=True))
+
+
+@dataclass(frozen=True)
+class Uniqueness:
+    """Which crystals are the first of their kind.
+
+    Attributes
+    ----------
+    flags
+        (n,) True for representatives; False for repeats, for None, and for what cannot be compared.
+    representative
+        (n,) index of the representative, its own for a representative, -1 where there is none.
+    """
+
+    flags: NDArray[np.bool_]
+    representative: NDArray[np.int64]
+
+
+def unique_flags(
+    structures: Sequence[Structure | Candidate | None], matcher: StructureMatcher
+) -> Uniqueness:
+    """First-seen representatives among ``structures``; None is never unique."""
+    representative = np.full(len(structures), -1, dtype=np.int64)
+    buckets: dict[FormulaKey, list[tuple[int, Candidate]]] = {}
+    for index, structure in enumerate(structures):
+        if structure is None:
+            continue
+        candidate = structure if isinstance(structure, Candidate) else Candidate(structure)
+        bucket = buckets.setdefault(candidate.formula, [])
+        found = next((i for i, seen in bucket if same(matcher, seen, candidate)), None)
+        if found is not None:
+            representative[index] = found
+        elif not bucket or candidate.problem is None:
+            bucket.append((index, candidate))
+            representative[index] = index
+    return Uniqueness(representative == np.arange(len(structures)), representative)
+
+
+class ReferenceIndex:
+    """Known crystals, to be asked whether one is among them.
+
+    Parameters
+    ----------
+    structures, ids
+        The known crystals and their names, in the order in which they are compared.
+    matcher
+        From :func:`matcher_of`.
+    """
+
+    def __init__(
+        self, structures: Sequence[Structure], ids: Sequence[str], *, matcher: StructureMatcher
+    ) -> None:
+        self._matcher = matcher
+        self._buckets: dict[FormulaKey, list[tuple[str, Candidate]]] = {}
+        for name, structure in zip(ids, structures, strict=True):
+            candidate = Candidate(structure)
+            self._buckets.setdefault(candidate.formula, []).append((name, candidate))
+
+    def problem(self, candidate: Candidate) -> str | None:
+        """Why ``candidate`` cannot be compared with the known crystals of its formula, or None."""
+        return candidate.problem if candidate.formula in self._buckets else None
+
+    def match(self, structure: Structure | Candidate) -> str | None:
+        """Id of the first known crystal that matches, or None if it is new."""
+        candidate = structure if isinstance(structure, Candidate) else Candidate(structure)
+        known = self._buckets.get(candidate.formula, [])
+        return next((name for name, one in known if same(self._matcher, one, candidate)), None)

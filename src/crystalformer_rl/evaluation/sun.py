@@ -1,0 +1,144 @@
+"""Stable, unique, novel: from the table of generated crystals to the numbers of the report.
+
+Everything here is computed from the table alone. A row is a generated crystal; one that failed
+anywhere is a row whose flags are False, so that it counts in every denominator, which is always
+the number generated.
+
+The published order (CrystalFormer-RL, MatterGen) is: stable; of those the unique; of those the
+novel. Hence two kinds of uniqueness: ``unique`` is the first of its kind among *all* decoded
+crystals, ``stable_unique`` the first among the *stable* ones, which may repeat an unstable one.
+S.U.N. is ``stable_unique`` and ``novel``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
+
+from crystalformer_rl.evaluation.diversity import diversity
+from crystalformer_rl.evaluation.intervals import CONFIDENCE, mean_interval, wilson
+from crystalformer_rl.evaluation.matching import Candidate, unique_flags
+
+FLAGS = (
+    "decoded", "valid_distance", "valid_volume", "valid_charge", "valid", "relaxed",
+    "stable_initial", "stable", "unique", "novel", "stable_unique", "sun",
+)  # fmt: skip
+NUMBERS = (
+    "e_above_hull_initial", "e_above_hull", "rmsd", "band_gap", "dielectric", "figure_of_merit",
+)  # fmt: skip
+# Deeper than this below the hull is more likely an error of the potential than a discovery.
+ARTEFACT_BELOW = -0.1
+DEFINITIONS = {
+    "denominator": "every fraction is over all generated crystals, failures included",
+    "interval": f"{CONFIDENCE:.0%}: Wilson score for fractions, Student's t for means",
+    "means": "over all finite values, neither clipped nor trimmed; n says how many, without the "
+    "crystals that have none",
+    "sun": "stable, of those the first of their kind, of those the ones not in the dataset",
+    "unique": "first of its kind among all decoded crystals of the policy",
+    "below_hull_artefacts": f"crystals below {ARTEFACT_BELOW} eV/atom",
+}
+
+
+def stable_unique_flags(
+    candidates: Sequence[Candidate | None], stable: NDArray[np.bool_], matcher: StructureMatcher
+) -> NDArray[np.bool_]:
+    """(n,) the first of their kind among the stable crystals of one policy, in order."""
+    chosen = [c if keep else None for c, keep in zip(candidates, stable, strict=True)]
+    return unique_flags(chosen, matcher).flags
+
+
+def summarise(table: pd.DataFrame) -> dict[str, Any]:
+    """Counts, fractions and means of each policy, ready for JSON (no NaN).
+
+    Parameters
+    ----------
+    table
+        The evaluation table: columns ``policy``, ``space_group``, ``formula``, ``relax_status``,
+        ``hull_status``, ``failure``, the boolean :data:`FLAGS` and the :data:`NUMBERS` (eV/atom,
+        Å, eV, –, eV; null where unknown).
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
+    needed = {"policy", "space_group", "formula", "relax_status", "hull_status", "failure"}
+    if missing := sorted((needed | {*FLAGS, *NUMBERS}) - set(table.columns)):
+        raise ValueError(f"the evaluation table lacks {missing}; it has {sorted(table.columns)}")
+    policies = table["policy"].unique().tolist()
+    return {
+        "definitions": DEFINITIONS,
+        "policies": {name: _policy(table[table["policy"] == name]) for name in policies},
+    }
+
+
+def _policy(rows: pd.DataFrame) -> dict[str, Any]:
+    total = len(rows)
+    decoded = rows[rows["decoded"]]
+    return {
+        "generated": total,
+        "fractions": {flag: _fraction(int(rows[flag].sum()), total) for flag in FLAGS},
+        "numbers": {name: _number(rows[name]) for name in NUMBERS},
+        "below_hull_artefacts": {
+            name: int((_finite(rows[name]) < ARTEFACT_BELOW).sum())
+            for name in ("e_above_hull_initial", "e_above_hull")
+        },
+        "relax_status": _counts(rows["relax_status"]),
+        "hull_status": _counts(rows["hull_status"]),
+        "failures": _counts(rows["failure"].dropna().str.partition(":")[0]),
+        "diversity": asdict(
+            diversity(decoded["formula"].tolist(), decoded["space_group"].tolist())
+        ),
+        "space_groups": {
+            str(group): {
+                "generated": len(part),
+                **{flag: _fraction(int(part[flag].sum()), len(part)) for flag in ("stable", "sun")},
+            }
+            for group, part in rows.groupby("space_group", sort=True)
+        },
+    }
+
+
+def _fraction(successes: int, total: int) -> dict[str, int | float | None]:
+    interval = wilson(successes, total)
+    return {
+        "k": successes,
+        "n": total,
+        "fraction": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+    }
+
+
+def _number(column: pd.Series) -> dict[str, int | float | None]:
+    values = _finite(column)
+    interval = mean_interval(values)
+    some = bool(len(values))
+    return {
+        "n": len(values),
+        "without": len(column) - len(values),
+        "mean": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+        "median": float(np.median(values)) if some else None,
+        "min": float(values.min()) if some else None,
+        "max": float(values.max()) if some else None,
+    }
+
+
+def _finite(column: pd.Series) -> NDArray[np.float64]:
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(values[np.isfinite(values)])
+
+
+def _counts(column: pd.Series) -> dict[str, int]:
+    """How often each value occurs, nulls left out, most frequent first, then by name."""
+    counts = column.dropna().value_counts()
+    return {
+        str(name): int(counts[name])
+        for name in sorted(counts.index, key=lambda name: (-counts[name], name))
+    }

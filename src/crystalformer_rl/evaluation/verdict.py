@@ -1,0 +1,207 @@
+"""The verdict on generated crystals, column by column: validity, stability, novelty, properties."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+
+from crystalformer_rl.evaluation.generated import JUDGED, Generated
+from crystalformer_rl.evaluation.matching import Candidate, ReferenceIndex, unique_flags
+from crystalformer_rl.evaluation.validity import judge
+from crystalformer_rl.potentials.base import Evaluation, Failure
+from crystalformer_rl.properties.heads import Heads
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull, HullResult
+
+Columns = dict[str, Any]
+
+
+def validity_columns(structures: Sequence[Structure | None]) -> Columns:
+    """Formula, size and the validity flags of the crystals as generated."""
+    verdicts = [judge(structure) for structure in structures]
+    return {
+        "formula": [s.composition.reduced_formula if s else None for s in structures],
+        "num_atoms": pd.array([len(s) if s else None for s in structures], dtype="Int64"),
+        "decoded": [structure is not None for structure in structures],
+        "min_distance": np.array([v.min_distance for v in verdicts], dtype=np.float64),
+        "valid_distance": [v.distance for v in verdicts],
+        "valid_volume": [v.volume for v in verdicts],
+        "valid_charge": [v.charge for v in verdicts],
+        "valid": [v.valid for v in verdicts],
+        "invalid_reason": [v.reason for v in verdicts],
+    }
+
+
+def stability_columns(
+    generated: Generated, *, hull: Hull, references: ElementReferences, stable_below: float
+) -> Columns:
+    """Energy above hull before and after relaxation, eV/atom, and whether it is below the limit."""
+    before = _above_hull(generated, "energy_initial", hull=hull, references=references)
+    after = _above_hull(generated, "energy_final", hull=hull, references=references)
+    return {
+        "relax_status": generated.table["status"].to_numpy(),
+        "relaxed": (generated.table["status"] == "converged").to_numpy(dtype=bool, na_value=False),
+        "e_above_hull_initial": before.e_above_hull,
+        "e_above_hull": after.e_above_hull,
+        "hull_status": after.status,
+        "hull_references": after.references,
+        # A comparison with NaN is False: what has no energy is not stable.
+        "stable_initial": before.e_above_hull < stable_below,
+        "stable": after.e_above_hull < stable_below,
+    }
+
+
+def _above_hull(
+    generated: Generated, energy: str, *, hull: Hull, references: ElementReferences
+) -> HullResult:
+    """As :meth:`Hull.e_above_hull`, with the status ``no_energy`` where there is none."""
+    energies = generated.energies(energy)
+    rows, formation = [], []
+    status = ["no_energy"] * len(energies)
+    for row, structure in enumerate(generated.structures):
+        if structure is None or not np.isfinite(energies[row]):
+            continue
+        try:
+            formation.append(references.formation_energy(structure.composition, energies[row]))
+        except ValueError:
+            status[row] = "missing_reference"
+        else:
+            rows.append(row)
+    compositions = [s.composition for row in rows if (s := generated.structures[row]) is not None]
+    answer = hull.e_above_hull(compositions, formation)
+    above = np.full(len(energies), np.nan)
+    counts = np.zeros(len(energies), dtype=np.int64)
+    above[rows] = answer.e_above_hull
+    counts[rows] = answer.references
+    for row, word in zip(rows, answer.status, strict=True):
+        status[row] = word
+    return HullResult(above, status, counts)
+
+
+def matching_columns(
+    generated: Generated,
+    *,
+    stable: NDArray[np.bool_],
+    known: ReferenceIndex,
+    matcher: StructureMatcher,
+) -> Columns:
+    """Uniqueness within each policy, novelty against the known crystals, and S.U.N."""
+    candidates = generated.candidates
+    ids = generated.table["id"].to_numpy()
+    unique = np.zeros(len(ids), dtype=bool)
+    stable_unique = np.zeros(len(ids), dtype=bool)
+    representative = np.full(len(ids), None, dtype=object)
+    for rows in generated.table.groupby("policy", sort=False).indices.values():
+        own = [candidates[row] for row in rows]
+        answer = unique_flags(own, matcher)
+        unique[rows] = answer.flags
+        found = answer.representative >= 0
+        representative[rows[found]] = ids[rows[answer.representative[found]]]
+        of_stable = [c if keep else None for c, keep in zip(own, stable[rows], strict=True)]
+        stable_unique[rows] = unique_flags(of_stable, matcher).flags
+    matched = [known.match(c) if c is not None else None for c in candidates]
+    problems = [known.problem(c) if c is not None else None for c in candidates]
+    novel = np.array(
+        [
+            c is not None and match is None and problem is None
+            for c, match, problem in zip(candidates, matched, problems, strict=True)
+        ]
+    )
+    return {
+        "unique": unique,
+        "representative": representative,
+        "novel": novel,
+        "matched_id": matched,
+        "matching_problem": problems,
+        "stable_unique": stable_unique,
+        "sun": stable_unique & novel,
+    }
+
+
+def displacements(
+    generated: Generated, *, length_tolerance: float, site_tolerance: float, angle_tolerance: float
+) -> NDArray[np.float64]:
+    """(n,) RMS displacement by the relaxation, Å; NaN where the two no longer match.
+
+    pymatgen's RMS distance is in units of the mean length per atom (V/N)^(1/3); V is the geometric
+    mean of the two volumes, to which the matcher scales both.
+    """
+    matcher = StructureMatcher(
+        ltol=length_tolerance, stol=site_tolerance, angle_tol=angle_tolerance, primitive_cell=False
+    )
+    result = np.full(len(generated.structures), np.nan)
+    for row, (before, after) in enumerate(
+        zip(generated.structures, generated.relaxed, strict=True)
+    ):
+        if before is None or after is None:
+            continue
+        if Candidate(before).problem is None and Candidate(after).problem is None:
+            answer = matcher.get_rms_dist(before, after)
+            if answer is not None:
+                volume = (before.volume * after.volume) ** 0.5
+                result[row] = answer[0] * (volume / len(before)) ** (1 / 3)
+    return result
+
+
+def property_columns(
+    evaluations: Sequence[Evaluation | Failure | None], heads: Mapping[str, Heads]
+) -> Columns:
+    """Predicted properties from the features of relaxed crystals; NaN where there are none.
+
+    ``heads`` are those of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless); the
+    figure of merit is their product, eV.
+    """
+    width = len(heads["band_gap"].arrays["centre"])
+    features = np.full((len(evaluations), width), np.nan)
+    for row, evaluation in enumerate(evaluations):
+        if isinstance(evaluation, Evaluation) and evaluation.features is not None:
+            features[row] = evaluation.features
+    columns: Columns = {}
+    for name, head in heads.items():
+        prediction = head.predict(features)
+        columns |= {name: prediction.mean, f"{name}_std": prediction.std}
+    columns["figure_of_merit"] = columns["band_gap"] * columns["dielectric"]
+    return columns
+
+
+def failures(
+    generated: Generated,
+    *,
+    hull_status: Sequence[str],
+    matching_problems: Sequence[str | None],
+    evaluations: Sequence[Evaluation | Failure | None],
+) -> list[str | None]:
+    """Of each crystal the first stage that failed it, as ``stage: reason``, or None."""
+    reasons: list[str | None] = []
+    rows = zip(
+        generated.structures,
+        generated.table["decode_error"],
+        generated.table["status"],
+        generated.table["error"],
+        hull_status,
+        matching_problems,
+        evaluations,
+        strict=True,
+    )
+    for structure, decode_error, status, error, hull, matching, evaluation in rows:
+        if structure is None:
+            reasons.append(f"decode: {_text(decode_error) or 'no structure'}")
+        elif status not in JUDGED:
+            reasons.append(f"relax: {': '.join(filter(None, (status, _text(error))))}")
+        elif hull != "ok":
+            reasons.append(f"hull: {hull}")
+        elif matching is not None:
+            reasons.append(f"match: {matching}")
+        elif isinstance(evaluation, Failure):
+            reasons.append(f"properties: {evaluation.status}: {evaluation.reason}")
+        else:
+            reasons.append(None)
+    return reasons
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

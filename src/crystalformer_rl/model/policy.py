@@ -1,0 +1,173 @@
+"""The policy: a network, its symmetry tables, and what it was trained on."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import nn
+
+from crystalformer_rl.config import ModelSettings
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.files import read_json, read_tensors, write_json, write_tensors
+from crystalformer_rl.model import likelihood, sampler
+from crystalformer_rl.model.likelihood import LogProb, Tables
+from crystalformer_rl.model.sampler import Samples
+from crystalformer_rl.model.transformer import GROUPS, Transformer
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+FORMAT = 1
+
+
+class Policy(nn.Module):
+    """p(crystal | space group), to score and to sample; made for inference, without dropout.
+
+    ``train()`` turns dropout on, ``double()`` computes in float64.
+
+    Parameters
+    ----------
+    settings
+        Size of the network and form of its density.
+    seed
+        Of the initial weights.
+    space_group_counts
+        ``(231,)`` crystals per space group in the training data, entry 0 unused; none if absent.
+    metadata
+        Anything else that ``model.json`` is to say, ready for JSON.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        *,
+        seed: int = 0,
+        space_group_counts: Sequence[int] | NDArray[np.int64] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        counts = np.zeros(GROUPS + 1) if space_group_counts is None else space_group_counts
+        self.settings = settings
+        self.space_group_counts = np.array(counts, dtype=np.int64)
+        if self.space_group_counts.shape != (GROUPS + 1,) or (self.space_group_counts < 0).any():
+            raise ValueError(
+                f"space_group_counts must be {GROUPS + 1} counts, the first unused, got shape "
+                f"{self.space_group_counts.shape}"
+            )
+        self.metadata = dict(metadata or {})
+        self.network = Transformer(settings)
+        self.network.initialise(seed)
+        self.tables = Tables(settings)
+        self.eval()
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def log_prob(
+        self, tokens: CrystalTokens, *, elements: NDArray[np.bool_] | None = None
+    ) -> LogProb:
+        """ln p of crystals, see :func:`crystalformer_rl.model.likelihood.log_prob`."""
+        return likelihood.log_prob(self.network, self.tables, tokens, elements)
+
+    def forward(self, tokens: CrystalTokens) -> LogProb:
+        """As :meth:`log_prob`, so that wrappers of modules find it."""
+        return self.log_prob(tokens)
+
+    def sample(
+        self,
+        space_groups: NDArray[np.int64] | Sequence[int],
+        *,
+        seed: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        elements: NDArray[np.bool_] | None = None,
+        batch_size: int = 512,
+    ) -> Samples:
+        """One crystal per space group, see :func:`crystalformer_rl.model.sampler.sample`."""
+        return sampler.sample(
+            self.network,
+            self.tables,
+            np.asarray(space_groups, dtype=np.int64),
+            seed=seed,
+            temperature=temperature,
+            top_p=top_p,
+            elements=elements,
+            batch_size=batch_size,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``model.json`` into ``folder``, each whole or not."""
+        weights = {
+            name: tensor.detach().cpu().contiguous().numpy()
+            for name, tensor in self.network.state_dict().items()
+        }
+        write_tensors(Path(folder) / WEIGHTS, weights)
+        write_json(
+            Path(folder) / DESCRIPTION,
+            {
+                "format": FORMAT,
+                "settings": self.settings.model_dump(mode="json"),
+                "parameters": self.num_parameters,
+                "space_group_counts": self.space_group_counts.tolist(),
+                "metadata": self.metadata,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str | torch.device = "cpu") -> "Policy":
+        """Read what :meth:`save` wrote, ready for inference.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file is missing.
+        ValueError
+            If a file is damaged, of another format, or the weights are not those that the
+            description asks for; the message names the file and the tensor.
+        """
+        source, weights = Path(folder) / DESCRIPTION, Path(folder) / WEIGHTS
+        if not source.is_file():
+            raise FileNotFoundError(
+                f"{source}: no such file; a policy is {DESCRIPTION} + {WEIGHTS}"
+            )
+        description = read_json(source)
+        if not isinstance(description, dict) or description.get("format") != FORMAT:
+            raise ValueError(f"{source}: not the description of a policy of format {FORMAT}")
+        try:
+            policy = cls(
+                ModelSettings.model_validate(description["settings"]),
+                space_group_counts=description["space_group_counts"],
+                metadata=description["metadata"],
+            )
+        except (KeyError, TypeError, ValidationError) as error:
+            raise ValueError(f"{source}: not the description of a policy: {error!r}") from error
+        policy.load_weights(read_tensors(weights), source=str(weights))
+        return policy.to(device)
+
+    def load_weights(self, arrays: Mapping[str, NDArray[Any]], *, source: str) -> None:
+        """Take the network's weights from named arrays; ``source`` is named in errors.
+
+        Raises
+        ------
+        ValueError
+            If an array is missing, unknown, of another shape, or holds NaN or infinities.
+        """
+        state = self.network.state_dict()
+        if unknown := sorted(arrays.keys() - state.keys()):
+            raise ValueError(f"{source}: the model has no parameter {unknown[0]}")
+        for name, tensor in state.items():
+            if name not in arrays:
+                raise ValueError(f"{source}: parameter {name} is missing")
+            array = np.asarray(arrays[name])
+            if array.shape != tuple(tensor.shape):
+                raise ValueError(
+                    f"{source}: parameter {name} has shape {array.shape}, the settings ask for "
+                    f"{tuple(tensor.shape)}"
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(f"{source}: parameter {name} holds NaN or infinity")
+        self.network.load_state_dict({name: torch.tensor(arrays[name]) for name in state})

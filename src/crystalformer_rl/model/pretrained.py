@@ -1,0 +1,310 @@
+"""Published checkpoints: pickles of jax arrays, read without jax and without running their code.
+
+The pickle may name only the functions that rebuild arrays, and the plain records that optimisers
+keep their state in. Each name stands for a function or class of this file; nothing is imported.
+"""
+
+import logging
+import math
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalformer_rl.config import ModelSettings
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.transformer import ELEMENTS, GROUPS, TOKENS_PER_SITE
+
+log = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[Any]]
+_OPTIMISER_STATES = {
+    ("optax._src.base", "EmptyState"),
+    ("optax._src.transform", "ScaleByAdamState"),
+    ("optax._src.transform", "ScaleByScheduleState"),
+    ("optax._src.transform", "ScaleState"),
+}
+_NUMBERS = ("f4", "f8", "i4", "i8", "u4", "u8")
+_EMBEDDINGS = {
+    "space_group.weight": "~/g_embeddings",
+    "letter.weight": "~/w_embeddings",
+    "element.weight": "~/a_embeddings",
+    "position": "~/positional_embeddings",
+}
+_NORM = {"weight": "scale", "bias": "offset"}
+_LINEAR = {"weight": "w", "bias": "b"}
+
+
+def read_checkpoint(path: Path) -> Arrays:
+    """Parameters of a published checkpoint by name, such as ``linear_7/w``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no pickle of arrays, is cut short, or names anything but array
+        constructors, which then has not been called.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    with Path(path).open("rb") as stream:
+        try:
+            content = _Unpickler(stream).load()
+        except _ForbiddenError as error:
+            raise ValueError(f"{path}: refused: {error}") from error
+        # A damaged pickle can fail in any way; none of its code has run.
+        except Exception as error:
+            raise ValueError(f"{path}: damaged or not a checkpoint: {error!r}") from error
+    parameters = content.get("params") if isinstance(content, dict) else None
+    try:
+        return dict(_flatten(parameters))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def infer_settings(
+    parameters: Mapping[str, NDArray[Any]],
+    *,
+    heads: int | None = None,
+    coordinate_modes: int = 16,
+    max_sites: int = 21,
+) -> ModelSettings:
+    """Size of the model that the parameters belong to, with the published form of the density.
+
+    Shapes give heads × key size only as a product: every published model has a key size of four
+    times its heads, which is assumed unless ``heads`` is given. They do not tell the number of
+    von Mises components, nor the number of sites where positions are rotary.
+
+    Raises
+    ------
+    ValueError
+        If a parameter that tells a size is missing or has an impossible shape; it is named.
+    """
+
+    def shape(name: str, *expected: int | None) -> tuple[int, ...]:
+        if name not in parameters:
+            raise ValueError(f"parameter {name} is missing")
+        found = parameters[name].shape
+        if len(found) != len(expected) or any(
+            e not in (None, f) for e, f in zip(expected, found, strict=True)
+        ):
+            wanted = tuple("any" if e is None else e for e in expected)
+            raise ValueError(f"parameter {name} has shape {found}, expected {wanted}")
+        return tuple(found)
+
+    (_, embedding) = shape("~/g_embeddings", GROUPS, None)
+    (_, first_letter_hidden) = shape("linear/w", embedding, None)
+    (_, width) = shape("linear_2/w", 2 * embedding + 1, None)
+    (fourier, _) = shape("linear_4/w", None, width)
+    (_, hidden) = shape("linear_7/w", width, None)
+    (_, inner) = shape("multi_head_attention/query/w", width, None)
+    layers = sum(name.endswith("/query/w") for name in parameters)
+    (_, outputs) = shape(f"linear_{7 + 2 * layers}/w", width, None)
+    if outputs <= ELEMENTS or (outputs - ELEMENTS) % 13:
+        raise ValueError(
+            f"parameter linear_{7 + 2 * layers}/w gives {outputs} outputs, expected {ELEMENTS} + "
+            "13 × lattice components"
+        )
+    if heads is None:
+        heads = max(math.isqrt(inner // 4), 1)
+        log.info("heads × key size = %d, taken as %d × %d", inner, heads, inner // heads)
+    if inner % heads:
+        raise ValueError(
+            f"parameter multi_head_attention/query/w has {inner} columns, not a multiple of "
+            f"{heads} heads"
+        )
+    learned = "~/positional_embeddings" in parameters
+    if learned:
+        max_sites = shape("~/positional_embeddings", None, width)[0] // TOKENS_PER_SITE
+    return ModelSettings(
+        layers=layers,
+        heads=heads,
+        key_size=inner // heads,
+        width=width,
+        embedding=embedding,
+        first_letter_hidden=first_letter_hidden,
+        widening=max(hidden // width, 1),
+        frequencies=max((fourier - embedding) // 2, 1),
+        coordinate_modes=coordinate_modes,
+        lattice_modes=(outputs - ELEMENTS) // 13,
+        max_sites=max_sites,
+        positions="learned" if learned else "rotary",
+        lattice_density="per_dimension",
+        coordinate_density="published",
+    )
+
+
+def import_policy(
+    path: Path, *, heads: int | None = None, coordinate_modes: int = 16, max_sites: int = 21
+) -> Policy:
+    """The policy of a published checkpoint; see :func:`infer_settings` for the options.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or a parameter does not fit: the message names it and says why.
+    """
+    parameters = read_checkpoint(path)
+    try:
+        settings = infer_settings(
+            parameters, heads=heads, coordinate_modes=coordinate_modes, max_sites=max_sites
+        )
+        policy = Policy(settings, metadata={"imported_from": Path(path).name})
+        weights = _translate(parameters, policy)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    policy.load_weights(weights, source=str(path))
+    return policy
+
+
+class _ForbiddenError(Exception):
+    """The pickle names something else than an array constructor."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Rebuilds dictionaries, tuples and numeric arrays; refuses every other name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known: dict[tuple[str, str], Any] = {
+            ("jax._src.array", "_reconstruct_array"): _jax_array,
+            ("numpy._core.multiarray", "_reconstruct"): _Array,
+            ("numpy.core.multiarray", "_reconstruct"): _Array,
+            ("numpy", "ndarray"): "ndarray",
+            ("numpy", "dtype"): _Type,
+        }
+        # A subclass of its own: a pickle may set attributes of what it is given.
+        if (module, name) in _OPTIMISER_STATES:
+            return type(name, (_State,), {})
+        if (module, name) not in known:
+            raise _ForbiddenError(
+                f"it names {module}.{name}; only arrays and optimiser states are read, and "
+                "nothing is run"
+            )
+        found = known[module, name]
+        return type(name, (found,), {}) if isinstance(found, type) else found
+
+
+class _Type:
+    """Stands for numpy's dtype."""
+
+    def __init__(self, code: str, *flags: Any) -> None:
+        self.code = code
+        self.order = "|"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    """Stands for an array that numpy would make empty and then fill."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = state
+
+    def read(self) -> NDArray[Any]:
+        """The numbers; ``ValueError`` if the bytes are not as many as the shape asks for."""
+        _, shape, kind, fortran, data = self.state
+        if kind.code not in _NUMBERS:
+            raise ValueError(f"has type {kind.code!r}, allowed are {', '.join(_NUMBERS)}")
+        flat = np.frombuffer(data, dtype=np.dtype(kind.code).newbyteorder(kind.order))
+        return flat.reshape(shape, order="F" if fortran else "C")
+
+
+class _State(tuple[Any, ...]):
+    """Stands for an optimiser's record, which is not read."""
+
+    def __new__(cls, *fields: Any) -> "_State":
+        return super().__new__(cls, fields)
+
+
+def _jax_array(function: Any, arguments: Any, state: Any, aval: Any) -> _Array:
+    del function, arguments, aval
+    array = _Array()
+    array.__setstate__(state)
+    return array
+
+
+def _flatten(parameters: Any) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Names and arrays of a checkpoint's modules; ``ValueError`` names what is no such thing."""
+    for module, group in _items(parameters, "'params'"):
+        for name, array in _items(group, f"parameter group {module}"):
+            try:
+                yield f"{module}/{name}", array.read()
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ValueError(f"parameter {module}/{name} is no array: {error}") from error
+
+
+def _items(value: Any, name: str) -> list[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    raise ValueError(f"not a checkpoint: {name} is no dictionary but a {type(value).__name__}")
+
+
+def _translate(published: Mapping[str, NDArray[Any]], policy: Policy) -> Arrays:
+    """The network's weights by our names.
+
+    Raises
+    ------
+    ValueError
+        If a published parameter is missing, left over or of another shape.
+    """
+    left = dict(published)
+    weights: Arrays = {}
+    for name, tensor in policy.network.state_dict().items():
+        sources = _published_names(name, policy.settings.layers)
+        expected = (tensor.shape[0] // len(sources), *tensor.shape[1:])
+        parts = []
+        for source in sources:
+            if source not in left:
+                raise ValueError(f"parameter {source} is missing")
+            # A published linear layer is (inputs, outputs), ours is (outputs, inputs).
+            step = -1 if source.endswith("/w") else 1
+            array = left.pop(source).astype(np.float32)
+            if array.shape != expected[::step]:
+                raise ValueError(
+                    f"parameter {source} has shape {array.shape}, the others ask for "
+                    f"{expected[::step]}"
+                )
+            parts.append(array.T if step == -1 else array)
+        weights[name] = np.concatenate(parts)
+    if left:
+        raise ValueError(f"parameter {min(left)} is not one of this model's")
+    return weights
+
+
+def _published_names(name: str, layers: int) -> list[str]:
+    """The published parameters that, one below the other, make up the network's ``name``."""
+    if name in _EMBEDDINGS:
+        return [_EMBEDDINGS[name]]
+    *place, leaf = name.split(".")
+    layer, block = (int(place[1]), place[2]) if place[0] == "blocks" else (0, "")
+    attention = _numbered("multi_head_attention", layer)
+    modules = {
+        "first_letter_in": ["linear"],
+        "first_letter_out": ["linear_1"],
+        "letter_in": ["linear_2"],
+        "element_in": ["linear_3"],
+        **{f"coordinate_in.{axis}": [f"linear_{4 + axis}"] for axis in range(3)},
+        "attention_norm": [_numbered("layer_norm", 2 * layer)],
+        "query_key_value": [f"{attention}/{part}" for part in ("query", "key", "value")],
+        "attention_out": [f"{attention}/linear"],
+        "mlp_norm": [f"layer_norm_{2 * layer + 1}"],
+        "mlp_in": [f"linear_{7 + 2 * layer}"],
+        "mlp_out": [f"linear_{8 + 2 * layer}"],
+        "norm": [f"layer_norm_{2 * layers}"],
+        "out": [f"linear_{7 + 2 * layers}"],
+    }
+    module = block or ".".join(place)
+    kind = _NORM if module.endswith("norm") else _LINEAR
+    return [f"{published}/{kind[leaf]}" for published in modules[module]]
+
+
+def _numbered(name: str, index: int) -> str:
+    return name if index == 0 else f"{name}_{index}"

@@ -1,0 +1,250 @@
+"""The network of CrystalFormer: a causal transformer over the tokens W A X Y Z of every site.
+
+arXiv 2403.15734, with the rotary positions of the Alex-20 weights or the learned ones of the older
+MP-20 weights. It departs from the published code in form only: query, key and value are one matrix,
+a key-value cache serves the sampler, and dropout acts on the outputs of attention and MLP but not
+on the attention weights, which fused attention never forms.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from crystalformer_rl.config import ModelSettings
+
+ELEMENTS = 119
+LETTERS = 28
+GROUPS = 230
+TOKENS_PER_SITE = 5
+INITIAL_SCALE = 0.01
+
+
+def output_size(settings: ModelSettings) -> int:
+    """Numbers the network gives per token: room for the largest of its three kinds of output."""
+    return max(ELEMENTS + lattice_size(settings), coordinate_size(settings), LETTERS)
+
+
+def coordinate_size(settings: ModelSettings) -> int:
+    """Logits, locations and concentrations of a coordinate's mixture."""
+    return 3 * settings.coordinate_modes
+
+
+def lattice_size(settings: ModelSettings) -> int:
+    """Logits, six means and six widths per component of the lattice's mixture."""
+    return 13 * settings.lattice_modes
+
+
+class Cache:
+    """Keys and values of the tokens seen so far, for B sequences of the same length.
+
+    Parameters
+    ----------
+    capacity
+        Longest sequence that is expected; room is made as it fills, doubling.
+    """
+
+    def __init__(self, layers: int, *, capacity: int) -> None:
+        self.length = 0
+        self._capacity = capacity
+        self._store: list[Tensor | None] = [None] * layers
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add ``(B, H, T, D)`` of one layer; all keys and values of that layer come back."""
+        store, new = self._store[layer], torch.stack([key, value])
+        end = self.length + new.shape[3]
+        if store is None or store.shape[3] < end:
+            size = min(max(2 * end, 32), self._capacity)
+            larger = new.new_empty(*new.shape[:3], size, new.shape[4])
+            if store is not None:
+                larger[:, :, :, : self.length] = store[:, :, :, : self.length]
+            store = self._store[layer] = larger
+        store[:, :, :, self.length : end] = new
+        return store[0, :, :, :end], store[1, :, :, :end]
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget all sequences but ``rows`` (indices, ascending)."""
+        for layer, store in enumerate(self._store):
+            if store is not None:
+                kept = store[:, : len(rows)]
+                kept[:, :, :, : self.length] = store[:, rows, :, : self.length]
+                self._store[layer] = kept
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP with a residual around each."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        inner, width = settings.heads * settings.key_size, settings.width
+        self.heads = settings.heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * inner)
+        self.attention_out = nn.Linear(inner, width)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, settings.widening * width)
+        self.mlp_out = nn.Linear(settings.widening * width, width)
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def forward(
+        self, h: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        """``(B, T, width)`` to the same; with a cache T is 1 and the past is attended to."""
+        batch, length, _ = h.shape
+        mixed = self.query_key_value(self.attention_norm(h)).view(batch, length, 3, self.heads, -1)
+        pair, value = mixed[:, :, :2], mixed[:, :, 2].transpose(1, 2)
+        if rotation is not None:
+            pair = _rotate(pair, *rotation)
+        query, key = pair.permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            key, value = cache.append(layer, key, value)
+        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=cache is None)
+        seen = seen.transpose(1, 2).reshape(batch, length, -1)
+        h = h + self.dropout(self.attention_out(seen))
+        hidden = functional.gelu(self.mlp_in(self.mlp_norm(h)), approximate="tanh")
+        out: Tensor = h + self.dropout(self.mlp_out(hidden))
+        return out
+
+
+class Transformer(nn.Module):
+    """Embeddings, blocks and the output layer; what the outputs mean is in ``likelihood``."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        width, embedding = settings.width, settings.embedding
+        hidden, fourier = settings.first_letter_hidden, 2 * settings.frequencies
+        self.space_group = nn.Embedding(GROUPS, embedding)
+        self.letter = nn.Embedding(LETTERS, embedding)
+        self.element = nn.Embedding(ELEMENTS, embedding)
+        self.first_letter_in = nn.Linear(embedding, hidden)
+        self.first_letter_out = nn.Linear(hidden, LETTERS)
+        self.letter_in = nn.Linear(2 * embedding + 1, width)
+        self.element_in = nn.Linear(2 * embedding, width)
+        self.coordinate_in = nn.ModuleList(nn.Linear(embedding + fourier, width) for _ in "xyz")
+        length = TOKENS_PER_SITE * settings.max_sites
+        if settings.positions == "learned":
+            self.position = nn.Parameter(torch.zeros(length, width))
+        else:
+            cosine, sine = _rotary_table(length, settings.key_size)
+            self.register_buffer("cosine", cosine, persistent=False)
+            self.register_buffer("sine", sine, persistent=False)
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, output_size(settings))
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Published start: weights normal (σ = 0.01, cut at 2σ), biases 0, norms 1."""
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if "norm" in name:
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+            elif name.endswith("bias"):
+                parameter.zero_()
+            else:
+                drawn = torch.empty(parameter.shape)
+                scale = INITIAL_SCALE
+                nn.init.trunc_normal_(drawn, 0, scale, -2 * scale, 2 * scale, generator=generator)
+                parameter.copy_(drawn)
+
+    def first_letter(self, group: Tensor) -> Tensor:
+        """Logits ``(B, 28)`` of the first letter, from the space group ``(B,)`` alone."""
+        hidden = self.first_letter_in(self.space_group(group - 1))
+        out: Tensor = self.first_letter_out(functional.gelu(hidden, approximate="tanh"))
+        return out
+
+    def letter_token(self, group: Tensor, letter: Tensor, multiplicity: Tensor) -> Tensor:
+        """``(B, width)`` or ``(B, n, width)`` from integers of that leading shape."""
+        size = multiplicity[..., None].to(self.letter.weight.dtype)
+        return _integer_token(
+            self.letter_in,
+            torch.cat([self.space_group(group - 1), self.letter(letter), size], dim=-1),
+        )
+
+    def element_token(self, group: Tensor, element: Tensor) -> Tensor:
+        """As :meth:`letter_token`."""
+        return _integer_token(
+            self.element_in, torch.cat([self.space_group(group - 1), self.element(element)], dim=-1)
+        )
+
+    def coordinate_token(self, group: Tensor, value: Tensor, axis: int) -> Tensor:
+        """As :meth:`letter_token`, from fractional coordinates along ``axis`` (0, 1, 2)."""
+        harmonics = torch.arange(1, self.settings.frequencies + 1, device=value.device)
+        angle = 2 * torch.pi * value[..., None] * harmonics
+        waves = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+        out: Tensor = self.coordinate_in[axis](
+            torch.cat([self.space_group(group - 1), waves], dim=-1)
+        )
+        return out
+
+    def embed(
+        self, group: Tensor, letter: Tensor, multiplicity: Tensor, element: Tensor, position: Tensor
+    ) -> Tensor:
+        """All tokens of n sites in order: ``(B, 5 n, width)``; ``position`` is ``(B, n, 3)``."""
+        group = group[:, None].expand_as(letter)
+        tokens = [
+            self.letter_token(group, letter, multiplicity),
+            self.element_token(group, element),
+            *(self.coordinate_token(group, position[..., axis], axis) for axis in range(3)),
+        ]
+        return torch.stack(tokens, dim=2).flatten(1, 2)
+
+    def trunk(self, h: Tensor, cache: Cache | None = None) -> Tensor:
+        """Blocks and final norm: ``(B, T, width)`` to the same, causal along T."""
+        start = 0 if cache is None else cache.length
+        span = slice(start, start + h.shape[1])
+        rotation = None
+        if self.settings.positions == "learned":
+            h = h + self.position[span]
+        else:
+            rotation = self.cosine[span], self.sine[span]
+        for layer, block in enumerate(self.blocks):
+            h = block(h, rotation, cache, layer)
+        if cache is not None:
+            cache.length += h.shape[1]
+        out: Tensor = self.norm(h)
+        return out
+
+    def read(self, h: Tensor, start: int, stop: int) -> Tensor:
+        """Outputs ``start`` to ``stop`` of the output layer for ``(..., width)``."""
+        return functional.linear(h, self.out.weight[start:stop], self.out.bias[start:stop])
+
+
+def _integer_token(layer: nn.Linear, x: Tensor) -> Tensor:
+    """``layer(x)`` in single precision, whatever the precision of the rest.
+
+    JAX computes the tokens of letters and elements in float32 even where all else is float64, and a
+    narrow lattice component turns that rounding into 1e-5 of ln p. To agree with the published
+    numbers the order of its sum is kept too: even and odd terms apart, then what is left of a
+    multiple of eight, then the bias.
+    """
+    x, weight, dtype = x.float(), layer.weight.float(), x.dtype
+    end = x.shape[-1] - x.shape[-1] % 8
+    out = functional.linear(x[..., :end:2], weight[:, :end:2])
+    out = out + functional.linear(x[..., 1:end:2], weight[:, 1:end:2])
+    for k in range(end, x.shape[-1]):
+        out = out + x[..., k, None] * weight[:, k]
+    return (out + layer.bias.float()).to(dtype)
+
+
+def _rotary_table(length: int, key_size: int) -> tuple[Tensor, Tensor]:
+    """cos and sin ``(length, key_size / 2)`` in float32.
+
+    By numpy, whose float32 powers and rounding of the functions are those of the published code.
+    """
+    exponent = np.arange(0, key_size, 2, dtype=np.float32) / np.float32(key_size)
+    frequency = np.float32(1) / np.float32(10000) ** exponent
+    angle = (np.arange(length, dtype=np.float32)[:, None] * frequency).astype(np.float64)
+    return torch.tensor(np.cos(angle)).float(), torch.tensor(np.sin(angle)).float()
+
+
+def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Rotate ``(B, T, 2, H, D)``: each number of the first half with its like in the second."""
+    first, second = x.chunk(2, dim=-1)
+    cosine, sine = cosine[:, None, None], sine[:, None, None]
+    turned = torch.addcmul(first * cosine, second, sine, value=-1)
+    return torch.cat([turned, torch.addcmul(second * cosine, first, sine)], dim=-1)

@@ -1,0 +1,200 @@
+"""What the page says in sentences: what the numbers are, what they show, what to beware of."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from crystalformer_rl.config import Config
+from crystalformer_rl.report.markup import EHULL, MISSING, escape, note, number, percent, table
+from crystalformer_rl.report.tables import (
+    ARTEFACT_BELOW,
+    Mean,
+    Share,
+    Summary,
+    mean,
+    numbers,
+    policies_of,
+    share,
+)
+
+FEW = 100
+UNIQUE_AT_LEAST = 0.9
+MANY_SHORT = 0.1  # fraction of the structures
+
+_POTENTIALS = {"chgnet": "CHGNet"}
+_REFERENCES = {
+    "dataset": "the {potential} energies of the dataset's own structures and of the elements",
+    "csv": "formation energies read from <code>{path}</code>",
+}
+
+
+def statement(summary: Summary, config: Config) -> str:
+    """Two paragraphs: who rewarded, who judged, against which hull, how many, of how many."""
+    branches = "; ".join(
+        f"<b>rl-{escape(name)}</b> was rewarded by {_reward(branch.reward.kind)} with "
+        f"{_potential(branch.reward.potential)}"
+        for name, branch in config.rl.items()
+    )
+    counts = ", ".join(
+        f"{escape(name)} {entry['generated']}" for name, entry in summary["policies"].items()
+    )
+    hull = _REFERENCES[config.hull.reference].format(
+        potential=_potential(config.hull.potential), path=escape(config.hull.csv_path)
+    )
+    return (
+        f"<p>Run <b>{escape(config.run)}</b>, seed {config.seed}. Every structure sampled from a "
+        f"policy ({counts or 'none'}) was relaxed with <b>{_potential(config.relax.potential)}</b> "
+        f"and its formation energy placed on a convex hull of {hull}. "
+        f"{branches or 'No policy was reinforced'}. A structure is called stable if its relaxed "
+        f"energy above hull ({EHULL}) is below {config.evaluate.stable_below:g} eV/atom. All "
+        "energies are those of a machine-learned potential, and band gap and dielectric constant "
+        "those of small regression heads: no density-functional calculation stands behind any "
+        "number on this page.</p>"
+        "<p>Fractions are of <em>all sampled structures</em>: one that could not be decoded, "
+        "relaxed or judged counts as a failure and is listed in the "
+        "<a href='#failures'>ledger</a>. Brackets hold 95&#8239;% intervals, Wilson's for "
+        "fractions and Student's for means; they tell the spread of sampling from <em>this</em> "
+        "trained policy, not that of training it again with another seed.</p>"
+    )
+
+
+def warnings(summary: Summary, config: Config) -> list[str]:
+    """Everything about this run that a reader must know before believing a number."""
+    found = _judge_is_reward(config)
+    policies = summary["policies"]
+    if not policies:
+        found.append("<b>No structures.</b> The table is empty.")
+    few = {name: e["generated"] for name, e in policies.items() if e["generated"] < FEW}
+    if few:
+        found.append(
+            f"<b>Few structures.</b> Fewer than {FEW} were sampled of a policy: {_listed(few)}. "
+            "The intervals are wide, and small differences mean nothing."
+        )
+    deep = {name: e["below_hull_artefacts"]["e_above_hull"] for name, e in policies.items()}
+    if any(deep.values()):
+        found.append(
+            f"<b>Suspiciously deep energies.</b> Relaxed {EHULL} below {number(ARTEFACT_BELOW, 1)} "
+            f"eV/atom: {_listed({name: count for name, count in deep.items() if count})}. So far "
+            "below a hull, a gap in the reference or an error of the potential is likelier than a "
+            "discovery."
+        )
+    short = {
+        name: f"{count}/{e['generated']}" for name, e in policies.items()
+        if (count := e["relax_status"].get("not_converged", 0)) > MANY_SHORT * e["generated"]
+    }  # fmt: skip
+    if short:
+        found.append(
+            f"<b>Relaxations cut short.</b> Out of steps: {_listed(short)}. Such a structure is "
+            "judged as it stands, above its minimum: fewer count as stable than could be."
+        )
+    unknown = sum(entry["hull_status"].get("missing_reference", 0) for entry in policies.values())
+    if unknown:
+        found.append(
+            f"<b>Elements without a reference.</b> {unknown} structures hold an element that the "
+            "hull does not know; they have no energy above hull and count as not stable."
+        )
+    unique = {name: share(summary, name, "unique") for name in policies}
+    low = {n: f"{u.k}/{u.n}" for n, u in unique.items() if u.n and u.fraction < UNIQUE_AT_LEAST}
+    if low:
+        found.append(
+            f"<b>Low uniqueness.</b> Unique structures: {_listed(low)}. Repeats and undecodable "
+            "samples lower it; after reinforcement it may be a collapse: see the course of "
+            "uniqueness over the steps."
+        )
+    return [note(body) for body in found]
+
+
+def findings(summary: Summary, *, losses: Mapping[str, pd.DataFrame], config: Config) -> str:
+    """What the run shows: what training learned, and which intervals part from the base's."""
+    lines = [f"<li>{line}</li>" for name, h in losses.items() if (line := _learned(name, h))]
+    learned = f"<ul class='findings'>{''.join(lines)}</ul>" if lines else ""
+    policies = policies_of(summary)
+    rows = (
+        [row for name in policies if name != "base" for row in _against_base(name, summary, config)]
+        if "base" in policies
+        else []
+    )
+    if not rows:
+        return learned + "<p>There is no second policy to compare the base with.</p>"
+    return learned + table(
+        ["policy", "quantity", "this policy", "base", "95 % intervals"],
+        rows,
+        kind="words",
+        caption="Every policy against the base policy. Intervals that do not overlap are evidence "
+        "of a difference; intervals that do are none, in either direction.",
+    )
+
+
+def apart(first: Mean | Share, second: Mean | Share) -> bool:
+    """Whether two intervals do not overlap; False if either has no ends."""
+    return bool(first.high < second.low or second.high < first.low)
+
+
+def _judge_is_reward(config: Config) -> list[str]:
+    judge = config.relax.potential
+    same = [f"rl-{name}" for name, b in config.rl.items() if b.reward.potential == judge]
+    if not same:
+        return []
+    return [
+        f"<b>The judge is the reward.</b> {_potential(judge)} rewarded "
+        f"{escape(' and '.join(same))}, and it relaxed and judged all structures here. What "
+        "reinforcement gained may in part be the potential's errors, found and exploited. Treat "
+        "the gain as an upper bound until another potential or density-functional theory has "
+        "judged the structures."
+    ]
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{escape(name)} {escape(value)}" for name, value in values.items())
+
+
+def _potential(name: str) -> str:
+    return escape(_POTENTIALS.get(name, name))
+
+
+def _reward(kind: str) -> str:
+    return {
+        "ehull": "minus the energy above hull of the unrelaxed crystal, by single points",
+        "figure_of_merit": "predicted band gap × dielectric constant, with a stability guard",
+    }.get(kind, escape(kind))
+
+
+def _learned(name: str, history: pd.DataFrame) -> str:
+    values = numbers(history, "val_loss")
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return ""
+    return (
+        f"Training of <b>{escape(name)}</b>: validation loss {number(known[0], 2)} before, "
+        f"{number(known.min(), 2)} at best, {number(known[-1], 2)} at the end (nats per crystal)."
+    )
+
+
+def _against_base(name: str, summary: Summary, config: Config) -> list[list[str]]:
+    measured = [("e_above_hull_initial", f"mean unrelaxed {EHULL} (eV/atom)")]
+    branch = config.rl.get(name.removeprefix("rl-"))
+    if branch is not None and branch.reward.kind == "figure_of_merit":
+        measured.append(("figure_of_merit", "mean figure of merit (eV)"))
+    rows = []
+    for column, label in measured:
+        own, other = mean(summary, name, column), mean(summary, "base", column)
+        rows.append([label, _mean_text(own), _mean_text(other), _verdict(own, other)])
+    for flag, label in (("stable", "stable"), ("unique", "unique"), ("sun", "S.U.N.")):
+        first, second = share(summary, name, flag), share(summary, "base", flag)
+        rows.append([label, _share_text(first), _share_text(second), _verdict(first, second)])
+    return [[escape(name) if place == 0 else "", *row] for place, row in enumerate(rows)]
+
+
+def _mean_text(found: Mean) -> str:
+    if found.n == 0:
+        return MISSING
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def _share_text(found: Share) -> str:
+    return f"{percent(found.fraction)} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def _verdict(first: Mean | Share, second: Mean | Share) -> str:
+    return "<strong>do not overlap</strong>" if apart(first, second) else "overlap"

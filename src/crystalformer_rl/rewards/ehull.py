@@ -1,0 +1,66 @@
+"""Reward: minus the energy above hull of the unrelaxed crystal (FACTS §4).
+
+Departs from the paper in two ways: E_hull is floored, because spuriously deep energies of odd
+crystals are artefacts and not discoveries, and the ceiling is near enough that a few failures do
+not drown the rest of a batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pymatgen.core import Structure
+
+from crystalformer_rl.config import EhullReward
+from crystalformer_rl.potentials.base import load
+from crystalformer_rl.rewards.base import RewardBatch
+from crystalformer_rl.rewards.energies import EnergyJudge
+from crystalformer_rl.rewards.guards import abstains, repeat_weight
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+
+@dataclass(frozen=True)
+class Ehull:
+    """−clip(E_hull, floor, ceiling) in eV/atom; failures are worth −ceiling.
+
+    Repeats of a composition move from there towards −ceiling.
+    """
+
+    settings: EhullReward
+    judge: EnergyJudge
+
+    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+        """Judge a batch; parts: ``e_above_hull`` (eV/atom), ``references``, ``repeat_weight``."""
+        settings = self.settings
+        energies = self.judge.judge(structures)
+        above = energies.e_above_hull
+        known = np.isfinite(above)
+        abstain = known & abstains(
+            energies.compositions, energies.references, min_references=settings.min_references
+        )
+        valid = known & ~abstain
+        weight = repeat_weight(
+            [c if good else None for c, good in zip(energies.compositions, valid, strict=True)],
+            repeat_from=settings.repeat_from,
+        )
+        worst = -settings.ceiling
+        value = -np.clip(np.where(known, above, np.inf), settings.floor, settings.ceiling)
+        return RewardBatch(
+            value=np.where(valid, worst + weight * (value - worst), worst),
+            valid=valid,
+            parts={
+                "e_above_hull": above,
+                "references": energies.references.astype(np.float64),
+                "repeat_weight": weight,
+            },
+            abstain=abstain,
+        )
+
+
+def build(
+    settings: EhullReward, *, hull: Hull, references: ElementReferences, device: str
+) -> Ehull:
+    """Load the potential and make the reward."""
+    potential = load(settings.potential, device=device)
+    return Ehull(settings, EnergyJudge(potential, hull, references))

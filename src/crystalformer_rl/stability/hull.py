@@ -1,0 +1,205 @@
+"""Energy above the convex hull of formation energies: one index, every chemical system.
+
+Entries are indexed by chemical system. The lower hull of a system is found when first asked for
+and kept; after that, the energies of any number of compositions are one matrix product.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pymatgen.core import Composition, Element
+
+from crystalformer_rl.stability.elements import ISOTOPES, element_amounts
+from crystalformer_rl.stability.facets import LowerHull
+
+SYSTEMS_KEPT = 16384
+# Above this many elements the subsets of a system outnumber the systems of any data set.
+MAX_ELEMENTS_ENUMERATED = 12
+_PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
+_SYMBOLS = frozenset(Element.__members__)
+_PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
+
+
+@dataclass(frozen=True)
+class HullResult:
+    """Energies above the hull of n compositions.
+
+    Attributes
+    ----------
+    e_above_hull
+        (n,) eV/atom, negative below the hull; NaN where the status is not ``ok`` or where the
+        energy given was not finite.
+    status
+        ``ok``, or ``missing_reference`` where an element has no reference.
+    references
+        (n,) distinct compositions known in the chemical system, its subsystems and elements
+        included: how well the hull is known there.
+    """
+
+    e_above_hull: NDArray[np.float64]
+    status: list[str]
+    references: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _System:
+    """What the hull knows of one chemical system, its subsystems included."""
+
+    lower: LowerHull
+    references: int
+
+
+class Hull:
+    """Convex hull of formation energies over all chemical systems, elements at 0.
+
+    Equal to pymatgen's ``PhaseDiagram.get_e_above_hull(entry, allow_negative=True)``.
+
+    Parameters
+    ----------
+    formulas
+        Formulas of the entries; the formula of sodium nitride is ``"NaN"``, a string.
+    formation_energies
+        (n,) eV/atom.
+    elements
+        Symbols of the elements that have a reference, which is at 0. An entry that is a pure
+        element (another crystal of it) counts if it lies below.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a formula cannot be read or an energy is not finite.
+    """
+
+    def __init__(
+        self,
+        formulas: Sequence[str],
+        formation_energies: ArrayLike,
+        *,
+        elements: Collection[str],
+    ) -> None:
+        energies = np.asarray(formation_energies, dtype=np.float64)
+        if energies.shape != (len(formulas),):
+            raise ValueError(
+                f"{len(formulas)} formulas need as many energies, got shape {energies.shape}"
+            )
+        if not np.isfinite(energies).all():
+            bad = int(np.flatnonzero(~np.isfinite(energies))[0])
+            raise ValueError(
+                f"entry {bad}, {formulas[bad]!r}: energy {energies[bad]} is not finite"
+            )
+        self.elements = frozenset(elements)
+        self._entries = _index(formulas, energies)
+        self._system = lru_cache(maxsize=SYSTEMS_KEPT)(self._find_system)
+
+    def e_above_hull(
+        self, compositions: Sequence[Composition], formation_energies: ArrayLike
+    ) -> HullResult:
+        """Energy above hull of each composition at its formation energy, eV/atom.
+
+        Raises
+        ------
+        ValueError
+            If the lengths differ or a composition is empty.
+        """
+        energies = np.asarray(formation_energies, dtype=np.float64)
+        if energies.shape != (len(compositions),):
+            raise ValueError(
+                f"{len(compositions)} compositions need as many energies, "
+                f"got shape {energies.shape}"
+            )
+        above = np.full(len(compositions), np.nan)
+        references = np.zeros(len(compositions), dtype=np.int64)
+        status = ["ok"] * len(compositions)
+        systems: dict[tuple[str, ...], list[tuple[int, list[float]]]] = {}
+        for index, composition in enumerate(compositions):
+            amounts = element_amounts(composition)
+            if not amounts:
+                raise ValueError(f"composition {index} is empty")
+            symbols = tuple(sorted(amounts))
+            if self.elements.issuperset(symbols):
+                row = [amounts[symbol] for symbol in symbols]
+                systems.setdefault(symbols, []).append((index, row))
+            else:
+                status[index] = "missing_reference"
+        for symbols, members in systems.items():
+            system = self._system(symbols)
+            rows = [index for index, _ in members]
+            fractions = _normalise(np.array([row for _, row in members]))
+            above[rows] = energies[rows] - system.lower.energy(fractions)
+            references[rows] = system.references
+        above[~np.isfinite(energies)] = np.nan
+        return HullResult(above, status, references)
+
+    def _find_system(self, symbols: tuple[str, ...]) -> _System:
+        column = {symbol: index for index, symbol in enumerate(symbols)}
+        rows: list[NDArray[np.float64]] = []
+        energies: list[float] = []
+        compounds = 0
+        for key in self._subsystems(symbols):
+            columns = [column[symbol] for symbol in sorted(key)]
+            entries = self._entries[key]
+            for fractions, energy in entries.items():
+                row = np.zeros(len(symbols))
+                row[columns] = fractions
+                rows.append(row)
+                energies.append(energy)
+            compounds += len(entries) if len(key) > 1 else 0
+        matrix = _normalise(np.array(rows).reshape(-1, len(symbols)))
+        return _System(LowerHull(matrix, np.array(energies)), compounds + len(symbols))
+
+    def _subsystems(self, symbols: tuple[str, ...]) -> list[frozenset[str]]:
+        """Chemical systems with entries among ``symbols``, in a fixed order."""
+        if len(symbols) > MAX_ELEMENTS_ENUMERATED:
+            whole = frozenset(symbols)
+            return [key for key in self._entries if key <= whole]
+        subsets = (
+            frozenset(part)
+            for size in range(1, len(symbols) + 1)
+            for part in combinations(symbols, size)
+        )
+        return [key for key in subsets if key in self._entries]
+
+
+def _index(
+    formulas: Sequence[str], energies: NDArray[np.float64]
+) -> dict[frozenset[str], dict[tuple[float, ...], float]]:
+    """By chemical system, the lowest energy of each composition.
+
+    A composition is its atomic fractions in the alphabetical order of the symbols.
+    """
+    systems: dict[frozenset[str], dict[tuple[float, ...], float]] = {}
+    for formula, energy in zip(formulas, energies.tolist(), strict=True):
+        amounts = _parse(formula)
+        total = sum(amounts.values())
+        fractions = tuple(round(amounts[symbol] / total, 12) for symbol in sorted(amounts))
+        system = systems.setdefault(frozenset(amounts), {})
+        system[fractions] = min(energy, system.get(fractions, energy))
+    return systems
+
+
+def _parse(formula: str) -> dict[str, float]:
+    """Amounts by element; plain formulas skip pymatgen's parser, which is 20 times slower."""
+    amounts: dict[str, float] = {}
+    if _PLAIN_FORMULA.fullmatch(formula):
+        for symbol, number in _PART.findall(formula):
+            name = ISOTOPES.get(symbol, symbol)
+            amounts[name] = amounts.get(name, 0.0) + float(number or 1)
+    else:
+        try:
+            amounts = element_amounts(Composition(formula))
+        except ValueError as error:
+            raise ValueError(f"formula {formula!r} cannot be read: {error}") from error
+    unknown = sorted(set(amounts) - _SYMBOLS)
+    if unknown or not amounts or min(amounts.values()) <= 0:
+        what = f"no element {', '.join(unknown)}" if unknown else "no positive amounts"
+        raise ValueError(f"formula {formula!r} cannot be read: {what}")
+    return amounts
+
+
+def _normalise(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(amounts / amounts.sum(axis=1, keepdims=True), dtype=np.float64)

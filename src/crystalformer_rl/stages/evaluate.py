@@ -1,0 +1,147 @@
+"""``evaluate``: the verdict on every generated crystal, and the numbers that follow from it."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from pymatgen.analysis.structure_matcher import StructureMatcher
+
+from crystalformer_rl.config import EvaluateSettings
+from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.evaluation import verdict
+from crystalformer_rl.evaluation.generated import Generated, join
+from crystalformer_rl.evaluation.matching import ReferenceIndex, formula_key, matcher_of
+from crystalformer_rl.evaluation.sun import summarise
+from crystalformer_rl.files import read_table, write_json, write_table
+from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each, load
+from crystalformer_rl.properties.heads import load_heads
+from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.stages.hulls import hull_files, read_hull
+from crystalformer_rl.stages.progress import progress
+
+# The heads were trained on the crystal features of this potential and know no other.
+FEATURES_OF = "chgnet"
+CHUNK = 64
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--settings", required=True, help="the evaluate section, as JSON")
+    parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
+    parser.add_argument(
+        "--structures", type=Path, required=True, help="table of the dataset: what is known"
+    )
+    for name, what in (("samples", "sample shards"), ("relaxed", "their relaxation shards")):
+        parser.add_argument(
+            f"--{name}",
+            type=_policy_file,
+            nargs="+",
+            action="extend",
+            required=True,
+            metavar="POLICY=FILE",
+            help=f"{what}; may be repeated",
+        )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``structures.parquet``, ``summary.json`` and ``provenance.json`` into ``args.out``."""
+    settings = EvaluateSettings.model_validate_json(args.settings)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    provenance = Provenance(
+        "evaluate",
+        settings=settings.model_dump(mode="json"),
+        inputs={
+            "hull": hull_files(args.hull),
+            "structures": args.structures,
+            "samples": [path for _, path in args.samples],
+            "relaxed": [path for _, path in args.relaxed],
+        },
+        device=device,
+    )
+    generated = join(_read_shards(args.samples), _read_shards(args.relaxed))
+    log.info("%d generated crystals", len(generated.table))
+    hull, references = read_hull(args.hull)
+    tolerances = {
+        "length_tolerance": settings.length_tolerance,
+        "site_tolerance": settings.site_tolerance,
+        "angle_tolerance": settings.angle_tolerance,
+    }
+    matcher = matcher_of(**tolerances)
+    stability = verdict.stability_columns(
+        generated, hull=hull, references=references, stable_below=settings.stable_below
+    )
+    matching = verdict.matching_columns(
+        generated,
+        stable=stability["stable"],
+        known=_known(args.structures, generated, matcher),
+        matcher=matcher,
+    )
+    evaluations = _evaluate(generated, device=device)
+    properties = verdict.property_columns(
+        evaluations, {name: load_heads(name) for name in ("band_gap", "dielectric")}
+    )
+    failure = verdict.failures(
+        generated,
+        hull_status=stability["hull_status"],
+        matching_problems=matching.pop("matching_problem"),
+        evaluations=evaluations,
+    )
+    table = generated.table.drop(columns=["status", "error", "decode_error"]).assign(
+        **verdict.validity_columns(generated.structures),
+        **stability,
+        **matching,
+        rmsd=verdict.displacements(generated, **tolerances),
+        **properties,
+        failure=pd.array(failure, dtype="str"),
+    )
+    write_table(args.out / "structures.parquet", table)
+    write_json(args.out / "summary.json", summarise(table))
+    provenance.write(args.out / "provenance.json", items=len(table), failed=_count(failure))
+
+
+def _policy_file(text: str) -> tuple[str, Path]:
+    policy, equals, path = text.partition("=")
+    if not (policy and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} must be POLICY=FILE")
+    return policy, Path(path)
+
+
+def _read_shards(shards: Sequence[tuple[str, Path]]) -> pd.DataFrame:
+    return pd.concat(
+        [read_table(path).assign(policy=policy) for policy, path in shards], ignore_index=True
+    )
+
+
+def _known(path: Path, generated: Generated, matcher: StructureMatcher) -> ReferenceIndex:
+    """The crystals of the dataset, all splits, that share a formula with a generated one."""
+    table = read_table(path, columns=["id", "lattice", "numbers", "positions"])
+    wanted = {candidate.formula for candidate in generated.candidates if candidate is not None}
+    same = [row for row, numbers in enumerate(table["numbers"]) if formula_key(numbers) in wanted]
+    table = table.iloc[same]
+    pairs = zip(table["id"], structures_of(table), strict=True)
+    known = {str(name): structure for name, structure in pairs if structure is not None}
+    log.info("%d known crystals share a formula", len(known))
+    return ReferenceIndex(list(known.values()), list(known), matcher=matcher)
+
+
+def _evaluate(generated: Generated, *, device: str) -> list[Evaluation | Failure | None]:
+    """Features of the relaxed crystals; None where there is none."""
+    rows = [row for row, structure in enumerate(generated.relaxed) if structure is not None]
+    answers: list[Evaluation | Failure | None] = [None] * len(generated.relaxed)
+    potential = load(FEATURES_OF, device=device)
+    for start in progress(range(0, len(rows), CHUNK), label="evaluate"):
+        part = rows[start : start + CHUNK]
+        found = evaluate_each(potential, [generated.relaxed[row] for row in part])
+        for row, answer in zip(part, found, strict=True):
+            answers[row] = answer
+    return answers
+
+
+def _count(failure: Sequence[str | None]) -> int:
+    return sum(reason is not None for reason in failure)

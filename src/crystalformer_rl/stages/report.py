@@ -1,0 +1,113 @@
+"""``report``: one self-contained page about a run, its figures as SVG and its numbers as CSV."""
+
+import argparse
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crystalformer_rl.config import Config, ReportSettings
+from crystalformer_rl.files import read_json, read_table, write_text
+from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.report.page import build
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--settings", required=True, help="the report section, as JSON")
+    parser.add_argument("--config", required=True, help="the whole configuration, as JSON")
+    parser.add_argument(
+        "--evaluation", type=Path, required=True, help="folder of the evaluate stage"
+    )
+    parser.add_argument(
+        "--histories",
+        type=_named_file,
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="POLICY=FILE",
+        help="history tables; a policy trained in rounds has one per round",
+    )
+    parser.add_argument(
+        "--provenance",
+        type=Path,
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="provenance of every job that is told of",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``index.html``, ``figures/*.svg``, ``tables/*.csv`` and ``provenance.json``.
+
+    What stands in the folders ``figures`` and ``tables`` from an earlier run is removed first: a
+    figure that this run does not have would be mistaken for one of it.
+    """
+    settings = ReportSettings.model_validate_json(args.settings)
+    config = Config.model_validate_json(args.config).model_copy(update={"report": settings})
+    structures, summary = args.evaluation / "structures.parquet", args.evaluation / "summary.json"
+    provenance = Provenance(
+        "report",
+        settings=settings.model_dump(mode="json"),
+        inputs={
+            "evaluation": [structures, summary],
+            "histories": [path for _, path in args.histories],
+            "provenance": args.provenance,
+        },
+    )
+    report = build(
+        read_table(structures),
+        read_json(summary),
+        config=config,
+        histories_of=_histories(args.histories),
+        provenance=_records(args.provenance),
+    )
+    for folder in ("figures", "tables"):
+        shutil.rmtree(args.out / folder, ignore_errors=True)
+    for name, svg in report.figures.items():
+        write_text(args.out / "figures" / f"{name}.svg", svg + "\n")
+    for name, table in report.tables.items():
+        write_text(args.out / "tables" / f"{name}.csv", table.to_csv(index=False))
+    write_text(args.out / "index.html", report.html)
+    log.info("%s: %.1f MB", args.out / "index.html", len(report.html.encode()) / 1e6)
+    provenance.write(
+        args.out / "provenance.json", figures=len(report.figures), tables=len(report.tables)
+    )
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} must be POLICY=FILE")
+    return name, Path(path)
+
+
+def _histories(files: Sequence[tuple[str, Path]]) -> dict[str, list[pd.DataFrame]]:
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for name, path in files:
+        tables.setdefault(name, []).append(read_table(path))
+    return tables
+
+
+def _records(paths: Sequence[Path]) -> Mapping[str, Mapping[str, Any]]:
+    """The records by label: their path below the folder they have in common."""
+    if not paths:
+        return {}
+    common = os.path.commonpath([path.parent.parent for path in paths])
+    return {_label(path, Path(common)): read_json(path) for path in paths}
+
+
+def _label(path: Path, common: Path) -> str:
+    """``relax/base/shard-0000`` of ``…/relax/base/shard-0000.provenance.json``."""
+    folder = path.parent.relative_to(common)
+    shard = path.name.removesuffix("provenance.json").removesuffix(".")
+    return str(folder / shard) if shard else str(folder)

@@ -1,0 +1,80 @@
+"""``rl``: one round of reinforcement fine-tuning."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from crystalformer_rl.config import RLSettings
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.provenance import derive_seed
+from crystalformer_rl.rewards.base import build
+from crystalformer_rl.stages import trainings
+from crystalformer_rl.stages.hulls import hull_files, read_hull
+from crystalformer_rl.stages.trainings import Training
+from crystalformer_rl.training.reinforce import Carried, prompt_probabilities, reinforce
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    trainings.add_arguments(parser)
+    parser.add_argument(
+        "--policy", type=Path, required=True, help="folder of the policy to start from"
+    )
+    parser.add_argument(
+        "--base", type=Path, required=True, help="folder of the frozen base policy (KL anchor)"
+    )
+    parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
+    parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
+    parser.add_argument("--name", required=True, help="name of the branch in the rl section")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
+
+    Running baseline and step number travel from round to round in the policy's ``model.json``.
+    """
+    settings = RLSettings.model_validate_json(args.settings)
+    seed = derive_seed(args.seed, "rl", args.name, args.round)
+    training = Training(
+        "rl",
+        args,
+        sections={"rl": settings},
+        names={"name": args.name, "round": args.round},
+        inputs={
+            "policy": trainings.policy_files(args.policy),
+            "base": trainings.policy_files(args.base),
+            "hull": hull_files(args.hull),
+        },
+        seed=seed,
+        checkpoint_minutes=settings.checkpoint_minutes,
+    )
+    policy = Policy.load(args.policy, device=training.device)
+    hull, references = read_hull(args.hull)
+    reward = build(settings.reward, hull=hull, references=references, device=training.device.type)
+    with training.loop:
+        history, carried = reinforce(
+            policy,
+            Policy.load(args.base, device=training.device),
+            reward,
+            settings=settings,
+            prompts=prompt_probabilities(policy.space_group_counts, settings.space_groups),
+            round_number=args.round,
+            seed=seed,
+            loop=training.loop,
+            carried=_carried(policy, args),
+            track=training.track,
+        )
+    policy.metadata |= {"trained_by": f"rl-{args.name}", "rl": asdict(carried)}
+    policy.save(args.out)
+    training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
+
+
+def _carried(policy: Policy, args: argparse.Namespace) -> Carried:
+    if args.round == 1:
+        return Carried()
+    if "rl" not in policy.metadata:
+        raise ValueError(
+            f"{args.policy}: --round {args.round} continues a policy of the round before, and this "
+            "model.json has no rl entry; round 1 starts from any policy"
+        )
+    return Carried(**policy.metadata["rl"])

@@ -1,0 +1,85 @@
+"""``sft``: the base policy fine-tuned on its own relaxed samples that pass a filter."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from crystalformer_rl.config import SftSettings
+from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.files import read_table
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.provenance import derive_seed
+from crystalformer_rl.stages import trainings
+from crystalformer_rl.stages.hulls import hull_files, read_hull
+from crystalformer_rl.stages.trainings import Training
+from crystalformer_rl.training.pretrain import fit
+from crystalformer_rl.training.sft import Relaxed, select
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    trainings.add_arguments(parser)
+    parser.add_argument("--policy", type=Path, required=True, help="folder of the base policy")
+    parser.add_argument(
+        "--relaxed", type=Path, nargs="+", required=True, help="relaxed shards of its samples"
+    )
+    parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``."""
+    settings = SftSettings.model_validate_json(args.settings)
+    seed = derive_seed(args.seed, "sft")
+    training = Training(
+        "sft",
+        args,
+        sections={"sft": settings},
+        inputs={
+            "policy": trainings.policy_files(args.policy),
+            "relaxed": args.relaxed,
+            "hull": hull_files(args.hull),
+        },
+        seed=seed,
+        checkpoint_minutes=settings.checkpoint_minutes,
+    )
+    policy = Policy.load(args.policy, device=training.device)
+    hull, references = read_hull(args.hull)
+    selection = select(
+        [sample for path in args.relaxed for sample in _relaxed(path)],
+        hull=hull,
+        references=references,
+        max_e_above_hull=settings.max_e_above_hull,
+        symprec=settings.symprec,
+        max_sites=policy.settings.max_sites - 1,
+    )
+    with training.loop:
+        history = fit(
+            policy,
+            selection.tokens,
+            CrystalTokens.empty(policy.settings.max_sites),
+            settings=settings,
+            seed=seed,
+            loop=training.loop,
+            ids=selection.ids,
+            track=training.track,
+        )
+    policy.metadata |= {"trained_by": "sft"}
+    policy.save(args.out)
+    training.finish(
+        history,
+        steps=history[-1]["step"],
+        items=len(selection.ids) * history[-1]["epoch"],
+        **selection.counts,
+    )
+
+
+def _relaxed(path: Path) -> list[Relaxed]:
+    table = read_table(path)
+    structures = structures_of(table, prefix="relaxed_")
+    rows = zip(table["id"], table["status"], structures, table["energy_final"], strict=True)
+    return [
+        Relaxed(str(name), str(status), structure, None if pd.isna(energy) else float(energy))
+        for name, status, structure, energy in rows
+    ]

@@ -1,0 +1,102 @@
+"""Stage ``tokenize``: structures to tokens, per split."""
+
+import argparse
+import json
+import logging
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crystalformer_rl.config import TokenizeSettings
+from crystalformer_rl.crystal.structures import COLUMNS, structures_of
+from crystalformer_rl.crystal.tokenizer import tokenize_many
+from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
+from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.stages.progress import progress
+
+SPLITS = ("train", "val", "test")
+REJECTED_COLUMNS = ("id", "split", "reason", "detail")
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``crystalformer-rl tokenize``."""
+    parser.add_argument("--settings", required=True, help="tokenize section, as JSON")
+    parser.add_argument("--structures", type=Path, required=True, help="structures.parquet")
+    parser.add_argument("--processes", type=int, default=1, help="worker processes")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``tokens-{train,val,test}.safetensors``, ``rejected.parquet``, ``space_groups.json``.
+
+    A tokens file holds the arrays of ``CrystalTokens``, padded to ``max_sites + 1``, and ``row``,
+    the row of each crystal in structures.parquet. Only crystals whose tokens lead back to the
+    structure are kept.
+
+    Raises
+    ------
+    ValueError
+        If the structures cannot be read, or none of the training split is kept.
+    """
+    settings = TokenizeSettings.model_validate_json(args.settings)
+    provenance = Provenance(
+        "tokenize",
+        settings=settings.model_dump(mode="json"),
+        inputs={"structures": args.structures},
+    )
+    table = read_table(args.structures, ["id", "split", *COLUMNS])
+    structures = [structure for structure in structures_of(table) if structure is not None]
+    if len(structures) < len(table):
+        raise ValueError(
+            f"{args.structures}: {len(table) - len(structures)} rows have no structure"
+        )
+    tokens, kept, rejected = tokenize_many(
+        structures,
+        symprec=settings.symprec,
+        max_sites=settings.max_sites,
+        processes=args.processes,
+        track=partial(progress, label="tokenize", total=len(structures)),
+    )
+    reasons = Counter(rejection.reason for _, rejection in rejected)
+    log.info("kept %d of %d, rejected %s", len(kept), len(table), dict(reasons))
+    split_of_kept = table["split"].to_numpy()[kept]
+    if not (split_of_kept == "train").any():
+        raise ValueError(
+            f"{args.structures}: no crystal of split 'train' could be tokenized; rejected "
+            f"{dict(reasons)} of {len(table)}"
+        )
+    histograms = {}
+    for split in SPLITS:
+        chosen = np.flatnonzero(split_of_kept == split)
+        part = tokens[chosen]
+        write_tensors(
+            args.out / f"tokens-{split}.safetensors",
+            part.to_arrays() | {"row": kept[chosen]},
+            {"settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True)},
+        )
+        groups, numbers = np.unique(part.space_group, return_counts=True)
+        histograms[split] = dict(zip(map(str, groups.tolist()), numbers.tolist(), strict=True))
+    write_json(args.out / "space_groups.json", histograms)
+    write_table(
+        args.out / "rejected.parquet",
+        pd.DataFrame(
+            [
+                (table["id"][index], table["split"][index], rejection.reason, rejection.detail)
+                for index, rejection in rejected
+            ],
+            columns=list(REJECTED_COLUMNS),
+            dtype="str",
+        ),
+    )
+    provenance.write(
+        args.out / "provenance.json",
+        items=len(table),
+        processes=args.processes,
+        **{f"kept_{split}": int((split_of_kept == split).sum()) for split in SPLITS},
+        **{f"rejected_{reason}": number for reason, number in sorted(reasons.items())},
+    )

@@ -1,0 +1,130 @@
+"""What the three training stages share: arguments, device, interruption, results."""
+
+import argparse
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import BaseModel
+
+from crystalformer_rl.closure import fingerprint
+from crystalformer_rl.files import write_table
+from crystalformer_rl.provenance import Provenance, file_digest
+from crystalformer_rl.stages.progress import progress
+from crystalformer_rl.training.checkpoints import Checkpoints
+from crystalformer_rl.training.loop import Loop
+
+COUNTERS = ("epoch", "step", "round")
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of every training stage."""
+    parser.add_argument("--settings", required=True, help="the section, as JSON")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the run")
+    parser.add_argument(
+        "--checkpoints", type=Path, required=True, help="folder that survives an interruption"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=None,
+        help="time limit of the job: stop before it, with a checkpoint and exit code 75",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+
+
+class Training:
+    """One training stage: what it depends on, where it runs, how it ends.
+
+    Parameters
+    ----------
+    stage
+        Its verb.
+    args
+        With the arguments of :func:`add_arguments`.
+    sections
+        The settings it depends on, by name.
+    names
+        What tells it from others of the same settings and inputs, such as the round.
+    seed
+        Derived seed.
+    inputs
+        Files it reads.
+    checkpoint_minutes
+        Minutes between checkpoints.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        args: argparse.Namespace,
+        *,
+        sections: Mapping[str, BaseModel],
+        inputs: Mapping[str, Path | list[Path]],
+        seed: int,
+        checkpoint_minutes: float,
+        names: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.device = choose_device()
+        settings: dict[str, Any] = {n: s.model_dump(mode="json") for n, s in sections.items()}
+        settings |= names or {}
+        self._stage, self._out, self._steps = stage, Path(args.out), 0
+        self._provenance = Provenance(
+            stage, settings=settings, inputs=inputs, seed=seed, device=self.device.type
+        )
+        key = {
+            "settings": settings,
+            "seed": seed,
+            "inputs": {name: _digests(paths) for name, paths in inputs.items()},
+        }
+        store = Checkpoints(
+            args.checkpoints, key=key, code=fingerprint(f"crystalformer_rl.stages.{stage}")
+        )
+        self.loop = Loop(store, checkpoint_minutes=checkpoint_minutes, limit_minutes=args.minutes)
+
+    def track(self, steps: Iterable[int]) -> Iterator[int]:
+        """The steps with a progress bar; counts those of this job."""
+        for step in progress(steps, label=self._stage):
+            yield step
+            self._steps += 1
+
+    def finish(
+        self, history: list[dict[str, Any]], *, steps: int, items: int, **counts: float | str
+    ) -> None:
+        """Write history and provenance beside the policy, then delete the checkpoints.
+
+        Parameters
+        ----------
+        steps, items
+            Steps made and crystals seen by all jobs of this training. The provenance counts those
+            of this job alone, so that its throughput is right after an interruption.
+        """
+        table = pd.DataFrame(history)
+        kinds = {name: "int64" if name in COUNTERS else "float64" for name in table.columns}
+        write_table(self._out / "history.parquet", table.astype(kinds))
+        counts |= {"steps": steps, "steps_of_this_job": self._steps}
+        counts["items"] = round(items * self._steps / max(steps, 1))
+        self._provenance.write(self._out / "provenance.json", **counts)
+        self.loop.finish()
+
+
+def choose_device() -> torch.device:
+    """A GPU where there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    log.info("device: %s", name)
+    return device
+
+
+def policy_files(folder: Path) -> list[Path]:
+    """The two files of a policy."""
+    return [Path(folder) / "model.safetensors", Path(folder) / "model.json"]
+
+
+def _digests(paths: Path | list[Path]) -> list[str]:
+    return [file_digest(path) for path in (paths if isinstance(paths, list) else [paths])]

@@ -1,0 +1,40 @@
+"""Batches of crystals of similar length, so that little is computed for pads."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+POOL = 16
+
+Indices = NDArray[np.int64]
+
+
+def epoch_batches(lengths: Indices, *, batch_size: int, seed: int) -> list[Indices]:
+    """Batches of one epoch: every crystal once, in an order that only ``seed`` decides.
+
+    The crystals are shuffled and cut into pools of 16 batches; each pool is sorted by length and
+    cut into batches, and all batches are shuffled. A batch thus holds similar lengths, and other
+    crystals in each epoch. ``ceil(n / batch_size)`` batches, one of them smaller if need be.
+
+    Parameters
+    ----------
+    lengths
+        (n,) sites per crystal.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(lengths))
+    batches: list[Indices] = []
+    for pool in _cut(order, POOL * batch_size):
+        batches += _cut(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def length_batches(lengths: Indices, *, batch_size: int) -> list[Indices]:
+    """All crystals in batches of growing length, for work whose order does not matter."""
+    return list(_cut(np.argsort(lengths, kind="stable"), batch_size))
+
+
+def _cut(indices: Indices, size: int) -> Iterator[Indices]:
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]

@@ -1,0 +1,146 @@
+"""Checkpoints of a training: one self-verifying file each, no pickle.
+
+A checkpoint is a safetensors file of tensors, with the plain values as JSON in its header. Its name
+is its number and the sha256 of its bytes, so that one rename makes it and any damage shows.
+Checkpoints of other settings or inputs lie in folders of their own and never mix.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from crystalformer_rl.files import atomic
+
+KEPT = 3
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a training needs to continue.
+
+    Attributes
+    ----------
+    tensors
+        Weights, optimiser state and the like, by name; on the CPU when read from disk.
+    values
+        Everything else, ready for JSON (counters, sums, history rows). Floats survive exactly.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    values: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The numbered checkpoints of one training.
+
+    Parameters
+    ----------
+    folder
+        Belongs to this training alone; :meth:`remove` deletes it.
+    key
+        All that the training depends on (settings, seed, digests of inputs), ready for JSON. Only
+        checkpoints written under an equal key are ever used.
+    code
+        Fingerprint of the code. It is not part of the key, so that a corrected message does not
+        cost days of training; a warning tells when a checkpoint was written by other code.
+    """
+
+    def __init__(self, folder: Path, *, key: Mapping[str, Any], code: str = "") -> None:
+        text = json.dumps(key, sort_keys=True)
+        self._root = Path(folder)
+        self._folder = self._root / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._code = code
+
+    def save(self, number: int, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint and forget all but the newest three; return its path.
+
+        ``number`` must grow from one checkpoint to the next: the largest is the newest.
+        """
+        data = safetensors.torch.save(
+            {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()},
+            metadata={"values": json.dumps(checkpoint.values), "code": self._code},
+        )
+        path = self._folder / f"{number:09d}-{hashlib.sha256(data).hexdigest()}.safetensors"
+        with atomic(path) as temporary:
+            temporary.write_bytes(data)
+        for old in self.paths()[:-KEPT]:
+            old.unlink()
+        return path
+
+    def newest(self) -> Checkpoint | None:
+        """The newest undamaged checkpoint, or None; damaged ones are named in the log."""
+        self._mention_others()
+        for path in reversed(self.paths()):
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != path.stem.partition("-")[2]:
+                log.warning("checkpoint %s is damaged (sha256 differs): using an older one", path)
+                continue
+            metadata = _metadata(data)
+            if metadata["code"] != self._code:
+                log.warning("checkpoint %s was written by another version of the code", path)
+            log.info("continuing from checkpoint %s", path)
+            return Checkpoint(safetensors.torch.load(data), json.loads(metadata["values"]))
+        return None
+
+    def paths(self) -> list[Path]:
+        """The checkpoints of this key, oldest first."""
+        return sorted(self._folder.glob("*-*.safetensors"))
+
+    def remove(self) -> None:
+        """Delete the whole folder, checkpoints of other settings included."""
+        if self._root.exists():
+            shutil.rmtree(self._root)
+
+    def _mention_others(self) -> None:
+        for path in sorted(self._root.glob("*/*-*.safetensors")):
+            if path.parent != self._folder:
+                log.warning("ignoring checkpoint %s: made under other settings or inputs", path)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """Header metadata of a safetensors file (8 bytes of length, then JSON)."""
+    length = int.from_bytes(data[:8], "little")
+    metadata: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+    return metadata
+
+
+def training_tensors(
+    model: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
+    """Weights as ``model.NAME`` and the optimiser's state as ``optimiser.INDEX.NAME``."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    return tensors
+
+
+def restore_training(
+    checkpoint: Checkpoint, model: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
+    """Put back what :func:`training_tensors` took; learning rates are not part of it."""
+    model.load_state_dict(with_prefix(checkpoint.tensors, "model."))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in with_prefix(checkpoint.tensors, "optimiser.").items():
+        index, _, entry = name.partition(".")
+        state.setdefault(int(index), {})[entry] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose name starts with ``prefix``, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

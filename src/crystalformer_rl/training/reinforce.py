@@ -1,0 +1,204 @@
+"""Reinforcement fine-tuning of a policy, one round of steps at a time."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crystalformer_rl.config import RLSettings
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.provenance import derive_seed
+from crystalformer_rl.rewards.base import Reward
+from crystalformer_rl.training import ppo
+from crystalformer_rl.training.checkpoints import Checkpoint, restore_training, training_tensors
+from crystalformer_rl.training.loop import Loop
+from crystalformer_rl.training.pretrain import Row, Track
+from crystalformer_rl.training.rollout import Rollout, draw
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What one round hands to the next beside the weights.
+
+    Attributes
+    ----------
+    step
+        Steps made in all rounds so far.
+    baseline
+        Running mean reward, in the reward's units; None before the first batch.
+    """
+
+    step: int = 0
+    baseline: float | None = None
+
+
+def reinforce(
+    policy: Policy,
+    base: Policy,
+    reward: Reward,
+    *,
+    settings: RLSettings,
+    prompts: NDArray[np.float64],
+    round_number: int,
+    seed: int,
+    loop: Loop,
+    carried: Carried,
+    track: Track = iter,
+) -> tuple[list[Row], Carried]:
+    """Make ``settings.steps`` steps on ``policy`` in place; return history and what to carry on.
+
+    Each step draws a batch, scores it, and makes ``settings.ppo_epochs`` gradient steps on it
+    (:mod:`crystalformer_rl.training.ppo`). Dropout is off, the network in float32: a probability
+    ratio near 1 has no room for bfloat16. Every round starts a fresh Adam, so that a round depends
+    on the policy it is given and nothing else. A continued round equals one that never stopped,
+    bit for bit on a CPU: each step derives its seed from ``seed`` and its number.
+
+    Parameters
+    ----------
+    base
+        The frozen policy that the KL term is measured from.
+    prompts
+        (231,) probability of drawing each space group; index 0 is unused.
+    seed
+        Of this round of this branch.
+    track
+        Wraps the range of steps, such as with a progress bar.
+
+    Returns
+    -------
+    list of dict
+        One row per step: step (over all rounds), round, reward_mean and reward_std (failures
+        included, abstentions not), valid_fraction, abstain_fraction, kl (nats, of the policy that
+        drew the batch), unique_fraction, ratio_max, grad_norm, baseline, seconds, and PART_mean of
+        every part of the reward over the valid crystals (None where there is none).
+    Carried
+        For the next round.
+
+    Raises
+    ------
+    DivergedError
+        If a probability, loss or gradient is not finite.
+    Interrupted
+        If the job was told to stop.
+    """
+    base.eval()
+    optimiser = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
+    baseline = carried.baseline
+    history: list[Row] = []
+
+    def state() -> Checkpoint:
+        values = {"history": history, "baseline": baseline}
+        return Checkpoint(training_tensors(policy, optimiser), values)
+
+    if (checkpoint := loop.resume()) is not None:
+        restore_training(checkpoint, policy, optimiser)
+        history, baseline = list(checkpoint.values["history"]), checkpoint.values["baseline"]
+
+    for step in track(range(len(history), settings.steps)):
+        start = time.monotonic()
+        before = _frozen(state())
+        step_seed = derive_seed(seed, "step", step)
+        groups = draw_space_groups(prompts, settings.batch_size, seed=step_seed)
+        with loop.interruptible(step, lambda saved=before: saved):  # type: ignore[misc]
+            rollout = draw(policy, base, reward, space_groups=groups, seed=step_seed)
+        rewards = rollout.rewards
+        baseline = ppo.running_baseline(baseline, rewards, decay=settings.baseline_decay)
+        ratio_to_base = rollout.log_ratio_to_base
+        gain = ppo.advantages(
+            rewards, ratio_to_base, baseline=baseline, weight=settings.weight, tau=settings.tau
+        )
+        if not np.isfinite(gain).all():
+            at_fault = _names(rollout, np.flatnonzero(~np.isfinite(gain)))
+            raise loop.diverged("a log-probability", step, at_fault, before)
+        update = ppo.update(
+            policy,
+            optimiser,
+            rollout.tokens,
+            old_log_prob=rollout.log_prob,
+            advantage=gain,
+            settings=settings,
+        )
+        if not update.finite:
+            everyone = _names(rollout, range(len(rewards.value)))
+            raise loop.diverged("the loss or its gradient", step, everyone, before)
+        row: Row = {"step": carried.step + step + 1, "round": round_number} | _describe(rollout)
+        row |= {
+            "ratio_max": update.ratio_max,
+            "grad_norm": update.grad_norm,
+            "baseline": baseline,
+            "seconds": time.monotonic() - start,
+        }
+        history = [*history, row]
+        log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
+        loop.step_done(step + 1, state)
+    return history, Carried(step=carried.step + settings.steps, baseline=baseline)
+
+
+def draw_space_groups(prompts: NDArray[np.float64], count: int, *, seed: int) -> NDArray[np.int64]:
+    """(count,) space groups drawn with the probabilities ``prompts`` (231,)."""
+    generator = np.random.default_rng(seed)
+    return generator.choice(len(prompts), size=count, p=prompts)
+
+
+def prompt_probabilities(
+    histogram: NDArray[np.int64], space_groups: Sequence[int] | None
+) -> NDArray[np.float64]:
+    """(231,) probability of each space group as a prompt.
+
+    The training ``histogram`` (231 counts), or that of the named ``space_groups`` only; if none
+    of those occurs in the histogram, each of them is equally probable.
+
+    Raises
+    ------
+    ValueError
+        If no group is named and the histogram is empty.
+    """
+    counts: NDArray[np.float64] = np.asarray(histogram, dtype=np.float64)
+    if space_groups is not None:
+        named = np.zeros(len(counts))
+        named[list(space_groups)] = 1.0
+        counts = counts * named if (counts * named).any() else named
+    if not counts.any():
+        raise ValueError("the policy has no histogram of space groups: name space_groups")
+    return np.asarray(counts / counts.sum())
+
+
+def _describe(rollout: Rollout) -> Row:
+    rewards = rollout.rewards
+    judged = rewards.value[~rewards.abstain]
+    row: Row = {
+        "reward_mean": _mean(judged),
+        "reward_std": float(judged.std()) if judged.size else None,
+        "valid_fraction": float(rewards.valid.mean()),
+        "abstain_fraction": float(rewards.abstain.mean()),
+        "e_above_hull_mean": None,
+        "kl": float(rollout.log_ratio_to_base.mean()),
+        "unique_fraction": rollout.unique_fraction(),
+    }
+    for name, part in rewards.parts.items():
+        row[f"{name}_mean"] = _mean(part[rewards.valid & np.isfinite(part)])
+    return row
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _short(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
+
+
+def _names(rollout: Rollout, indices: Sequence[int] | NDArray[np.int64] | range) -> list[str]:
+    labels = rollout.labels()
+    return [f"{index} {labels[index] or 'undecodable'}" for index in indices]
+
+
+def _frozen(state: Checkpoint) -> Checkpoint:
+    """The state as it is now, whatever becomes of the weights."""
+    return Checkpoint({k: v.detach().clone() for k, v in state.tensors.items()}, state.values)

@@ -1,0 +1,137 @@
+"""Which of the base policy's own relaxed samples supervised fine-tuning learns from."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from crystalformer_rl.crystal.tokenizer import tokenize_many
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A sample after relaxation.
+
+    Attributes
+    ----------
+    id
+        Its name in the sample shards.
+    status
+        ``converged``, or why the relaxation failed.
+    structure
+        The relaxed structure, None where there is none.
+    energy
+        eV/atom of the relaxed structure, None where there is none.
+    """
+
+    id: str
+    status: str
+    structure: Structure | None
+    energy: float | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The kept samples as tokens, their ids, and how many passed each filter in turn."""
+
+    tokens: CrystalTokens
+    ids: list[str]
+    counts: dict[str, int]
+
+
+def select(
+    samples: Sequence[Relaxed],
+    *,
+    hull: Hull,
+    references: ElementReferences,
+    max_e_above_hull: float,
+    symprec: float,
+    max_sites: int,
+    processes: int = 1,
+) -> Selection:
+    """Keep the samples that relaxed, lie low enough above the hull and can be tokenized.
+
+    Parameters
+    ----------
+    max_e_above_hull
+        eV/atom; the published filter is 0.1 (arXiv 2504.02367).
+    symprec
+        Å, for the symmetry of the relaxed structures.
+    max_sites
+        Symmetry-inequivalent sites that the model can hold.
+
+    Raises
+    ------
+    ValueError
+        If none is kept; the message says how many passed each filter.
+    """
+    known = frozenset(references.energies)
+    counts = {"samples": len(samples)}
+    converged = [
+        (sample, sample.structure, sample.energy)
+        for sample in samples
+        if sample.status == "converged"
+        and sample.structure is not None
+        and sample.energy is not None
+    ]
+    counts["converged"] = len(converged)
+    covered = [
+        (sample, structure, energy)
+        for sample, structure, energy in converged
+        if known.issuperset(structure.composition.get_el_amt_dict())
+    ]
+    low = _below(covered, hull, references, max_e_above_hull, counts)
+    tokens, rows, rejected = tokenize_many(
+        [structure for _, structure in low],
+        symprec=symprec,
+        max_sites=max_sites,
+        processes=processes,
+    )
+    counts["tokenized"] = len(rows)
+    text = ", ".join(f"{name} {count}" for name, count in counts.items())
+    log.info("samples kept for fine-tuning: %s", text)
+    for row, rejection in rejected:
+        log.info("%s not tokenized: %s (%s)", low[row][0].id, rejection.reason, rejection.detail)
+    if len(rows) == 0:
+        raise ValueError(
+            f"no sample is left to fine-tune on ({text}): raise sft.max_e_above_hull "
+            f"({max_e_above_hull} eV/atom), sft.samples or relax.max_steps, or pretrain longer"
+        )
+    return Selection(tokens, [low[row][0].id for row in rows], counts)
+
+
+def _below(
+    covered: list[tuple[Relaxed, Structure, float]],
+    hull: Hull,
+    references: ElementReferences,
+    limit: float,
+    counts: dict[str, int],
+) -> list[tuple[Relaxed, Structure]]:
+    compositions = [structure.composition for _, structure, _ in covered]
+    energies: NDArray[np.float64] = np.array(
+        [
+            references.formation_energy(structure.composition, energy)
+            for _, structure, energy in covered
+        ],
+        dtype=float,
+    )
+    result = hull.e_above_hull(compositions, energies)
+    known = [status == "ok" for status in result.status]
+    counts["e_above_hull_known"] = sum(known)
+    low = [
+        (sample, structure)
+        for (sample, structure, _), ok, value in zip(
+            covered, known, result.e_above_hull, strict=True
+        )
+        if ok and value <= limit
+    ]
+    counts["below_max_e_above_hull"] = len(low)
+    return low

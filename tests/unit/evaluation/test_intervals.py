@@ -1,0 +1,45 @@
+"""Intervals, against scipy."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from crystalformer_rl.evaluation.intervals import Interval, mean_interval, wilson
+
+
+@given(trials=st.integers(1, 5000), share=st.floats(0, 1))
+def test_wilson_equals_scipy(trials: int, share: float) -> None:
+    successes = round(share * trials)
+    ours = wilson(successes, trials)
+    theirs = stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    assert ours.estimate == successes / trials
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert ours.low is not None and ours.high is not None
+    assert 0 <= ours.low <= successes / trials <= ours.high <= 1
+
+
+def test_no_trials_no_interval() -> None:
+    assert wilson(0, 0) == Interval(None, None, None)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(-1, 3), (4, 3)])
+def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
+    with pytest.raises(ValueError, match=f"between 0 and 3, got {successes}"):
+        wilson(successes, trials)
+
+
+def test_mean_equals_scipy() -> None:
+    values = np.random.default_rng(0).normal(3, 2, 17)
+    ours = mean_interval(values)
+    theirs = stats.t.interval(0.95, 16, loc=values.mean(), scale=stats.sem(values))
+    assert ours.estimate == pytest.approx(values.mean())
+    assert (ours.low, ours.high) == pytest.approx(theirs)
+
+
+def test_mean_of_few_values() -> None:
+    assert mean_interval([]) == Interval(None, None, None)
+    assert mean_interval([2.0]) == Interval(2.0, None, None)
+    with pytest.raises(ValueError, match="1 of 2 values are not finite"):
+        mean_interval([1.0, np.nan])

@@ -1,0 +1,210 @@
+"""From shards to columns: who is stable, unique and novel, and who failed where."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.evaluation import verdict
+from crystalformer_rl.evaluation.generated import Generated, join
+from crystalformer_rl.evaluation.matching import ReferenceIndex, matcher_of
+from crystalformer_rl.potentials.base import Evaluation, Failure
+from crystalformer_rl.properties.heads import load_heads
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+REFERENCES = ElementReferences({"Na": -1.0, "Cl": -2.0, "Mg": -1.5})
+HULL = Hull(["NaCl"], [-2.0], elements=["Na", "Cl", "Mg"])
+TOLERANCES = {"length_tolerance": 0.2, "site_tolerance": 0.3, "angle_tolerance": 5.0}
+MATCHER = matcher_of(**TOLERANCES)
+
+
+def crystal(group: str, first: str, second: str, length: float = 4.0) -> Structure:
+    return Structure.from_spacegroup(
+        group, Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ).get_primitive_structure()
+
+
+SALT = crystal("Fm-3m", "Na", "Cl", 5.6)
+CESIUM = crystal("Pm-3m", "Na", "Cl", 3.5)
+ALLOY = crystal("Pm-3m", "Na", "Mg", 3.9)
+
+
+def shards(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows: before, after (structures), status, energies; the policy is ``base`` if not given."""
+    ids = [f"x-{i}" for i in range(len(rows))]
+    policies = [row.get("policy", "base") for row in rows]
+    samples = pd.DataFrame(
+        {
+            "policy": policies,
+            "id": ids,
+            "space_group": 1,
+            "log_prob": -1.0,
+            "decode_error": ["no volume" if row["before"] is None else None for row in rows],
+            **structure_columns([row["before"] for row in rows]),
+        }
+    )
+    relaxed = pd.DataFrame(
+        {
+            "policy": policies,
+            "id": ids,
+            "status": [row.get("status", "converged") for row in rows],
+            "error": [row.get("error") for row in rows],
+            "energy_initial": [row.get("initial") for row in rows],
+            "energy_final": [row.get("final") for row in rows],
+            **structure_columns([row.get("after") for row in rows], prefix="relaxed_"),
+        }
+    )
+    return samples, relaxed
+
+
+def joined(rows: list[dict[str, Any]]) -> Generated:
+    return join(*shards(rows))
+
+
+def test_energies_above_hull_before_and_after() -> None:
+    generated = joined(
+        [
+            {"before": SALT, "after": SALT, "initial": -3.3, "final": -3.45},
+            {"before": SALT, "after": SALT, "status": "not_converged", "initial": -3, "final": -3},
+            {"before": SALT, "after": SALT, "status": "diverged", "initial": -3.5, "final": -9.0},
+            {"before": None, "status": "unphysical"},
+        ]
+    )
+    columns = verdict.stability_columns(
+        generated, hull=HULL, references=REFERENCES, stable_below=0.1
+    )
+    np.testing.assert_allclose(columns["e_above_hull_initial"], [0.2, 0.5, 0.0, np.nan])
+    np.testing.assert_allclose(columns["e_above_hull"], [0.05, 0.5, np.nan, np.nan])
+    assert columns["stable"].tolist() == [True, False, False, False]
+    assert columns["stable_initial"].tolist() == [False, False, True, False]
+    assert columns["relaxed"].tolist() == [True, False, False, False]
+    assert columns["hull_status"] == ["ok", "ok", "no_energy", "no_energy"]
+    assert columns["hull_references"].tolist() == [3, 3, 0, 0]
+
+
+def test_missing_references_are_told() -> None:
+    potassium = crystal("Fm-3m", "K", "Cl", 6.3)
+    generated = joined([{"before": potassium, "after": potassium, "initial": -3, "final": -3}])
+    columns = verdict.stability_columns(
+        generated, hull=HULL, references=REFERENCES, stable_below=0.1
+    )
+    assert columns["hull_status"] == ["missing_reference"]
+    assert not columns["stable"][0]
+
+
+def test_sun_is_stable_then_unique_then_novel() -> None:
+    generated = joined(
+        [
+            {"before": SALT},  # unstable, first of its kind
+            {"before": SALT},  # stable, its first stable one, known
+            {"before": CESIUM},  # stable and new
+            {"before": CESIUM},  # a repeat
+            {"before": None},
+            {"before": CESIUM, "policy": "sft"},  # first of another policy
+            {"before": ALLOY, "policy": "sft"},  # unstable
+        ]
+    )
+    columns = verdict.matching_columns(
+        generated,
+        stable=np.array([False, True, True, True, False, True, False]),
+        known=ReferenceIndex([SALT], ["mp-22862"], matcher=MATCHER),
+        matcher=MATCHER,
+    )
+    assert columns["unique"].tolist() == [True, False, True, False, False, True, True]
+    assert columns["novel"].tolist() == [False, False, True, True, False, True, True]
+    assert columns["stable_unique"].tolist() == [False, True, True, False, False, True, False]
+    assert columns["sun"].tolist() == [False, False, True, False, False, True, False]
+    assert columns["matched_id"] == ["mp-22862", "mp-22862", None, None, None, None, None]
+    assert columns["representative"].tolist() == [
+        "x-0", "x-0", "x-2", "x-2", None, "x-5", "x-6",
+    ]  # fmt: skip
+
+
+def test_the_relaxed_crystal_is_matched_else_the_generated_one() -> None:
+    generated = joined(
+        [
+            {"before": CESIUM, "after": SALT},
+            {"before": CESIUM, "after": SALT, "status": "diverged"},
+        ]
+    )
+    known = ReferenceIndex([SALT], ["mp-22862"], matcher=MATCHER)
+    columns = verdict.matching_columns(
+        generated, stable=np.array([True, True]), known=known, matcher=MATCHER
+    )
+    assert columns["matched_id"] == ["mp-22862", None]
+    assert columns["unique"].tolist() == [True, True]
+
+
+def test_displacement_is_in_angstrom() -> None:
+    moved = CESIUM.copy().translate_sites([0], [0.06, 0, 0])
+    generated = joined(
+        [
+            {"before": CESIUM, "after": CESIUM},
+            {"before": CESIUM, "after": moved},
+            {"before": CESIUM, "after": None, "status": "error"},
+        ]
+    )
+    # Two atoms 0.06 × 3.5 Å off, after the best translation each by half of it.
+    np.testing.assert_allclose(
+        verdict.displacements(generated, **TOLERANCES), [0, 0.105, np.nan], atol=1e-6
+    )
+
+
+def test_properties_of_failures_are_unknown() -> None:
+    heads = {"band_gap": load_heads("band_gap"), "dielectric": load_heads("dielectric")}
+    features = np.array(heads["band_gap"].arrays["centre"], dtype=np.float64)
+    answers = [Evaluation(0.0, features=features), Failure("error", "why"), None]
+    columns = verdict.property_columns(answers, heads)
+    for name, values in columns.items():
+        assert np.isfinite(values).tolist() == [True, False, False], name
+    assert columns["figure_of_merit"][0] == columns["band_gap"][0] * columns["dielectric"][0]
+
+
+def test_the_first_failure_is_named() -> None:
+    generated = joined(
+        [
+            {"before": None, "status": "unphysical", "error": "no structure"},
+            {"before": SALT, "status": "diverged", "error": "exploded"},
+            {"before": SALT, "status": "unphysical"},
+            *[{"before": SALT, "after": SALT}] * 4,
+        ]
+    )
+    reasons = verdict.failures(
+        generated,
+        hull_status=["no_energy"] * 3 + ["missing_reference", "ok", "ok", "ok"],
+        matching_problems=[None] * 4 + ["flat", None, None],
+        evaluations=[None] * 5 + [Failure("error", "why"), Evaluation(0.0)],
+    )
+    assert reasons == [
+        "decode: no volume",
+        "relax: diverged: exploded",
+        "relax: unphysical",
+        "hull: missing_reference",
+        "match: flat",
+        "properties: error: why",
+        None,
+    ]
+
+
+def test_validity_columns_have_a_row_each() -> None:
+    columns = verdict.validity_columns([SALT, None])
+    assert columns["formula"] == ["NaCl", None]
+    assert columns["decoded"] == [True, False]
+    assert columns["valid"] == [True, False]
+    assert columns["num_atoms"].tolist()[0] == 2
+
+
+def test_shards_that_do_not_belong_together_are_refused() -> None:
+    samples, relaxed = shards([{"before": SALT}, {"before": SALT}])
+    with pytest.raises(ValueError, match=r"1 crystals are not both .*\('base', 'x-1'\)"):
+        join(samples, relaxed.iloc[:1])
+    with pytest.raises(ValueError, match="id 'x-0' occurs twice in the relaxation shards"):
+        join(samples, pd.concat([relaxed, relaxed.iloc[:1]]))
+    with pytest.raises(ValueError, match="4 crystals are not both"):
+        join(samples, relaxed.assign(policy="sft"))
+    with pytest.raises(ValueError, match=r"sample shards lack the columns \['log_prob'\]"):
+        join(samples.drop(columns="log_prob"), relaxed)

@@ -1,0 +1,56 @@
+"""Size, causality and the cache."""
+
+import pytest
+import torch
+from uneven import MakePolicy
+
+from crystalformer_rl.config import ModelSettings
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.transformer import Cache
+
+PUBLISHED = ModelSettings(
+    layers=16, heads=16, key_size=64, width=64, embedding=32, first_letter_hidden=256
+)
+
+
+@pytest.mark.parametrize(("positions", "parameters"), [("rotary", 4833575), ("learned", 4840295)])
+def test_published_size(positions: str, parameters: int) -> None:
+    policy = Policy(PUBLISHED.model_copy(update={"positions": positions}))
+    assert policy.num_parameters == parameters
+
+
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+def test_a_token_sees_only_those_before(make_policy: MakePolicy, positions: str) -> None:
+    network = make_policy(positions=positions).network.double()
+    h = torch.randn(2, 12, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    changed = h.clone()
+    changed[:, 7:] += 1
+    with torch.no_grad():
+        before, after = network.trunk(h), network.trunk(changed)
+    torch.testing.assert_close(before[:, :7], after[:, :7], rtol=0, atol=1e-12)
+    assert ((before - after)[:, 7:].abs().amax(-1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
+def test_cache_gives_what_the_whole_sequence_gives(make_policy: MakePolicy, positions: str) -> None:
+    network = make_policy(positions=positions).network.double()
+    h = torch.randn(4, 45, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    cache = Cache(2, capacity=45)
+    rows = torch.arange(4)
+    with torch.no_grad():
+        whole = network.trunk(h)
+        for t in range(45):
+            if t in (10, 40):
+                kept = torch.tensor([0, 2]) if t == 10 else torch.tensor([1])
+                cache.keep(kept)
+                rows = rows[kept]
+            step = network.trunk(h[rows, t : t + 1], cache)
+            torch.testing.assert_close(step[:, 0], whole[rows, t], rtol=0, atol=1e-10)
+
+
+def test_same_seed_same_weights() -> None:
+    settings = ModelSettings(layers=1)
+    first, second, other = (Policy(settings, seed=s).network.out.weight for s in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert first.abs().max() <= 0.02

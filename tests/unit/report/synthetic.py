@@ -1,0 +1,134 @@
+"""A made-up run whose tables have the columns of the real stages."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.crystal.structures import structure_columns
+
+_PROTOTYPES = (
+    (225, "Fm-3m", lambda a: Lattice.cubic(1.32 * a), [[0, 0, 0], [0.5, 0.5, 0.5]], "AX"),
+    (221, "Pm-3m", Lattice.cubic, [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]], "ABX"),
+    (216, "F-43m", lambda a: Lattice.cubic(1.4 * a), [[0, 0, 0], [0.25, 0.25, 0.25]], "AX"),
+    (136, "P4_2/mnm", lambda a: Lattice.tetragonal(1.2 * a, 0.78 * a),
+     [[0, 0, 0], [0.305, 0.305, 0]], "AX"),
+    (194, "P6_3/mmc", lambda a: Lattice.hexagonal(0.8 * a, 2.6 * a),
+     [[0, 0, 0], [1 / 3, 2 / 3, 0.25]], "AX"),
+    (166, "R-3m", lambda a: Lattice.hexagonal(0.75 * a, 3.5 * a),
+     [[0, 0, 0.5], [0, 0, 0], [0, 0, 0.26]], "ABX"),
+    (139, "I4/mmm", lambda a: Lattice.tetragonal(0.98 * a, 2.6 * a),
+     [[0, 0, 0], [0, 0, 0.38]], "AX"),
+    (62, "Pnma", lambda a: Lattice.orthorhombic(1.3 * a, 0.9 * a, 1.4 * a),
+     [[0.2, 0.25, 0.1], [0.05, 0.25, 0.65]], "AX"),
+)  # fmt: skip
+_SITES = {"A": ("Li", "Na", "K", "Mg", "Ca", "Sr", "Ba", "La"), "B": ("Ti", "Zr", "Al", "Nb", "Fe"),
+          "X": ("O", "S", "F", "Cl", "N", "Se")}  # fmt: skip
+
+
+def structures(
+    counts: dict[str, int], *, seed: int = 0, shift: dict[str, float] | None = None
+) -> pd.DataFrame:
+    """A table as of the evaluate stage; ``shift`` lowers a policy's energies, eV/atom."""
+    generator = np.random.default_rng(seed)
+    rows = [
+        _row(generator, policy, index, lower=(shift or {}).get(policy, 0.0))
+        for policy, count in counts.items()
+        for index in range(count)
+    ]
+    table = pd.DataFrame([row for row, _, _ in rows])
+    generated = structure_columns([first for _, first, _ in rows])
+    relaxed = structure_columns([last for _, _, last in rows], prefix="relaxed_")
+    return table.assign(**{k: pd.Series(v, dtype=object) for k, v in (generated | relaxed).items()})
+
+
+def _row(
+    generator: np.random.Generator, policy: str, index: int, *, lower: float
+) -> tuple[dict[str, Any], Structure | None, Structure | None]:
+    group, symbol, lattice, sites, kinds = _PROTOTYPES[int(generator.integers(len(_PROTOTYPES)))]
+    elements = [str(generator.choice(_SITES[kind])) for kind in kinds]
+    primitive = Structure.from_spacegroup(
+        symbol, lattice(float(generator.uniform(3.8, 5.2))), elements, sites
+    ).get_primitive_structure()
+    chance = generator.uniform(size=6)
+    decoded = bool(chance[0] > 0.04)
+    relaxed = bool(decoded and chance[1] > 0.08)
+    known = bool(decoded and chance[2] > 0.02)
+    initial = float(generator.gamma(1.6, 0.28) - lower) if known else None
+    final = float(max(-0.25, initial * 0.35 + generator.normal(0, 0.06))) if known else None
+    stable = bool(final is not None and final < 0.1)
+    unique, novel = bool(decoded and chance[3] > 0.06), bool(relaxed and chance[4] > 0.3)
+    ionic = float(generator.gamma(2.0, 1.3)) if elements[-1] in {"O", "F", "Cl", "N"} else 0.1
+    gap = float(max(0.0, ionic)) if relaxed else None
+    dielectric = (
+        float(1.8 + 14 / (1 + (gap or 0)) * generator.lognormal(0, 0.35)) if relaxed else None
+    )
+    failure = None
+    if not decoded:
+        failure = "decode: the cell has no volume"
+    elif not known:
+        failure = "hull: missing_reference"
+    row = {
+        "id": f"{policy}-0000-{index:04d}", "policy": policy, "space_group": group,
+        "formula": primitive.composition.reduced_formula if decoded else None,
+        "num_atoms": len(primitive) if decoded else None, "decoded": decoded, "failure": failure,
+        "invalid_reason": None if decoded else "no structure",
+        "valid_distance": decoded, "valid_volume": decoded,
+        "valid_charge": bool(decoded and chance[5] > 0.15),
+        "valid": bool(decoded and chance[5] > 0.15),
+        "relax_status": None if not decoded else "converged" if relaxed else "not_converged",
+        "relaxed": relaxed, "e_above_hull_initial": initial,
+        "e_above_hull": final,
+        "hull_status": None if not decoded else "ok" if known else "missing_reference",
+        "stable_initial": bool(initial is not None and initial < 0.1), "stable": stable,
+        "unique": unique, "novel": novel, "stable_unique": stable and unique,
+        "sun": stable and unique and novel,
+        "matched_id": None if novel or not relaxed else f"mp-{generator.integers(1, 99999)}",
+        "band_gap": gap, "band_gap_std": 0.2 if relaxed else None, "dielectric": dielectric,
+        "dielectric_std": 0.6 if relaxed else None,
+        "figure_of_merit": gap * dielectric if gap is not None and dielectric else None,
+        "rmsd": float(generator.gamma(1.5, 0.05)) if relaxed else None,
+        "log_prob": float(generator.normal(-20, 5)),
+    }  # fmt: skip
+    return row, primitive if decoded else None, primitive if relaxed else None
+
+
+def losses(*, epochs: int = 60, start: float = 31.0, end: float = 9.0) -> pd.DataFrame:
+    """A history as of pretraining: the row of epoch 0 has no training loss."""
+    epoch = np.arange(epochs + 1)
+    falling = end + (start - end) * np.exp(-epoch / 9)
+    train = falling - 0.02 * epoch
+    train[0] = np.nan
+    return pd.DataFrame(
+        {"epoch": epoch, "step": 14 * epoch, "learning_rate": 1e-3, "train_loss": train,
+         "val_loss": falling + 0.6}
+    )  # fmt: skip
+
+
+def round_history(number: int, *, steps: int = 12, merit: bool = False) -> pd.DataFrame:
+    """One round of a reinforcement branch."""
+    generator = np.random.default_rng(number)
+    step = np.arange(1, steps + 1) + (number - 1) * steps
+    energy = 0.35 + 0.25 * np.exp(-step / 10) + generator.normal(0, 0.01, steps)
+    columns = {
+        "step": step, "round": number, "reward_mean": -energy, "reward_std": 0.3,
+        "valid_fraction": 0.94, "kl": 4 * (1 - np.exp(-step / 12)),
+        "unique_fraction": 0.99 - 0.001 * step, "ratio_max": 1.3, "grad_norm": 2.0,
+        "baseline": -energy - 0.02, "seconds": 7.0, "e_above_hull_mean": energy,
+    }  # fmt: skip
+    if merit:
+        columns |= {"band_gap_mean": 1 + 0.05 * step, "dielectric_mean": 6 + 0.1 * step}
+    return pd.DataFrame(columns)
+
+
+def record(stage: str, **counts: float) -> dict[str, Any]:
+    """A provenance record."""
+    return {
+        "stage": stage, "settings": {"note": "<b>bold</b>"}, "code": "0123456789abcdef", "seed": 7,
+        "device": "cpu", "inputs": {}, "python": "3.11.9", "platform": "Linux-6.1-x86_64",
+        "packages": {"numpy": "2.2.0", "torch": "2.13.0", "smact": None},
+        "git_commit": "c0ffee" * 6,
+        "started": "2026-01-01T00:00:00Z", "wall_s": 12.3, "peak_memory_mib": 812.5,
+        "counts": counts,
+    }  # fmt: skip

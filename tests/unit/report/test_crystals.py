@@ -1,0 +1,60 @@
+"""Pictures of crystals."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.report.crystals import colour, conventional, draw
+
+SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+
+
+def test_atoms_on_the_border_are_repeated() -> None:
+    # 14 on corners and faces, 13 on edges and in the middle: the textbook picture of salt.
+    circles = re.findall(r"url\(#e(\d+)\)", draw(SALT, label="salt"))
+    assert circles.count("11") == 14
+    assert circles.count("17") == 13
+
+
+def test_picture_is_well_formed_whatever_the_label() -> None:
+    root = ElementTree.fromstring(draw(SALT, label='<"salt" & pepper>'))
+    assert root.attrib["aria-label"] == '<"salt" & pepper>'
+
+
+def test_everything_lies_within_the_picture() -> None:
+    skewed = Structure(
+        Lattice.from_parameters(3, 9, 4, 50, 60, 70), ["Cs", "O"], [[0] * 3, [0.4] * 3]
+    )
+    root = ElementTree.fromstring(draw(skewed, label=""))
+    for circle in root.iter("{http://www.w3.org/2000/svg}circle"):
+        x, y, radius = (float(circle.attrib[name]) for name in ("cx", "cy", "r"))
+        assert radius <= min(x, y)
+        assert max(x, y) + radius <= 240
+
+
+def test_metals_are_not_bonded_to_metals() -> None:
+    copper = Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.6), ["Cu"], [[0, 0, 0]])
+    edges = 12 * 10
+    assert draw(copper, label="").count("<path") == edges
+    assert draw(SALT, label="").count("<path") > edges
+
+
+def test_conventional_cell_is_found_from_the_primitive_one() -> None:
+    primitive = SALT.get_primitive_structure()
+    assert len(primitive) == 2
+    assert len(conventional(primitive)) == 8
+
+
+def test_structure_without_symmetry_search_is_drawn_as_given() -> None:
+    # Two atoms on one spot: spglib refuses.
+    broken = Structure(Lattice.cubic(3), ["H", "H"], np.zeros((2, 3)))
+    assert conventional(broken) is broken
+    assert "<circle" in draw(broken, label="")
+
+
+@pytest.mark.parametrize("number", [1, 6, 94])
+def test_colours_are_hexadecimal(number: int) -> None:
+    assert re.fullmatch("#[0-9a-f]{6}", colour(number))

@@ -1,0 +1,61 @@
+"""A batch of real crystals and broken ones, and a small hull around them."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.potentials.base import Potential, load
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+
+@pytest.fixture(scope="session")
+def chgnet() -> Potential:
+    torch.set_num_threads(1)
+    return load("chgnet")
+
+
+@pytest.fixture(scope="session")
+def references() -> ElementReferences:
+    """Element energies near CHGNet's, eV/atom; none of Kr."""
+    return ElementReferences(
+        {"Na": -1.30, "Cl": -1.83, "Mg": -1.53, "O": -4.90, "Si": -5.31, "Cu": -4.08, "Cs": -0.86}
+    )
+
+
+@pytest.fixture(scope="session")
+def hull(references: ElementReferences) -> Hull:
+    return Hull(["NaCl", "MgO"], [-2.1, -3.1], elements=references.energies.keys())
+
+
+@pytest.fixture(scope="session")
+def rock_salt() -> Callable[[str, str, float], Structure]:
+    """Primitive rock salt of a cation, an anion and a cubic lattice constant, Å."""
+
+    def make(cation: str, anion: str, length: float) -> Structure:
+        lattice = Lattice([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+        lattice = Lattice(lattice.matrix * length)
+        return Structure(lattice, [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def batch(rock_salt: Callable[[str, str, float], Structure]) -> list[Structure | None]:
+    """Good, strained, undecodable, overlapping, pure, without reference, unknown, collapsed."""
+    salt = rock_salt("Na", "Cl", 5.69)
+    overlapping = salt.copy()
+    overlapping.append("Na", [0.01, 0, 0])
+    return [
+        salt,
+        rock_salt("Na", "Cl", 6.6),
+        rock_salt("Mg", "O", 4.25),
+        None,
+        overlapping,
+        Structure(Lattice.cubic(3.3), ["Cs"], [[0, 0, 0]]),
+        rock_salt("Kr", "O", 5.0),
+        rock_salt("Po", "Rn", 6.0),
+        rock_salt("Na", "Cl", 1.5),
+    ]

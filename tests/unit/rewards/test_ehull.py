@@ -1,0 +1,78 @@
+"""The E_hull reward with the real CHGNet, against what it should be by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+
+from crystalformer_rl.config import EhullReward
+from crystalformer_rl.potentials.base import Potential
+from crystalformer_rl.rewards.ehull import Ehull
+from crystalformer_rl.rewards.energies import EnergyJudge
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+Batch = list[Structure | None]
+Make = Callable[[str, str, float], Structure]
+
+
+@pytest.fixture(scope="module")
+def judge(chgnet: Potential, hull: Hull, references: ElementReferences) -> EnergyJudge:
+    return EnergyJudge(chgnet, hull, references)
+
+
+def test_value_by_hand(judge: EnergyJudge, chgnet: Potential, batch: Batch) -> None:
+    reward = Ehull(EhullReward(floor=-0.1, ceiling=3.0, repeat_from=None), judge).score(batch)
+    assert batch[1] is not None
+    energy = chgnet.evaluate([batch[1]], forces=False)[0].energy / 2
+    above = energy - (-1.30 - 1.83) / 2 - (-2.1)
+    assert reward.parts["e_above_hull"][1] == pytest.approx(above, abs=1e-5)
+    assert reward.value[1] == pytest.approx(-above, abs=1e-5)
+    assert 0.1 < above < 1
+
+
+def test_failures_are_worth_the_ceiling_and_not_valid(judge: EnergyJudge, batch: Batch) -> None:
+    reward = Ehull(EhullReward(ceiling=2.5, repeat_from=None), judge).score(batch)
+    assert reward.valid.tolist() == [True] * 3 + [False] * 6
+    assert (reward.value[3:] == -2.5).all()
+    assert reward.abstain.tolist() == [False] * 5 + [True] + [False] * 3
+    assert np.isnan(reward.parts["e_above_hull"][[3, 4, 6, 7, 8]]).all()
+    assert np.isfinite(reward.parts["e_above_hull"][5])
+
+
+def test_floor_and_ceiling_clip_the_value_and_not_the_part(
+    judge: EnergyJudge, batch: Batch
+) -> None:
+    settings = EhullReward(floor=0.3, ceiling=0.35, repeat_from=None)
+    reward = Ehull(settings, judge).score(batch[:3])
+    above = reward.parts["e_above_hull"]
+    np.testing.assert_allclose(reward.value, -np.clip(above, 0.3, 0.35))
+    assert above[0] < 0.3
+
+
+def test_repeats_move_towards_the_ceiling(judge: EnergyJudge, rock_salt: Make) -> None:
+    salt, oxide = rock_salt("Na", "Cl", 5.69), rock_salt("Mg", "O", 4.25)
+    once = Ehull(EhullReward(repeat_from=2), judge).score([salt, oxide])
+    often = Ehull(EhullReward(repeat_from=2), judge).score([salt] * 4 + [oxide])
+    weight = (1 + 1 + 0.5 + 0) / 4
+    expected = -3 + weight * (once.value[0] + 3)
+    np.testing.assert_allclose(often.value[:4], expected, atol=1e-5)
+    assert often.value[4] == pytest.approx(once.value[1], abs=1e-5)
+    assert often.valid.all()
+
+
+def test_sparse_hulls_abstain(judge: EnergyJudge, batch: Batch) -> None:
+    reward = Ehull(EhullReward(min_references=4), judge).score(batch[:3])
+    assert reward.parts["references"].tolist() == [3, 3, 3]
+    assert reward.abstain.all()
+    assert not reward.valid.any()
+    assert Ehull(EhullReward(min_references=3), judge).score(batch[:3]).valid.all()
+
+
+def test_an_empty_batch_and_one_of_failures(judge: EnergyJudge) -> None:
+    reward = Ehull(EhullReward(), judge)
+    assert reward.score([]).value.shape == (0,)
+    failed = reward.score([None, None])
+    assert failed.value.tolist() == [-3, -3]
+    assert not failed.valid.any()

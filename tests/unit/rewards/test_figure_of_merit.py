@@ -1,0 +1,89 @@
+"""The figure-of-merit reward with the real CHGNet and the committed heads."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+
+from crystalformer_rl.config import FigureOfMeritReward
+from crystalformer_rl.potentials.base import Potential
+from crystalformer_rl.properties.heads import load_heads
+from crystalformer_rl.rewards.energies import EnergyJudge
+from crystalformer_rl.rewards.figure_of_merit import FigureOfMerit
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+Batch = list[Structure | None]
+Make = Callable[[str, str, float], Structure]
+Build = Callable[..., FigureOfMerit]
+
+
+@pytest.fixture(scope="module")
+def build(chgnet: Potential, hull: Hull, references: ElementReferences) -> Build:
+    def make(**settings: float | None) -> FigureOfMerit:
+        return FigureOfMerit(
+            FigureOfMeritReward(**settings),
+            EnergyJudge(chgnet, hull, references),
+            load_heads("band_gap"),
+            load_heads("dielectric"),
+        )
+
+    return make
+
+
+def test_value_is_the_product_of_cautious_bounds(
+    build: Build, chgnet: Potential, batch: Batch
+) -> None:
+    reward = build(caution=0.5, max_e_above_hull=None, repeat_from=None).score(batch[:3])
+    parts = reward.parts
+    features = [e.features for e in chgnet.evaluate(batch[:3], forces=False)]
+    gap = load_heads("band_gap").predict(np.array(features))
+    np.testing.assert_allclose(parts["band_gap"], gap.mean, rtol=1e-4)
+    expected = np.maximum(0, parts["band_gap"] - 0.5 * parts["band_gap_std"]) * np.maximum(
+        1, parts["dielectric"] - 0.5 * parts["dielectric_std"]
+    )
+    np.testing.assert_allclose(reward.value, expected)
+    np.testing.assert_allclose(parts["figure_of_merit"], parts["band_gap"] * parts["dielectric"])
+    assert (reward.value > 3).all()
+
+
+def test_more_caution_never_earns_more(build: Build, batch: Batch) -> None:
+    bold, careful, timid = (
+        build(caution=caution, repeat_from=None).score(batch).value for caution in (0, 1, 100)
+    )
+    assert (bold >= careful).all()
+    assert (careful >= timid).all()
+    assert (timid == 0).all()
+
+
+def test_unstable_crystals_score_nothing_but_are_valid(build: Build, batch: Batch) -> None:
+    reward = build(max_e_above_hull=0.1).score(batch[:3])
+    above = reward.parts["e_above_hull"]
+    assert (reward.parts["guarded"] == (above > 0.1)).all()
+    assert reward.parts["guarded"].tolist() == [0, 1, 0]
+    assert reward.value[1] == 0
+    assert reward.valid.all()
+
+
+def test_failures_score_nothing_and_are_not_valid(build: Build, batch: Batch) -> None:
+    reward = build().score(batch)
+    assert reward.valid.tolist() == [True] * 3 + [False] * 6
+    assert (reward.value[3:] == 0).all()
+    assert reward.abstain.tolist() == [False] * 5 + [True] + [False] * 3
+    assert np.isnan(reward.parts["band_gap"][[3, 4, 7, 8]]).all()
+    failed = build().score([None])
+    assert failed.value.tolist() == [0]
+    assert build().score([]).value.shape == (0,)
+
+
+def test_without_the_guard_a_missing_reference_is_no_failure(build: Build, batch: Batch) -> None:
+    assert not build().score(batch[6:7]).valid[0]
+    assert build(max_e_above_hull=None).score(batch[6:7]).valid[0]
+
+
+def test_repeats_move_towards_nothing(build: Build, rock_salt: Make) -> None:
+    salt = rock_salt("Na", "Cl", 5.69)
+    once = build(repeat_from=2).score([salt]).value[0]
+    often = build(repeat_from=2).score([salt] * 4).value
+    np.testing.assert_allclose(often, once * 2.5 / 4, rtol=1e-4)

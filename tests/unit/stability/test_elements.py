@@ -1,0 +1,37 @@
+"""Formation energies from total energies."""
+
+import pytest
+from pymatgen.core import Composition
+
+from crystalformer_rl.stability.elements import ElementReferences, element_amounts
+
+REFERENCES = ElementReferences({"Na": -1.3, "Cl": -1.8, "H": -3.3, "N": -8.3})
+
+
+def test_energy_of_the_elements_is_subtracted_by_atomic_fraction() -> None:
+    formation = REFERENCES.formation_energy(Composition("Na3N"), -2.0)
+    assert formation == pytest.approx(-2.0 - (3 * -1.3 - 8.3) / 4)
+
+
+def test_an_element_has_formation_energy_zero() -> None:
+    assert REFERENCES.formation_energy(Composition("Na4"), -1.3) == pytest.approx(0)
+
+
+def test_oxidation_states_and_isotopes_do_not_matter() -> None:
+    charged = Composition({"Na+": 1, "Cl-": 1})
+    plain = Composition("NaCl")
+    assert REFERENCES.formation_energy(charged, -3.0) == pytest.approx(
+        REFERENCES.formation_energy(plain, -3.0)
+    )
+    assert element_amounts(Composition("NaD")) == {"Na": 1.0, "H": 1.0}
+    assert element_amounts(Composition("HD")) == {"H": 2.0}
+
+
+def test_an_unknown_element_is_named() -> None:
+    with pytest.raises(ValueError, match=r"KCl: no reference energy of K"):
+        REFERENCES.formation_energy(Composition("KCl"), -3.0)
+
+
+def test_an_empty_composition_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        REFERENCES.formation_energy(Composition({}), 0.0)

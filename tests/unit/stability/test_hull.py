@@ -1,0 +1,167 @@
+"""Energy above hull, against pymatgen's phase diagram and against its own laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition
+
+from crystalformer_rl.stability.facets import LowerHull
+from crystalformer_rl.stability.hull import Hull
+
+SYMBOLS = ["Li", "O", "Fe", "P", "Na", "Mn"]
+
+
+def random_formulas(generator: np.random.Generator, elements: list[str], count: int) -> list[str]:
+    """Formulas of random subsets of ``elements`` with small whole amounts."""
+    formulas = []
+    for _ in range(count):
+        size = int(generator.integers(1, len(elements) + 1))
+        chosen = generator.choice(elements, size, replace=False)
+        formulas.append("".join(f"{symbol}{generator.integers(1, 7)}" for symbol in chosen))
+    return formulas
+
+
+def by_pymatgen(
+    formulas: list[str],
+    energies: NDArray[np.float64],
+    elements: list[str],
+    compositions: list[Composition],
+    queried: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The same question put to pymatgen, whose entries are whole-formula energies."""
+    entries = [PDEntry(Composition(symbol), 0.0) for symbol in elements]
+    for formula, energy in zip(formulas, energies, strict=True):
+        composition = Composition(formula)
+        entries.append(PDEntry(composition, energy * composition.num_atoms))
+    diagram = PhaseDiagram(entries)
+    return np.array(
+        [
+            diagram.get_e_above_hull(
+                PDEntry(composition, energy * composition.num_atoms), allow_negative=True
+            )
+            for composition, energy in zip(compositions, queried, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
+def test_equal_to_pymatgen(size: int, seed: int) -> None:
+    generator = np.random.default_rng([size, seed])
+    elements = SYMBOLS[:size]
+    formulas = random_formulas(generator, elements, 4 + 10 * size)
+    # Some entries above the elements, some pure elements below their reference.
+    energies = generator.normal(-0.5, 0.5, len(formulas))
+    compositions = [Composition(f) for f in random_formulas(generator, elements, 40)]
+    compositions += [Composition(f) for f in formulas[:10]]
+    queried = generator.normal(-0.7, 0.8, len(compositions))
+    result = Hull(formulas, energies, elements=elements).e_above_hull(compositions, queried)
+    expected = by_pymatgen(formulas, energies, elements, compositions, queried)
+    assert (expected < 0).any()
+    assert np.abs(result.e_above_hull - expected).max() < 1e-6
+    assert set(result.status) == {"ok"}
+
+
+def test_linear_programme_agrees_with_the_facets(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(5)
+    fractions = generator.dirichlet(np.ones(4), 60)
+    energies = generator.normal(-0.5, 0.5, 60)
+    queried = generator.dirichlet(np.ones(4), 30)
+    by_facets = LowerHull(fractions, energies).energy(queried)
+    monkeypatch.setattr("crystalformer_rl.stability.facets.MAX_ELEMENTS_OF_FACETS", 1)
+    by_programme = LowerHull(fractions, energies).energy(queried)
+    np.testing.assert_allclose(by_facets, by_programme, atol=1e-7)
+
+
+def test_eight_elements() -> None:
+    elements = [*SYMBOLS, "K", "S"]
+    hull = Hull(["LiFePO4", "Na2S", "K2O"], [-2.5, -1.2, -1.0], elements=elements)
+    whole = Composition("LiFePO4Na2SK2OMn")
+    energy = (7 * -2.5 + 3 * -1.2 + 3 * -1.0) / 14
+    result = hull.e_above_hull([whole], [energy + 0.1])
+    assert result.e_above_hull == pytest.approx([0.1], abs=1e-6)
+
+
+def test_flat_and_degenerate_hulls() -> None:
+    """Points on one line, in one plane, and many of the same composition."""
+    formulas = ["LiO", "Li2O", "LiO2", "Li4O2", "LiO"]
+    hull = Hull(formulas, [-1.0, -2 / 3, -2 / 3, -2 / 3, -0.2], elements=["Li", "O"])
+    queried = [Composition(f) for f in ("LiO", "Li3O", "Li3O2", "O2", "Li")]
+    expected = [1.0, 0.5, 0.8, 0.0, 0.0]
+    np.testing.assert_allclose(hull.e_above_hull(queried, np.zeros(5)).e_above_hull, expected)
+    nothing = Hull([], [], elements=SYMBOLS)
+    result = nothing.e_above_hull([Composition("LiFePO4")], [-0.3])
+    assert result.e_above_hull == pytest.approx([-0.3])
+    assert result.references.tolist() == [4]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(2, 5),
+    slope=st.lists(st.floats(-3, 0), min_size=5, max_size=5),
+)
+@settings(max_examples=30, deadline=None)
+def test_entries_lie_on_or_above_and_the_hull_is_convex(
+    seed: int, size: int, slope: list[float]
+) -> None:
+    generator = np.random.default_rng(seed)
+    fractions = generator.dirichlet(np.full(size, 0.5), 40)
+    energies = generator.normal(-0.3, 0.4, 40) + fractions @ np.array(slope[:size])
+    hull = LowerHull(fractions, energies)
+    assert (energies - hull.energy(fractions)).min() > -1e-7
+    first, second = fractions[:20], fractions[20:]
+    middle = hull.energy((first + second) / 2)
+    assert (middle <= (hull.energy(first) + hull.energy(second)) / 2 + 1e-7).all()
+
+
+def test_missing_reference_is_reported_not_guessed() -> None:
+    hull = Hull(["NaCl", "XeF2"], [-2.1, -0.5], elements=["Na", "Cl", "F"])
+    result = hull.e_above_hull([Composition("XeF2"), Composition("NaCl")], [-0.5, -2.0])
+    assert result.status == ["missing_reference", "ok"]
+    assert np.isnan(result.e_above_hull[0])
+    assert result.e_above_hull[1] == pytest.approx(0.1)
+    assert result.references.tolist() == [0, 3]
+
+
+def test_references_count_distinct_compositions_of_the_subsystems() -> None:
+    formulas = ["Na2O", "Na4O2", "Na2O2", "NaCl", "NaClO3", "Na"]
+    hull = Hull(formulas, np.full(6, -0.1), elements=["Na", "Cl", "O"])
+    result = hull.e_above_hull([Composition("NaClO"), Composition("Na2O")], [0.0, 0.0])
+    # Na, Cl, O, Na2O, NaO, NaCl, NaClO3 and Na, O, Na2O, NaO
+    assert result.references.tolist() == [7, 4]
+
+
+def test_sodium_nitride_parentheses_isotopes_and_fractions() -> None:
+    hull = Hull(
+        ["NaN", "Ca(OH)2", "D2O", "Li0.5O0.5"],
+        [-0.2, -2.0, -1.0, -0.8],
+        elements=["Na", "N", "Ca", "O", "H", "Li"],
+    )
+    queried = [Composition(f) for f in ("NaN", "CaH2O2", "H2O", "LiO")]
+    result = hull.e_above_hull(queried, [-0.2, -2.0, -1.0, -0.8])
+    np.testing.assert_allclose(result.e_above_hull, 0, atol=1e-9)
+
+
+def test_an_energy_that_is_not_finite_stays_unknown() -> None:
+    result = Hull([], [], elements=["Na"]).e_above_hull([Composition("Na")], [np.inf])
+    assert np.isnan(result.e_above_hull[0])
+
+
+@pytest.mark.parametrize("formula", ["", "nan", "Xx2O", "Na0", "sodium"])
+def test_an_unreadable_formula_is_named(formula: str) -> None:
+    with pytest.raises(ValueError, match=f"formula '{formula}' cannot be read"):
+        Hull([formula], [0.0], elements=["Na"])
+
+
+def test_bad_energies_are_refused() -> None:
+    with pytest.raises(ValueError, match="entry 1, 'KCl': energy nan"):
+        Hull(["NaCl", "KCl"], [0.0, np.nan], elements=["Na"])
+    with pytest.raises(ValueError, match="1 formulas need as many energies"):
+        Hull(["NaCl"], [0.0, 1.0], elements=["Na"])
+    with pytest.raises(ValueError, match="0 compositions need as many energies"):
+        Hull([], [], elements=["Na"]).e_above_hull([], [1.0])
+    with pytest.raises(ValueError, match="composition 0 is empty"):
+        Hull([], [], elements=["Na"]).e_above_hull([Composition({})], [1.0])

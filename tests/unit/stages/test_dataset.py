@@ -1,0 +1,150 @@
+"""The dataset stage: splits, rejections, what it writes, and what it refuses."""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from crystalformer_rl.config import DatasetSettings
+from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.stages import dataset
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "mp20_val_16.csv"
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    return pd.read_csv(FIXTURE, dtype=str, keep_default_na=False)
+
+
+def _run(out: Path, **settings: object) -> tuple[pd.DataFrame, pd.DataFrame]:
+    text = DatasetSettings.model_validate(settings).model_dump_json()
+    parser = argparse.ArgumentParser()
+    dataset.add_arguments(parser)
+    dataset.run(parser.parse_args(["--settings", text, "--out", str(out)]))
+    return pd.read_parquet(out / "structures.parquet"), pd.read_parquet(out / "rejected.parquet")
+
+
+def _sources(folder: Path, **tables: pd.DataFrame) -> dict[str, str]:
+    for name, part in tables.items():
+        part.to_csv(folder / f"{name}.csv", index=False)
+    return {name: str(folder / f"{name}.csv") for name in tables}
+
+
+def _three(folder: Path, table: pd.DataFrame, first: int, second: int) -> dict[str, str]:
+    parts = {"train": table[:first], "val": table[first:second], "test": table[second:]}
+    return _sources(folder, **parts)
+
+
+def test_one_source_per_split(table: pd.DataFrame, tmp_path: Path) -> None:
+    sources = _three(tmp_path, table, 12, 14)
+    kept, rejected = _run(tmp_path / "out", sources=sources)
+    assert kept["split"].tolist() == ["train"] * 12 + ["val"] * 2 + ["test"] * 2
+    assert kept["id"].tolist() == table["material_id"].tolist()
+    assert kept["formula"].tolist() == table["pretty_formula"].tolist()
+    assert kept["num_atoms"].tolist() == [len(s) for s in structures_of(kept) if s is not None]
+    assert {"formation_energy_per_atom", "band_gap", "e_above_hull", "space_group"} <= set(kept)
+    assert rejected.columns.tolist() == ["id", "split", "reason", "detail"]
+    assert len(rejected) == 0
+    record = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert record["counts"] == {"items": 16, "kept_train": 12, "kept_val": 2, "kept_test": 2}
+    assert set(record["inputs"]) == {"train", "val", "test"}
+
+
+def test_one_source_with_a_split_column(table: pd.DataFrame, tmp_path: Path) -> None:
+    splits = ["val", "train", "test", "train"] * 4
+    sources = _sources(tmp_path, all=table.assign(split=splits))
+    kept, _ = _run(tmp_path / "out", sources=sources)
+    assert kept["split"].tolist() == splits
+
+
+def test_one_source_split_by_hash_of_the_id(table: pd.DataFrame, tmp_path: Path) -> None:
+    names = [f"{name}-{copy}" for name in table["material_id"] for copy in range(100)]
+    shares = Counter(dataset._split_of(name) for name in names)
+    assert abs(shares["train"] / len(names) - 0.8) < 0.04
+    assert abs(shares["val"] / len(names) - 0.1) < 0.03
+    kept, _ = _run(tmp_path / "out", sources=_sources(tmp_path, all=table))
+    assert kept["split"].tolist() == [dataset._split_of(name) for name in kept["id"]]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_rejections_are_records(table: pd.DataFrame, tmp_path: Path) -> None:
+    cifs = table["cif"].tolist()
+    cifs[0] = cifs[0][:300]
+    cifs[1] = cifs[1].replace("  1\n", "  0.5\n")
+    sources = _three(tmp_path, table.assign(cif=cifs), 12, 14)
+    kept, rejected = _run(tmp_path / "out", sources=sources, max_atoms=3)
+    reasons = dict(zip(rejected["id"], rejected["reason"], strict=True))
+    assert reasons[table["material_id"][0]] == "unreadable"
+    assert reasons[table["material_id"][1]] == "disordered"
+    assert set(rejected["reason"]) == {"unreadable", "disordered", "too_many_atoms"}
+    assert kept["num_atoms"].max() <= 3
+    assert len(kept) + len(rejected) == 16
+    counts = json.loads((tmp_path / "out" / "provenance.json").read_text())["counts"]
+    assert counts["rejected_unreadable"] == 1
+
+
+def test_structures_are_reduced_to_the_primitive_cell(table: pd.DataFrame, tmp_path: Path) -> None:
+    sources = _three(tmp_path, table, 8, 12)
+    structures, _ = _run(tmp_path / "out", sources=sources)
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    for name, structure in zip(structures["id"], structures_of(structures), strict=True):
+        assert structure is not None
+        (structure * (2, 1, 1)).to(str(folder / f"{name}.cif"), fmt="cif")
+    named = table.assign(material_id=table["material_id"] + "-again")
+    others = _sources(tmp_path, val=named[:2], test=named[2:4])
+    again, _ = _run(tmp_path / "again", sources={"train": str(folder)} | others)
+    sizes = dict(zip(structures["id"], structures["num_atoms"], strict=True))
+    train = again[again["split"] == "train"]
+    assert dict(zip(train["id"], train["num_atoms"], strict=True)) == sizes
+
+
+def test_limit(table: pd.DataFrame, tmp_path: Path) -> None:
+    sources = _three(tmp_path, table, 10, 14)
+    kept, _ = _run(tmp_path / "out", sources=sources, limit=3)
+    assert kept.index[kept["split"] == "val"].tolist() == [3, 4, 5]
+    assert kept["id"].tolist() == table["material_id"].iloc[[0, 1, 2, 10, 11, 12, 14, 15]].tolist()
+    everything = _sources(tmp_path, all=table.assign(split=["train", "val"] * 8))
+    kept, _ = _run(tmp_path / "all", sources=everything, limit=2)
+    assert kept["id"].tolist() == table["material_id"][:4].tolist()
+
+
+def test_twice_the_same_is_the_same(table: pd.DataFrame, tmp_path: Path) -> None:
+    sources = _three(tmp_path, table, 10, 14)
+    first, _ = _run(tmp_path / "a", sources=sources)
+    second, _ = _run(tmp_path / "b", sources=sources)
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_an_id_that_occurs_twice_is_an_error(table: pd.DataFrame, tmp_path: Path) -> None:
+    sources = _sources(tmp_path, train=table[:10], val=table[9:14], test=table[14:])
+    with pytest.raises(ValueError, match=f"id '{table['material_id'][9]}' occurs twice in .*val"):
+        _run(tmp_path / "out", sources=sources)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_empty_splits_are_errors(table: pd.DataFrame, tmp_path: Path) -> None:
+    one = _sources(tmp_path, all=table.assign(split="train"))
+    with pytest.raises(ValueError, match=r"split 'val' has no crystals: 0 rows were rejected"):
+        _run(tmp_path / "out", sources=one)
+    with pytest.raises(ValueError, match=r"split 'test' has no crystals.*test\.csv"):
+        _run(tmp_path / "out", sources=_three(tmp_path, table, 10, 16))
+    broken = table.assign(cif=["x"] * 10 + table["cif"].tolist()[10:])
+    with pytest.raises(ValueError, match=r"'train' has no crystals: 10 .* \{'unreadable': 10\}"):
+        _run(tmp_path / "out", sources=_three(tmp_path, broken, 10, 14))
+
+
+def test_bad_sources_are_named(table: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"dataset\.sources\.val: .*gone\.csv: no such file"
+    ):
+        sources = _three(tmp_path, table, 10, 14) | {"val": str(tmp_path / "gone.csv")}
+        _run(tmp_path / "out", sources=sources)
+    sources = _sources(tmp_path, all=table.assign(split="dev"))
+    with pytest.raises(ValueError, match=r"has split 'dev'; must be one of \['train', 'val'"):
+        _run(tmp_path / "out", sources=sources)

@@ -1,0 +1,131 @@
+"""Downloads, over file:// so that nothing leaves this machine."""
+
+import argparse
+import hashlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from crystalformer_rl.manifest import read_manifest
+from crystalformer_rl.stages import download
+
+CONTENT = b"material_id,cif\nmp-1,data_x\n"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "server/train.csv"
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    return path
+
+
+def fetch(source: Path, **changes: Any) -> Path:
+    """Download ``source`` by a manifest of one entry; the path of the result."""
+    folder = source.parents[1]
+    entry = {
+        "url": source.as_uri(),
+        "sha256": SHA256,
+        "size": len(CONTENT),
+        "licence": "CC0",
+        "citation": "none",
+        "description": "a test",
+    } | changes
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(yaml.safe_dump({"set/train.csv": entry}))
+    out = folder / "downloads/set/train.csv"
+    download.run(argparse.Namespace(manifest=manifest, name="set/train.csv", out=out))
+    return out
+
+
+def test_the_right_file_arrives(source: Path) -> None:
+    out = fetch(source)
+    assert out.read_bytes() == CONTENT
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sha256": "0" * 64}, "its sha256 is"),
+        ({"size": 5}, f"{len(CONTENT)} bytes came, expected 5"),
+        ({"git_blob": "0" * 40}, "its git blob id is"),
+    ],
+)
+def test_another_file_is_refused_and_leaves_nothing(
+    source: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as error:
+        fetch(source, **changes)
+    assert "by hand: fetch file://" in str(error.value)
+    assert "downloads/set/train.csv" in str(error.value)
+    assert list((source.parents[1] / "downloads/set").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html>not found</html>", "a web page"),
+    ],
+)
+def test_pointers_and_pages_are_recognised(source: Path, content: bytes, words: str) -> None:
+    source.write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        fetch(source, sha256=None, size=None)
+
+
+def test_a_server_without_the_file_leaves_instructions(source: Path) -> None:
+    source.unlink()
+    with pytest.raises(OSError, match="no download") as error:
+        fetch(source)
+    assert f"sha256 {SHA256}" in str(error.value)
+    assert "put it at" in str(error.value)
+
+
+def test_an_unknown_checksum_is_kept_and_asked_for_again(source: Path) -> None:
+    out = fetch(source, sha256=None, size=None)
+    assert Path(f"{out}.sha256").read_text().split()[0] == SHA256
+    source.write_bytes(CONTENT + b"mp-2,data_y\n")
+    with pytest.raises(ValueError, match=f"expected {SHA256}"):
+        fetch(source, sha256=None, size=None)
+    assert out.read_bytes() == CONTENT
+
+
+def test_the_git_id_is_the_one_git_gives(source: Path) -> None:
+    answer = subprocess.run(
+        ["git", "hash-object", "--no-filters", str(source)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert fetch(source, sha256=None, git_blob=answer.stdout.strip()).is_file()
+
+
+def test_a_name_that_is_not_in_the_manifest(source: Path) -> None:
+    fetch(source)
+    manifest = source.parents[1] / "manifest.yaml"
+    with pytest.raises(ValueError, match=r"nothing\.csv: not in .* has: set/train\.csv"):
+        download.run(
+            argparse.Namespace(manifest=manifest, name="nothing.csv", out=source.parent / "x")
+        )
+
+
+def test_the_manifest_of_the_repository() -> None:
+    entries = read_manifest(REPOSITORY / "resources/manifest.yaml")
+    assert {"mp_20/train.csv", "mp_20/val.csv", "mp_20/test.csv"} <= set(entries)
+    for entry in entries.values():
+        assert entry.url.startswith("https://")
+        assert entry.sha256 or entry.git_blob
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.yaml"
+    path.write_text("a: {url: ftp://x}")
+    with pytest.raises(ValueError, match=r"manifest\.yaml: not a manifest"):
+        read_manifest(path)

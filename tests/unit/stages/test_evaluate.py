@@ -1,0 +1,119 @@
+"""The evaluate stage, from shards on disk to the table and the summary."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.config import EvaluateSettings
+from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.evaluation.sun import summarise
+from crystalformer_rl.files import read_json, read_table, write_json, write_table
+from crystalformer_rl.stages import evaluate
+
+
+def crystal(group: str, first: str, second: str, length: float) -> Structure:
+    return Structure.from_spacegroup(
+        group, Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ).get_primitive_structure()
+
+
+SALT = crystal("Fm-3m", "Na", "Cl", 5.6)
+CESIUM = crystal("Pm-3m", "Na", "Cl", 3.5)
+
+
+def write_shards(
+    folder: Path, policy: str, rows: list[tuple[Structure | None, float | None]]
+) -> None:
+    ids = [f"{policy}-0000-{i:04d}" for i in range(len(rows))]
+    structures = [structure for structure, _ in rows]
+    decoded = [structure is not None for structure in structures]
+    sample = {
+        "id": ids,
+        "space_group": 225,
+        "num_sites": 2,
+        "log_prob": -3.0,
+        "decode_error": [None if good else "no volume" for good in decoded],
+        **structure_columns(structures),
+    }
+    relaxed = {
+        "id": ids,
+        "status": ["converged" if good else "unphysical" for good in decoded],
+        "error": [None if good else "no structure" for good in decoded],
+        "energy_initial": [energy for _, energy in rows],
+        "energy_final": [energy for _, energy in rows],
+        "max_force": 0.0,
+        "max_stress": 0.0,
+        "steps": 1,
+        **structure_columns(structures, prefix="relaxed_"),
+    }
+    write_table(folder / f"sample-{policy}.parquet", pd.DataFrame(sample))
+    write_table(folder / f"relax-{policy}.parquet", pd.DataFrame(relaxed))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.set_num_threads(1)
+    hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]})
+    write_table(tmp_path / "hull" / "hull.parquet", hull)
+    energies = {"potential": "chgnet", "energies": {"Na": -1.0, "Cl": -2.0}}
+    write_json(tmp_path / "hull" / "elements.json", energies)
+    known = {"id": ["mp-22862", "mp-1"], "split": ["test", "train"]}
+    known |= structure_columns([SALT, crystal("Fm-3m", "Mg", "O", 4.2)])
+    write_table(tmp_path / "structures.parquet", pd.DataFrame(known))
+    write_shards(tmp_path, "base", [(SALT, -3.45), (CESIUM, -3.45), (None, None), (CESIUM, -3.4)])
+    write_shards(tmp_path, "sft", [(None, None)])
+    return tmp_path
+
+
+def run(folder: Path, *policies: str) -> Path:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
+    words += ["--structures", str(folder / "structures.parquet"), "--out", str(folder / "out")]
+    for policy in policies:
+        words += ["--samples", f"{policy}={folder}/sample-{policy}.parquet"]
+        words += ["--relaxed", f"{policy}={folder}/relax-{policy}.parquet"]
+    evaluate.run(parser.parse_args(words))
+    return folder / "out"
+
+
+def test_every_generated_crystal_has_a_row_and_a_verdict(folder: Path) -> None:
+    out = run(folder, "base", "sft")
+    table = read_table(out / "structures.parquet")
+    assert table["policy"].tolist() == ["base"] * 4 + ["sft"]
+    assert table["decoded"].tolist() == [True, True, False, True, False]
+    assert table["stable"].tolist() == [True, True, False, False, False]
+    assert table["sun"].tolist() == [False, True, False, False, False]
+    assert table["matched_id"].dropna().tolist() == ["mp-22862"]
+    assert table["e_above_hull"].dropna().tolist() == pytest.approx([0.05, 0.05, 0.1])
+    assert table["band_gap"].notna().tolist() == table["decoded"].tolist()
+    assert table["failure"].dropna().tolist() == ["decode: no volume"] * 2
+    assert table["rmsd"].dropna().tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+
+    text = (out / "summary.json").read_text()
+    assert "NaN" not in text
+    summary = json.loads(text)
+    assert summary == json.loads(json.dumps(summarise(table)))
+    assert summary["policies"]["base"]["fractions"]["sun"]["fraction"] == 0.25
+    assert summary["policies"]["sft"]["fractions"]["decoded"]["k"] == 0
+    assert read_json(out / "provenance.json")["counts"] == {"items": 5, "failed": 2}
+
+
+def test_shards_of_another_policy_are_refused(folder: Path) -> None:
+    write_shards(folder, "mixed", [(SALT, -3.0)])
+    (folder / "relax-sft.parquet").replace(folder / "relax-mixed.parquet")
+    with pytest.raises(ValueError, match="not both in the sample and in the relaxation shards"):
+        run(folder, "mixed")
+
+
+def test_a_shard_without_a_policy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--samples", "shard.parquet"])
+    assert "'shard.parquet' must be POLICY=FILE" in capsys.readouterr().err

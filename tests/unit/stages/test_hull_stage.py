@@ -1,0 +1,162 @@
+"""The hull stage: whose energies it takes, what it computes, what it refuses."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pymatgen.core import Composition, Lattice, Structure
+
+from crystalformer_rl.config import HullSettings
+from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.files import read_json, read_table, write_json, write_table
+from crystalformer_rl.stages import hull
+from crystalformer_rl.stages.hulls import read_elements, read_hull
+
+ENERGIES = {"Na": -1.3, "Cl": -1.8, "N": -8.3}
+
+
+def rock_salt(first: str, second: str, length: float = 5.64) -> Structure:
+    return Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ).get_primitive_structure()
+
+
+@pytest.fixture
+def elements(tmp_path: Path) -> Path:
+    path = tmp_path / "elements.json"
+    write_json(path, {"potential": "chgnet", "energies": ENERGIES})
+    return path
+
+
+def write_dataset(path: Path, structures: list[Structure], **columns: Any) -> None:
+    table = pd.DataFrame(
+        {
+            "id": [f"mp-{i}" for i in range(len(structures))],
+            "split": "train",
+            "formula": [s.composition.reduced_formula for s in structures],
+            **structure_columns(structures),
+            **columns,
+        }
+    )
+    write_table(path, table)
+
+
+def run(folder: Path, elements: Path, **settings: str) -> Path:
+    parser = argparse.ArgumentParser()
+    hull.add_arguments(parser)
+    out = folder / "hull"
+    hull.run(
+        parser.parse_args(
+            [
+                "--settings", HullSettings.model_validate(settings).model_dump_json(),
+                "--structures", str(folder / "structures.parquet"),
+                "--elements", str(elements),
+                "--out", str(out),
+            ]
+        )
+    )  # fmt: skip
+    return out
+
+
+def test_known_energies_are_taken_and_missing_ones_computed(tmp_path: Path, elements: Path) -> None:
+    torch.set_num_threads(1)
+    collapsed = rock_salt("Na", "Cl", length=0.6)
+    structures = [rock_salt("Na", "Cl"), rock_salt("Na", "Cl"), collapsed, rock_salt("K", "Cl")]
+    write_dataset(
+        tmp_path / "structures.parquet",
+        structures,
+        energy_per_atom=[-3.0, -99.0, np.nan, -3.0],
+        potential=["chgnet", "another", None, "chgnet"],
+    )
+    out = run(tmp_path, elements)
+    entries = read_table(out / "hull.parquet")
+    assert entries["id"].tolist() == ["mp-0", "mp-1"]
+    assert entries["source"].tolist() == ["dataset"] * 2
+    first, second = entries["formation_energy_per_atom"]
+    assert first == pytest.approx(-3.0 + 1.55)
+    assert second == pytest.approx(-3.36 + 1.55, abs=0.4)
+    rejected = read_table(out / "rejected.parquet").set_index("id")["reason"]
+    assert rejected["mp-2"].startswith("unphysical: ")
+    assert rejected["mp-3"] == "KCl: no reference energy of K"
+    assert read_json(out / "elements.json") == {"potential": "chgnet", "energies": ENERGIES}
+    counts = read_json(out / "provenance.json")["counts"]
+    assert counts == {"items": 2, "rejected": 2, "known": 2, "computed": 2}
+    surface, references = read_hull(out)
+    above = surface.e_above_hull([Composition("NaCl")], [min(first, second) + 0.2])
+    assert above.e_above_hull == pytest.approx([0.2])
+    assert references.energies == ENERGIES
+
+
+def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "hull.csv.xz"
+    pd.DataFrame(
+        {
+            "formula": ["NaN", "NaCl"],
+            "formation_energy_per_atom": [-0.1, -2.1],
+            "material_id": ["", "mp-22862"],
+        }
+    ).to_csv(path, index=False)
+    out = run(tmp_path, elements, reference="csv", csv_path=str(path))
+    entries = read_table(out / "hull.parquet")
+    assert entries["formula"].tolist() == ["NaN", "NaCl"]
+    assert entries["id"].tolist() == ["", "mp-22862"]
+    surface, _ = read_hull(out)
+    nitride = surface.e_above_hull([Composition("NaN")], [0.0])
+    assert nitride.e_above_hull == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"formula,energy\nNaCl,-2\n", r"columns \['formation_energy_per_atom'\] are missing"),
+        (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,two\n", "row 2, KCl: .* 'two'"),
+        (b"formula,formation_energy_per_atom\nNaCl,\n", "row 1, NaCl: .* '' must be a finite"),
+        (b"", "cannot be read as CSV"),
+        (b"formula,formation_energy_per_atom\n", "no entry for the hull"),
+    ],
+)
+def test_bad_csv_files_are_named(
+    tmp_path: Path, elements: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"hull.csv: .*{message}"):
+        run(tmp_path, elements, reference="csv", csv_path=str(path))
+    assert not (tmp_path / "hull").exists()
+
+
+def test_a_file_cut_in_the_middle_is_named(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "hull.csv.xz"
+    formulas = [f"Na{i}Cl" for i in range(1, 3000)]
+    table = pd.DataFrame({"formula": formulas, "formation_energy_per_atom": -1.0})
+    table.to_csv(path, index=False)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"hull\.csv\.xz: cannot be read as CSV"):
+        run(tmp_path, elements, reference="csv", csv_path=str(path))
+
+
+def test_elements_of_another_potential_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "elements.json"
+    write_json(path, {"potential": "orb", "energies": ENERGIES})
+    write_dataset(tmp_path / "structures.parquet", [rock_salt("Na", "Cl")])
+    with pytest.raises(ValueError, match="energies of potential 'orb'"):
+        run(tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ([1], "must be an object with the entries"),
+        ({"potential": "chgnet", "energies": {}}, "energies must be an object"),
+        ({"potential": "chgnet", "energies": {"Na": "x"}}, "energy of Na is 'x'"),
+    ],
+)
+def test_bad_element_files_are_named(tmp_path: Path, record: Any, message: str) -> None:
+    path = tmp_path / "elements.json"
+    write_json(path, record)
+    with pytest.raises(ValueError, match=f"elements.json: .*{message}"):
+        read_elements(path)

@@ -1,0 +1,90 @@
+"""The rl stage: two rounds with the real reward."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pymatgen.core import Element
+
+from crystalformer_rl.config import EhullReward, ModelSettings, RLSettings
+from crystalformer_rl.files import read_json, read_table, read_tensors, write_json, write_table
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.stages import rl
+from crystalformer_rl.training.loop import EXIT_CODE
+
+MODEL = ModelSettings(
+    layers=1,
+    heads=2,
+    key_size=4,
+    width=16,
+    embedding=8,
+    first_letter_hidden=16,
+    coordinate_modes=4,
+    lattice_modes=2,
+    max_sites=3,
+)
+SETTINGS = RLSettings(
+    reward=EhullReward(min_references=None), steps=2, batch_size=4, space_groups=[1, 2]
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.set_num_threads(1)
+    Policy(MODEL, seed=1).save(tmp_path / "pretrain")
+    hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]})
+    write_table(tmp_path / "hull" / "hull.parquet", hull)
+    energies = {Element.from_Z(number).symbol: -3.0 for number in range(1, 119)}
+    write_json(tmp_path / "hull" / "elements.json", {"potential": "chgnet", "energies": energies})
+    return tmp_path
+
+
+def run(folder: Path, *more: str, policy: str, number: int, out: str) -> Path:
+    parser = argparse.ArgumentParser()
+    rl.add_arguments(parser)
+    values = {
+        "settings": SETTINGS.model_dump_json(),
+        "policy": folder / policy,
+        "base": folder / "pretrain",
+        "hull": folder / "hull",
+        "round": number,
+        "name": "ehull",
+        "seed": 3,
+        "checkpoints": folder / "checkpoints" / out,
+        "out": folder / out,
+    }
+    rl.run(parser.parse_args([*(f"--{name}={value}" for name, value in values.items()), *more]))
+    return folder / out
+
+
+def test_two_rounds(folder: Path) -> None:
+    first = run(folder, policy="pretrain", number=1, out="round-1")
+    history = read_table(first / "history.parquet")
+    assert history["step"].tolist() == [1, 2]
+    expected = {"round", "reward_mean", "reward_std", "valid_fraction", "e_above_hull_mean", "kl"}
+    expected |= {"unique_fraction", "ratio_max", "grad_norm", "baseline", "seconds"}
+    assert expected <= set(history.columns)
+    assert (history["reward_mean"] >= -SETTINGS.reward.ceiling).all()
+    record = read_json(first / "provenance.json")
+    assert record["counts"]["items"] == 8
+    assert record["settings"]["round"] == 1
+    assert not (folder / "checkpoints" / "round-1").exists()
+
+    second = run(folder, policy="round-1", number=2, out="round-2")
+    assert read_table(second / "history.parquet")["step"].tolist() == [3, 4]
+    assert Policy.load(second).metadata["rl"]["step"] == 4
+
+    with pytest.raises(SystemExit) as stop:
+        run(folder, "--minutes=0", policy="pretrain", number=1, out="again")
+    assert stop.value.code == EXIT_CODE
+    again = run(folder, policy="pretrain", number=1, out="again")
+    a, b = (read_tensors(path / "model.safetensors") for path in (first, again))
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_later_round_needs_the_round_before(folder: Path) -> None:
+    with pytest.raises(ValueError, match="--round 2 continues a policy of the round before"):
+        run(folder, policy="pretrain", number=2, out="round-2")

@@ -1,0 +1,111 @@
+"""The command line, run as a user runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crystalformer_rl import cli
+
+
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "crystalformer_rl", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_lists_the_verbs_and_imports_no_stage() -> None:
+    script = (
+        "import sys; from crystalformer_rl.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'pymatgen', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "download" in done.stdout
+    assert "configure" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def test_help_of_a_verb_shows_its_arguments() -> None:
+    done = call("download", "--help")
+    assert done.returncode == 0
+    assert "--manifest" in done.stdout
+    assert "--log" in done.stdout
+
+
+@pytest.mark.parametrize("verb", sorted(cli._verbs()))
+def test_every_verb_has_a_summary(verb: str) -> None:
+    assert len(cli._verbs()[verb]) > 10
+
+
+def test_helpers_of_stages_are_no_verbs() -> None:
+    assert "progress" not in cli._verbs()
+
+
+def test_an_unknown_verb_names_the_known_ones() -> None:
+    done = call("fly")
+    assert done.returncode == 2
+    assert "configure" in done.stderr
+
+
+def test_a_mistake_is_one_line_with_the_traceback_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "logs/download.log"
+    manifest = tmp_path / "manifest.yaml"
+    manifest.write_text("{}")
+    done = call(
+        "download", "--log", str(log), "--manifest", str(manifest), "--name", "x", "--out", "y"
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "x: not in" in done.stderr
+    assert str(log) in done.stderr
+    assert "Traceback" in log.read_text()
+
+
+def test_bad_settings_are_explained_by_key(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from crystalformer_rl.config import RelaxSettings
+    from crystalformer_rl.stages import configure
+
+    def stage(_: object) -> None:
+        RelaxSettings.model_validate_json('{"max_force": -1, "max_step": 1}')
+
+    monkeypatch.setattr(configure, "run", stage)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["configure"])
+    assert end.value.code == 1
+    message = capsys.readouterr().err
+    assert "max_force = -1: input should be greater than 0" in message
+    assert "max_step: unknown key (did you mean max_steps?)" in message
+
+
+def test_the_code_of_an_interrupted_stage_passes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crystalformer_rl.stages import configure
+
+    def stage(_: object) -> None:
+        raise SystemExit(75)
+
+    monkeypatch.setattr(configure, "run", stage)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["configure"])
+    assert end.value.code == 75
+
+
+def test_a_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from crystalformer_rl.stages import configure
+
+    def stage(_: object) -> None:
+        raise KeyError("lost")
+
+    monkeypatch.setattr(configure, "run", stage)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["configure", "--log", str(tmp_path / "a.log")])
+    assert end.value.code == 1
+    assert "KeyError: 'lost'" in (tmp_path / "a.log").read_text()

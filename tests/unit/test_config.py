@@ -1,0 +1,90 @@
+"""Settings: what is refused, in which words; the text that decides about a rerun."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystalformer_rl.config import (
+    Config,
+    FigureOfMeritReward,
+    RelaxSettings,
+    RLSettings,
+    SampleSettings,
+    canonical,
+    read,
+)
+
+
+def test_the_defaults_are_valid() -> None:
+    config = read({})
+    assert config == Config()
+    assert list(config.rl) == ["ehull", "fom"]
+    assert isinstance(config.rl["fom"].reward, FigureOfMeritReward)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"rl": {"a": {"tua": 1}}}, r"^rl\.a\.tua: unknown key \(did you mean tau\?\); allowed"),
+        ({"rl": {"a": {"reward": {"kind": "ehull", "x": 1}}}}, r"^rl\.a\.reward\.x: unknown key;"),
+        (
+            {"rl": {"a": {"reward": {"kind": "x"}}}},
+            r"^rl\.a\.reward = .*'ehull', 'figure_of_merit'",
+        ),
+        ({"rl": {"a b": {}}}, r"^rl\.a b = "),
+        ({"rl": {"a": {"reward": {"floor": 4.0}}}}, r"^rl\.a\.reward.*"),
+        ({"pretrain": {"epochs": 1.5}}, r"^pretrain\.epochs = 1\.5: input should be a valid int"),
+        ({"sample": {"space_groups": [1, 231]}}, r"^sample\.space_groups\.1 = 231: .*equal to 230"),
+        ({"hull": {"potential": "none"}}, r"^hull\.potential = \"none\": input should be 'chgnet'"),
+        ({"model": {"key_size": 15}}, r"^model: key_size must be even .*got 15"),
+        ({"dataset": {"sources": {}}}, r"^dataset: sources has none: give either"),
+        ({"dataset": {"sources": {"all": "a", "train": "b"}}}, r"^dataset: sources has all, train"),
+        ({"sample": {"count": 1}}, r"^sample\.count = 1 must be a multiple"),
+        ({"run": "../x"}, r"^run = \"\.\./x\""),
+        ({"report": None}, r"^report = null"),
+        ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, dataset"),
+    ],
+)
+def test_a_mistake_names_its_key_and_what_is_allowed(raw: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        read(raw)
+
+
+def test_every_mistake_has_a_line() -> None:
+    with pytest.raises(ValueError, match="seed") as error:
+        read({"seed": -1, "relax": {"max_steps": -1}, "hull": {"extra": 0}})
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_null_takes_away_a_source_and_a_branch() -> None:
+    sources = {"all": None, "train": "a", "val": "b", "test": "c"}
+    config = read({"dataset": {"sources": sources}, "rl": {"ehull": None, "fom": {}}})
+    assert set(config.dataset.sources) == {"train", "val", "test"}
+    assert list(config.rl) == ["fom"]
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().seed = 3  # type: ignore[misc]
+
+
+@given(st.permutations(list(RelaxSettings().model_dump().items())))
+def test_the_order_of_keys_does_not_matter(items: list[tuple[str, object]]) -> None:
+    section = RelaxSettings.model_validate(dict(items))
+    assert canonical(section) == canonical(RelaxSettings())
+
+
+@given(st.floats(min_value=1e-6, max_value=10.0, exclude_min=True))
+def test_another_value_is_another_text_and_survives_the_way(force: float) -> None:
+    section = RelaxSettings(max_force=force)
+    assert RelaxSettings.model_validate_json(canonical(section)) == section
+    assert (canonical(section) == canonical(RelaxSettings())) == (force == 0.1)
+
+
+def test_keys_that_only_add_jobs_can_be_left_out() -> None:
+    more, fewer = RLSettings(rounds=3), RLSettings(rounds=1)
+    assert canonical(more, without=["rounds"]) == canonical(fewer, without=["rounds"])
+    assert canonical(more) != canonical(fewer)
+    assert "count" not in json.loads(canonical(SampleSettings(), without=["count"]))

@@ -1,0 +1,93 @@
+"""Result files: whole or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crystalformer_rl.files import (
+    atomic,
+    read_json,
+    read_table,
+    read_tensors,
+    write_json,
+    write_table,
+    write_tensors,
+)
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic(target) as temporary:
+        temporary.write_text("new, unfinished")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), atomic(target) as temporary:
+        temporary.unlink()
+        temporary.symlink_to("/dev/full")
+        temporary.write_text("new" * 10_000)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_folders_are_made_and_the_umask_is_kept(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_json(tmp_path / "a/b/c.json", {"x": 1})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a/b/c.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_table_comes_back(tmp_path: Path) -> None:
+    table = pd.DataFrame({"id": ["a", "b"], "numbers": [[1, 2], None], "energy": [0.5, np.nan]})
+    write_table(tmp_path / "t.parquet", table)
+    back = read_table(tmp_path / "t.parquet")
+    assert list(back["id"]) == ["a", "b"]
+    assert list(back["numbers"][0]) == [1, 2]
+    assert back["numbers"][1] is None
+    assert read_table(tmp_path / "t.parquet", columns=["id"]).shape == (2, 1)
+
+
+def test_tensors_come_back(tmp_path: Path) -> None:
+    arrays = {"x": np.arange(6).reshape(2, 3)[:, ::2], "y": np.zeros(0)}
+    write_tensors(tmp_path / "t.safetensors", arrays, {"note": "n"})
+    back = read_tensors(tmp_path / "t.safetensors")
+    assert set(back) == {"x", "y"}
+    assert np.array_equal(back["x"], arrays["x"])
+
+
+def test_json_is_the_same_text_for_the_same_value_and_holds_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": 2})
+    write_json(tmp_path / "b.json", {"a": 2, "b": 1})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "c.json", {"x": float("nan")})
+    assert not (tmp_path / "c.json").exists()
+
+
+@pytest.mark.parametrize("read", [read_table, read_tensors, read_json])
+def test_a_damaged_or_missing_file_is_named(tmp_path: Path, read: object) -> None:
+    damaged = tmp_path / "damaged.bin"
+    damaged.write_bytes(b"PAR1 half of it")
+    with pytest.raises(ValueError, match=r"damaged\.bin"):
+        read(damaged)  # type: ignore[operator]
+    with pytest.raises(FileNotFoundError, match=r"missing\.bin"):
+        read(tmp_path / "missing.bin")  # type: ignore[operator]
+
+
+def test_a_column_that_is_not_there(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.parquet", pd.DataFrame({"a": [1]}))
+    with pytest.raises(ValueError, match=r"t\.parquet"):
+        read_table(tmp_path / "t.parquet", columns=["b"])

@@ -1,0 +1,60 @@
+"""A policy that trains in milliseconds, and crystals for it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crystalformer_rl.config import ModelSettings
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.training.checkpoints import Checkpoints
+from crystalformer_rl.training.loop import Loop
+
+TINY = ModelSettings(
+    layers=1,
+    heads=2,
+    key_size=4,
+    width=16,
+    embedding=8,
+    first_letter_hidden=16,
+    coordinate_modes=4,
+    lattice_modes=2,
+    max_sites=6,
+    dropout=0.2,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def new_policy() -> Callable[[], Policy]:
+    return lambda: Policy(TINY, seed=1)
+
+
+@pytest.fixture
+def crystals() -> CrystalTokens:
+    """30 crystals in three space groups."""
+    groups = np.repeat([2, 62, 225], 10)
+    return Policy(TINY, seed=2).sample(groups, seed=3).tokens
+
+
+@pytest.fixture
+def new_loop(tmp_path: Path) -> Callable[..., Loop]:
+    """Loops that find one another's checkpoints."""
+
+    def make(
+        *, name: str = "checkpoints", minutes: float = 1e6, limit: float | None = None
+    ) -> Loop:
+        store = Checkpoints(tmp_path / name, key={})
+        return Loop(store, checkpoint_minutes=minutes, limit_minutes=limit)
+
+    return make

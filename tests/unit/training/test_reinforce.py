@@ -1,0 +1,176 @@
+"""Reinforcement: exact continuation, what a reward and the leash do, what history says."""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Structure
+
+from crystalformer_rl.config import RLSettings
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.rewards.base import Reward, RewardBatch
+from crystalformer_rl.training.loop import DivergedError, Interrupted, Loop
+from crystalformer_rl.training.pretrain import Row
+from crystalformer_rl.training.reinforce import (
+    Carried,
+    draw_space_groups,
+    prompt_probabilities,
+    reinforce,
+)
+from crystalformer_rl.training.rollout import Rollout
+
+NewPolicy = Callable[[], Policy]
+NewLoop = Callable[..., Loop]
+
+SETTINGS = RLSettings(steps=5, batch_size=12, ppo_epochs=2, learning_rate=0.003)
+TIMED = "seconds"
+
+
+@dataclass
+class FewAtoms:
+    """Rewards small primitive cells; a crystal that cannot be decoded counts as 100 atoms."""
+
+    terminate_at: int | None = None
+    calls: int = field(default=0, init=False)
+
+    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+        self.calls += 1
+        if self.calls == self.terminate_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        valid = np.array([structure is not None for structure in structures])
+        atoms = np.array([100.0 if s is None else len(s) for s in structures])
+        return RewardBatch(value=-atoms / 10, valid=valid, parts={"atoms": atoms})
+
+
+def prompts(*groups: int) -> np.ndarray:
+    return prompt_probabilities(np.zeros(231, dtype=int), groups)
+
+
+def train(
+    policy: Policy,
+    base: Policy,
+    loop: Loop,
+    *,
+    reward: Reward | None = None,
+    settings: RLSettings = SETTINGS,
+    carried: Carried = Carried(),  # noqa: B008 - frozen
+) -> tuple[list[Row], Carried]:
+    with loop:
+        history, after = reinforce(
+            policy,
+            base,
+            reward or FewAtoms(),
+            settings=settings,
+            prompts=prompts(2, 62, 225),
+            round_number=1,
+            seed=7,
+            loop=loop,
+            carried=carried,
+        )
+    return [{k: v for k, v in row.items() if k != TIMED} for row in history], after
+
+
+@pytest.mark.parametrize("call", [1, 3])
+def test_sigterm_while_scoring_equals_straight(
+    new_policy: NewPolicy, new_loop: NewLoop, call: int
+) -> None:
+    straight, resumed = new_policy(), new_policy()
+    expected = train(straight, new_policy(), new_loop(name="straight"))
+    with pytest.raises(Interrupted):
+        train(new_policy(), new_policy(), new_loop(), reward=FewAtoms(terminate_at=call))
+    rest = FewAtoms()
+    torch.manual_seed(99)
+    assert train(resumed, new_policy(), new_loop(), reward=rest) == expected
+    assert rest.calls == SETTINGS.steps - (call - 1)
+    for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_time_limit_advances_a_step_at_a_time(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    straight, resumed = new_policy(), new_policy()
+    train(straight, new_policy(), new_loop(name="straight"))
+    for _ in range(SETTINGS.steps):
+        with pytest.raises(Interrupted):
+            train(new_policy(), new_policy(), new_loop(limit=0))
+    train(resumed, new_policy(), new_loop(limit=0))
+    for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_reward_grows_and_the_leash_holds(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    settings = RLSettings(steps=12, batch_size=64, learning_rate=0.01, tau=0.0)
+    free, _ = train(new_policy(), new_policy(), new_loop(name="free"), settings=settings)
+    start = np.mean([row["reward_mean"] for row in free[:3]])
+    end = np.mean([row["reward_mean"] for row in free[-3:]])
+    spread = free[0]["reward_std"] / np.sqrt(3 * settings.batch_size)
+    assert end > start + 5 * spread
+    tight = settings.model_copy(update={"tau": 10.0})
+    held, _ = train(new_policy(), new_policy(), new_loop(name="held"), settings=tight)
+    assert abs(held[-1]["kl"]) < 0.2 * free[-1]["kl"]
+
+
+def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    first, carried = train(new_policy(), new_policy(), new_loop(name="first"))
+    assert carried == Carried(step=5, baseline=first[-1]["baseline"])
+    assert first[0]["kl"] == 0
+    assert first[0]["baseline"] == first[0]["reward_mean"]
+    assert first[1]["baseline"] == pytest.approx(
+        0.95 * first[0]["baseline"] + 0.05 * first[1]["reward_mean"]
+    )
+    assert {"valid_fraction", "unique_fraction", "ratio_max", "grad_norm"} <= first[0].keys()
+    assert first[0]["atoms_mean"] > 0
+    assert first[0]["e_above_hull_mean"] is None
+    second, after = train(new_policy(), new_policy(), new_loop(name="second"), carried=carried)
+    assert [row["step"] for row in second] == [6, 7, 8, 9, 10]
+    assert second[0]["baseline"] == pytest.approx(
+        0.95 * carried.baseline + 0.05 * second[0]["reward_mean"]
+    )
+    assert after.step == 10
+
+
+def test_base_stays_as_it_was(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    base = new_policy()
+    train(new_policy(), base, new_loop())
+    for a, b in zip(base.parameters(), new_policy().parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_not_finite_stops_with_the_state_before(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    broken = new_policy()
+    with torch.no_grad():
+        broken.network.out.bias.fill_(torch.nan)
+    with pytest.raises(DivergedError, match=r"step 0: a log-probability .*\(\d+\).*checkpoint"):
+        train(new_policy(), broken, new_loop())
+
+
+def test_prompts() -> None:
+    histogram = np.zeros(231, dtype=int)
+    histogram[[2, 62, 225]] = 1, 2, 5
+    assert prompt_probabilities(histogram, None)[[2, 62, 225]].tolist() == [1 / 8, 2 / 8, 5 / 8]
+    assert prompt_probabilities(histogram, [62, 225, 1])[[62, 225]].tolist() == [2 / 7, 5 / 7]
+    assert prompt_probabilities(histogram, [3, 4])[[3, 4]].tolist() == [0.5, 0.5]
+    with pytest.raises(ValueError, match="space_groups"):
+        prompt_probabilities(np.zeros(231, dtype=int), None)
+    drawn = draw_space_groups(prompt_probabilities(histogram, None), 4000, seed=1)
+    assert np.bincount(drawn, minlength=231)[225] / 4000 == pytest.approx(5 / 8, abs=0.04)
+    assert set(drawn) == {2, 62, 225}
+
+
+def test_unique_fraction_counts_formula_and_group() -> None:
+    salt = Structure(np.eye(3) * 5, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    tokens = CrystalTokens(
+        space_group=np.array([225, 221, 221, 221]),
+        wyckoff=np.ones((4, 1)),
+        element=np.ones((4, 1)),
+        position=np.zeros((4, 1, 3)),
+        lattice=np.ones((4, 6)),
+    )
+    nothing = RewardBatch(value=np.zeros(4), valid=np.ones(4, dtype=bool), parts={})
+    rollout = Rollout(tokens, [salt, salt, salt, None], torch.zeros(4), torch.zeros(4), nothing)
+    assert rollout.unique_fraction() == 0.5
+    assert rollout.labels() == ["Cl1Na1 (225)", "Cl1Na1 (221)", "Cl1Na1 (221)", None]

@@ -1,0 +1,45 @@
+rule evaluate:
+    """Judge every generated structure: the per-structure table is the primary result."""
+    input:
+        samples=every(judged("sample")),
+        relaxed=every(judged("relax")),
+        structures=rules.dataset.output.structures,
+        hull=rules.hull.output.hull,
+    output:
+        structures=report(
+            f"{RUN}/evaluate/structures.parquet",
+            caption="../report/structures.rst",
+            category="Results",
+            labels={"what": "every generated structure"},
+        ),
+        summary=report(
+            f"{RUN}/evaluate/summary.json",
+            caption="../report/summary.rst",
+            category="Results",
+            labels={"what": "summary"},
+        ),
+        provenance=f"{RUN}/evaluate/provenance.json",
+    log:
+        f"{LOGS}/evaluate.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        runtime=720,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+    params:
+        settings=canonical(SETTINGS.evaluate),
+        code=code("evaluate"),
+        samples=named(judged("sample")),
+        relaxed=named(judged("relax")),
+        hull=subpath(input.hull, parent=True),
+        out=subpath(output.structures, parent=True),
+    message:
+        "Judging the generated structures [{resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "OMP_NUM_THREADS=1 python -m crystalformer_rl evaluate --log {log:q}"
+        " --settings {params.settings:q} --hull {params.hull:q}"
+        " --structures {input.structures:q} --samples {params.samples:q}"
+        " --relaxed {params.relaxed:q} --out {params.out:q}"

@@ -1,0 +1,26 @@
+rule relax:
+    """Relax one shard; a structure that fails is a record with a reason."""
+    input:
+        sample=f"{RUN}/sample/{{policy}}/shard-{{shard}}.parquet",
+    output:
+        shard=f"{RUN}/relax/{{policy}}/shard-{{shard}}.parquet",
+        provenance=f"{RUN}/relax/{{policy}}/shard-{{shard}}.provenance.json",
+    log:
+        f"{LOGS}/relax/{{policy}}/shard-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/relax-{{policy}}-{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        runtime=720,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        settings=canonical(SETTINGS.relax),
+        code=code("relax"),
+    message:
+        "Relaxing {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "OMP_NUM_THREADS=1 python -m crystalformer_rl relax --log {log:q}"
+        " --settings {params.settings:q} --sample {input.sample:q} --out {output.shard:q}"

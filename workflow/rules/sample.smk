@@ -1,0 +1,29 @@
+rule sample:
+    """Draw one shard of crystals from a policy."""
+    input:
+        policy=sampled_weights,
+    output:
+        shard=f"{RUN}/sample/{{policy}}/shard-{{shard}}.parquet",
+        provenance=f"{RUN}/sample/{{policy}}/shard-{{shard}}.provenance.json",
+    log:
+        f"{LOGS}/sample/{{policy}}/shard-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/sample-{{policy}}-{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        runtime=240,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        settings=canonical(SETTINGS.sample, without=["count"]),
+        seed=SETTINGS.seed,
+        code=code("sample"),
+        policy=subpath(input.policy, parent=True),
+    message:
+        "Sampling {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "OMP_NUM_THREADS=1 python -m crystalformer_rl sample --log {log:q}"
+        " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
+        " --name {wildcards.policy:q} --shard {wildcards.shard} --out {output.shard:q}"

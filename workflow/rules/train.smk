@@ -1,0 +1,120 @@
+# Training is resumable: checkpoints lie outside the declared outputs, which Snakemake deletes before
+# a job. The time limit reaches the stage as {resources.runtime} in the shell line, because a param
+# would make a longer limit look like a changed result. The number of threads is fixed, not taken
+# from {threads}: sums in another order are other numbers.
+rule pretrain:
+    """Likelihood training on the dataset: the policy "base"."""
+    input:
+        tokens=rules.tokenize.output.tokens,
+        space_groups=rules.tokenize.output.space_groups,
+    output:
+        model=f"{RUN}/pretrain/model.safetensors",
+        about=f"{RUN}/pretrain/model.json",
+        history=f"{RUN}/pretrain/history.parquet",
+        provenance=f"{RUN}/pretrain/provenance.json",
+    log:
+        f"{LOGS}/pretrain.log",
+    benchmark:
+        f"{RUN}/benchmarks/pretrain.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        gpu=0,
+        runtime=10080,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+    params:
+        settings=canonical(SETTINGS.pretrain),
+        model=canonical(SETTINGS.model),
+        seed=SETTINGS.seed,
+        code=code("pretrain"),
+        tokens=subpath(input.space_groups, parent=True),
+        checkpoints=f"{RUN}/checkpoints/pretrain",
+        out=subpath(output.model, parent=True),
+    message:
+        "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "OMP_NUM_THREADS=2 python -m crystalformer_rl pretrain --log {log:q}"
+        " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
+        " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
+        " --minutes {resources.runtime} --out {params.out:q}"
+
+
+rule sft:
+    """Fine-tuning on the base policy's own relaxed samples of low energy: the policy "sft"."""
+    input:
+        policy=rules.pretrain.output.model,
+        relaxed=shards("relax", "base", SETTINGS.sft.samples),
+        hull=rules.hull.output.hull,
+    output:
+        model=f"{RUN}/sft/model.safetensors",
+        about=f"{RUN}/sft/model.json",
+        history=f"{RUN}/sft/history.parquet",
+        provenance=f"{RUN}/sft/provenance.json",
+    log:
+        f"{LOGS}/sft.log",
+    benchmark:
+        f"{RUN}/benchmarks/sft.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 2
+    resources:
+        gpu=0,
+        runtime=10080,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+    params:
+        settings=canonical(SETTINGS.sft),
+        seed=SETTINGS.seed,
+        code=code("sft"),
+        policy=subpath(input.policy, parent=True),
+        hull=subpath(input.hull, parent=True),
+        checkpoints=f"{RUN}/checkpoints/sft",
+        out=subpath(output.model, parent=True),
+    message:
+        "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "OMP_NUM_THREADS=2 python -m crystalformer_rl sft --log {log:q}"
+        " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
+        " --relaxed {input.relaxed:q} --hull {params.hull:q}"
+        " --checkpoints {params.checkpoints:q} --minutes {resources.runtime} --out {params.out:q}"
+
+
+rule rl:
+    """One round of reinforcement: many PPO steps from the policy of the round before."""
+    input:
+        policy=previous_weights,
+        base=rules.pretrain.output.model,
+        hull=rules.hull.output.hull,
+    output:
+        model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
+        about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
+        history=f"{RUN}/rl-{{branch}}/round-{{round}}/history.parquet",
+        provenance=f"{RUN}/rl-{{branch}}/round-{{round}}/provenance.json",
+    log:
+        f"{LOGS}/rl-{{branch}}/round-{{round}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/rl-{{branch}}-{{round}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        runtime=10080,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+    params:
+        settings=branch_settings,
+        seed=SETTINGS.seed,
+        code=code("rl"),
+        policy=subpath(input.policy, parent=True),
+        base=subpath(input.base, parent=True),
+        hull=subpath(input.hull, parent=True),
+        checkpoints=f"{RUN}/checkpoints/rl-{{branch}}/round-{{round}}",
+        out=subpath(output.model, parent=True),
+    message:
+        "Reinforcing {wildcards.branch}, round {wildcards.round} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "OMP_NUM_THREADS=1 python -m crystalformer_rl rl --log {log:q}"
+        " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
+        " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
+        " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
+        " --minutes {resources.runtime} --out {params.out:q}"
