@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from crystalformer_rl import cli
+from crystalformer_rl.config import RelaxSettings
+from crystalformer_rl.stages import configure
 
 
 def call(*words: str) -> subprocess.CompletedProcess[str]:
@@ -71,9 +73,6 @@ def test_a_mistake_is_one_line_with_the_traceback_in_the_log(tmp_path: Path) -> 
 def test_bad_settings_are_explained_by_key(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from crystalformer_rl.config import RelaxSettings
-    from crystalformer_rl.stages import configure
-
     def stage(_: object) -> None:
         RelaxSettings.model_validate_json('{"max_force": -1, "max_step": 1}')
 
@@ -87,8 +86,6 @@ def test_bad_settings_are_explained_by_key(
 
 
 def test_the_code_of_an_interrupted_stage_passes_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    from crystalformer_rl.stages import configure
-
     def stage(_: object) -> None:
         raise SystemExit(75)
 
@@ -99,8 +96,6 @@ def test_the_code_of_an_interrupted_stage_passes_through(monkeypatch: pytest.Mon
 
 
 def test_a_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from crystalformer_rl.stages import configure
-
     def stage(_: object) -> None:
         raise KeyError("lost")
 

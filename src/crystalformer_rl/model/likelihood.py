@@ -8,6 +8,11 @@ elements that the caller allows: the density is the one that is sampled from.
 A crystal's ln p is the sum over its letters up to the first pad, its elements, the coordinates that
 are drawn, and its free lattice parameters, read at the site after the last one (at the last site
 where the sequence has no pad, as in the published code).
+
+Two things depart from the published code, each with a setting that brings its form back. It scores
+the lattice as six mixtures though it draws from one (``lattice_density``). And of (x, x, z) it
+scores y too, which it draws, throws away and sets to x (``coordinate_density``); a ratio of such
+scores is not a ratio of the densities that crystals are drawn from, which policy gradients need.
 """
 
 from dataclasses import dataclass
@@ -225,7 +230,7 @@ def _check(tokens: CrystalTokens, settings: ModelSettings) -> int:
             raise ValueError(
                 f"{name} of crystal {index} is {values[wrong][0]}: must be 0 to {limit - 1}"
             )
-    used = np.arange(1, tokens.max_sites + 1) * (tokens.wyckoff > 0)
+    used = np.arange(1, tokens.max_sites + 1) * ((tokens.wyckoff > 0) | (tokens.element > 0))
     longest = int(used.max(initial=0))
     if longest > settings.max_sites:
         index = int(used.max(axis=1).argmax())

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import nn
 
 from crystalformer_rl.config import ModelSettings
@@ -143,7 +142,7 @@ class Policy(nn.Module):
                 space_group_counts=description["space_group_counts"],
                 metadata=description["metadata"],
             )
-        except (KeyError, TypeError, ValidationError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{source}: not the description of a policy: {error!r}") from error
         policy.load_weights(read_tensors(weights), source=str(weights))
         return policy.to(device)

@@ -92,10 +92,11 @@ class Block(nn.Module):
         """``(B, T, width)`` to the same; with a cache T is 1 and the past is attended to."""
         batch, length, _ = h.shape
         mixed = self.query_key_value(self.attention_norm(h)).view(batch, length, 3, self.heads, -1)
-        pair, value = mixed[:, :, :2], mixed[:, :, 2].transpose(1, 2)
+        pair, value = torch.split(mixed, [2, 1], dim=2)
         if rotation is not None:
             pair = _rotate(pair, *rotation)
         query, key = pair.permute(2, 0, 3, 1, 4)
+        value = value[:, :, 0].transpose(1, 2)
         if cache is not None:
             key, value = cache.append(layer, key, value)
         seen = functional.scaled_dot_product_attention(query, key, value, is_causal=cache is None)

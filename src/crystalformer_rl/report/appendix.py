@@ -46,8 +46,8 @@ def reinforcement(drawn: Mapping[str, str], branches: Sequence[str]) -> Section:
         caption="Per PPO step, of the batch that was drawn: mean energy above hull of the "
         "crystals that could be scored (unrelaxed), divergence from the base policy (the mean of "
         "ln p − ln p<sub>base</sub>, what τ multiplies), and the fraction of the batch that is "
-        "unique. A ring marks the first step of a round. Falling uniqueness is a collapse, whatever the "
-        "reward says.",
+        "unique. A ring marks the first step of a round. Falling uniqueness is a collapse, "
+        "whatever the reward says.",
     )
     for branch in branches:
         caption = (

@@ -92,7 +92,7 @@ def ehull_means(means: Mapping[str, Mapping[str, Mean]], *, threshold: float) ->
                 )  # fmt: skip
         axis.axvline(threshold, color=INK, lw=0.9, ls=(0, (4, 2)))
         axis.set_yticks(range(len(means)), list(means))
-        axis.set_ylim(len(means) - 0.5, -0.5)
+        axis.set_ylim(max(1, len(means)) - 0.5, -0.5)
         axis.set_xlabel("mean $E_\\mathrm{hull}$ (eV/atom), 95 % interval")
         axis.grid(axis="x")
         if axis.get_legend_handles_labels()[0]:

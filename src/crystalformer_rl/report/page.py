@@ -8,7 +8,7 @@ from string import Template
 import pandas as pd
 
 from crystalformer_rl.config import Config
-from crystalformer_rl.report import appendix, figures, histories, notes, results, tables
+from crystalformer_rl.report import appendix, figures, gallery, histories, notes, results, tables
 from crystalformer_rl.report.appendix import Record
 from crystalformer_rl.report.markup import Section, escape
 from crystalformer_rl.report.style import policy_colours
@@ -86,7 +86,7 @@ def build(
         if not name.startswith("rl-") and parts and len(parts[-1])
     }
     drawn = _draw(table, summary, config=config, losses=losses, branches=branches)
-    best, pictures = results.gallery(table, count=config.report.best)
+    best, pictures = gallery.gallery(table, count=config.report.best)
     ledger, jobs = tables.failures(table), appendix.jobs_table(provenance)
     sections = [
         _summary(summary, config=config, losses=losses),
@@ -97,7 +97,7 @@ def build(
         results.space_groups(drawn, groups=GROUPS),
         results.properties(drawn),
         best,
-        results.listing(table),
+        gallery.listing(table),
         appendix.failures(ledger),
         appendix.reading(config),
         appendix.provenance(jobs, provenance, config),

@@ -81,7 +81,7 @@ def flag(table: pd.DataFrame, name: str) -> NDArray[np.bool_]:
     """(n,) a yes-or-no column; False where it is null or the column is missing."""
     if name not in table:
         return np.zeros(len(table), dtype=bool)
-    return np.array([value is not None and value == True for value in table[name]], dtype=bool)  # noqa: E712
+    return np.array([not pd.isna(value) and bool(value) for value in table[name]], dtype=bool)
 
 
 def numbers(table: pd.DataFrame, name: str) -> NDArray[np.float64]:

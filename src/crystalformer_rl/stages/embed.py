@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 32
 ELEMENT_ATOMS = 8
+# Of each element, lowest first; all of them would make a third of the set pure elements.
+CRYSTALS_PER_ELEMENT = 2
 SYMPREC_ANGSTROM = 0.01
 MAX_SITES = 20
 
@@ -47,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--effort", type=int, default=120, help="substitutions × atoms a prototype")
     parser.add_argument("--max-atoms", type=int, default=20, help="per primitive cell")
-    parser.add_argument("--below", type=float, default=0.15, help="E_hull of a kept crystal, eV/atom")
+    parser.add_argument(
+        "--below", type=float, default=0.15, help="E_hull of a kept crystal, eV/atom"
+    )
     parser.add_argument("--max-force", type=float, default=0.05, help="eV/Å")
     parser.add_argument("--max-steps", type=int, default=100)
     parser.add_argument("--processes", type=int, default=2)
@@ -81,9 +85,7 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _relaxed(
-    args: argparse.Namespace, kind: str, candidates: Iterator[Candidate]
-) -> pd.DataFrame:
+def _relaxed(args: argparse.Namespace, kind: str, candidates: Iterator[Candidate]) -> pd.DataFrame:
     """Relax the candidates that no file of the work folder holds yet; return the rows of all."""
     wanted = list(candidates)
     done = {name for path in _chunks(args.work, kind) for name in read_table(path, ["id"])["id"]}
@@ -131,19 +133,16 @@ def _relax_chunk(job: tuple[Sequence[Candidate], Path, float, int]) -> None:
         }
         for c, r in zip(candidates, records, strict=True)
     ]
-    table = pd.DataFrame(rows)
-    for name, column in structure_columns([r.structure for r in records]).items():
-        table[name] = column
-    write_table(path, table)
+    cells = pd.DataFrame(structure_columns([r.structure for r in records]))
+    write_table(path, pd.concat([pd.DataFrame(rows), cells], axis="columns"))
 
 
 def _references(pure: pd.DataFrame) -> ElementReferences:
     """Lowest converged energy of each element."""
     converged = pure[pure.status == "converged"]
     symbols = [s.composition.elements[0].symbol for s in structures_of(converged) if s is not None]
-    return ElementReferences(
-        converged.groupby(np.array(symbols))["energy_per_atom"].min().to_dict()
-    )
+    lowest = converged.groupby(np.array(symbols))["energy_per_atom"].min()
+    return ElementReferences({str(symbol): float(energy) for symbol, energy in lowest.items()})
 
 
 def _judged(table: pd.DataFrame, references: ElementReferences, below: float) -> pd.DataFrame:
@@ -174,7 +173,11 @@ def _judged(table: pd.DataFrame, references: ElementReferences, below: float) ->
         row = table.iloc[place]
         structure = structures[place]
         same = by_formula.setdefault(row.formula, [])
-        if row.e_above_hull > below or any(matcher.fit(structure, other) for other in same):
+        if row.e_above_hull > below or (
+            structure.n_elems == 1 and len(same) == CRYSTALS_PER_ELEMENT
+        ):
+            continue
+        if any(matcher.fit(structure, other) for other in same):
             continue
         tokens = tokenize(structure, symprec=SYMPREC_ANGSTROM, max_sites=MAX_SITES)
         if isinstance(tokens, Rejection):

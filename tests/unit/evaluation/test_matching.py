@@ -61,7 +61,7 @@ def plain_representatives(crystals: list[Structure], matcher: StructureMatcher) 
 
 
 def test_unique_equals_the_plain_loop() -> None:
-    crystals = zoo(14, 0)
+    crystals = zoo(11, 0)
     answer = unique_flags(crystals, MATCHER)
     expected = plain_representatives(crystals, MATCHER)
     assert answer.representative.tolist() == expected
@@ -70,7 +70,7 @@ def test_unique_equals_the_plain_loop() -> None:
 
 
 def test_novelty_equals_the_plain_loop() -> None:
-    known, asked = zoo(7, 2), zoo(7, 3)
+    known, asked = zoo(5, 2), zoo(5, 3)
     names = [f"mp-{i}" for i in range(len(known))]
     index = ReferenceIndex(known, names, matcher=MATCHER)
     expected = [

@@ -41,7 +41,9 @@ def test_von_mises_draws_follow_scipy(concentration: float) -> None:
 def test_von_mises_density_is_scipys() -> None:
     angle = torch.linspace(-3, 3, 7, dtype=torch.float64)[:, None]
     concentration = torch.tensor([1e-9, 0.5, 3.0, 400.0], dtype=torch.float64)
-    found = distributions.von_mises_log_density(angle, torch.tensor(0.4), concentration)
+    found = distributions.von_mises_log_density(
+        angle, torch.tensor(0.4, dtype=torch.float64), concentration
+    )
     expected = stats.vonmises.logpdf(angle.numpy(), concentration.numpy(), loc=0.4)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-8, atol=1e-8)
 

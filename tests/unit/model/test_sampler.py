@@ -44,7 +44,12 @@ def test_temperature_and_nucleus_change_the_draw_and_not_the_report(policy: Poli
     cold = policy.sample(ALL_GROUPS, seed=3, temperature=0.3, top_p=0.8)
     np.testing.assert_allclose(cold.log_prob, scores(policy, cold.tokens), rtol=0, atol=1e-4)
     warm = policy.sample(ALL_GROUPS, seed=3)
-    assert cold.log_prob.mean() > warm.log_prob.mean() + 1
+    with torch.no_grad():
+        per_site = [
+            float(policy.log_prob(tokens).element.sum() / tokens.num_sites.sum())
+            for tokens in (cold.tokens, warm.tokens)
+        ]
+    assert per_site[0] > per_site[1] + 0.5
 
 
 def test_samples_obey_the_symmetry(policy: Policy, crystals: CrystalTokens) -> None:
@@ -105,7 +110,7 @@ def test_frequencies_follow_the_probabilities(make_policy: MakePolicy) -> None:
     with torch.no_grad():
         found = policy.log_prob(tokens, elements=pair)
     expected = (found.wyckoff + found.element).exp().double().numpy()
-    count = 20000
+    count = 10000
     drawn = policy.sample([225] * count, seed=11, elements=pair).tokens
     seen = Counter(zip(*drawn.wyckoff.T[:1], *drawn.element.T[:1], *drawn.wyckoff.T[1:],
                        *drawn.element.T[1:], strict=True))  # fmt: skip
@@ -117,7 +122,7 @@ def test_frequencies_follow_the_probabilities(make_policy: MakePolicy) -> None:
     assert stats.chisquare(table_seen, table_expected).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("group", [1, 12, 166, 225])
+@pytest.mark.parametrize("group", [1, 166, 225])
 def test_density_is_normalised(make_policy: MakePolicy, group: int) -> None:
     """Mean of q/p over samples of p is 1 for any other normalised density q of the same crystals.
 
@@ -128,11 +133,29 @@ def test_density_is_normalised(make_policy: MakePolicy, group: int) -> None:
     with torch.no_grad():
         for parameter in q.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
-    samples = p.sample([group] * 3000, seed=2)
+    samples = p.sample([group] * 1500, seed=2)
     ratio = np.exp(scores(q, samples.tokens) - samples.log_prob)
     error = ratio.std() / np.sqrt(len(ratio))
     assert 0.001 < error < 0.1
     assert abs(ratio.mean() - 1) < 4 * error
+
+
+@pytest.mark.parametrize("form", ["independent", "published"])
+def test_published_coordinate_density_is_not_that_of_the_samples(
+    make_policy: MakePolicy, form: str
+) -> None:
+    """In P2_13 every special position is (x, x, x): one number is drawn, the published form
+    scores three, so its ratio of two policies is no ratio of densities.
+    """
+    p, q = (make_policy(coordinate_density=form) for _ in range(2))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        mixture = q.network.out.bias[: 3 * q.settings.coordinate_modes]
+        mixture.add_(0.3 * torch.randn(mixture.shape, generator=generator))
+    samples = p.sample([198] * 3000, seed=2)
+    ratio = np.exp(scores(q, samples.tokens) - samples.log_prob)
+    errors = abs(ratio.mean() - 1) / (ratio.std() / np.sqrt(len(ratio)))
+    assert errors < 4 if form == "independent" else errors > 5
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,12 @@ def test_textbook_crystals_come_out_in_order(features: NDArray[np.float64]) -> N
     gap = dict(zip(CRYSTALS, load_heads("band_gap").predict(features).mean, strict=True))
     epsilon = dict(zip(CRYSTALS, load_heads("dielectric").predict(features).mean, strict=True))
     assert 4 < gap["NaCl"] < 6.5
-    assert 3.5 < gap["MgO"] < 6
+    assert 2 < gap["MgO"] < 6
     assert 0.2 < gap["Si"] < 1.3
-    assert gap["GaAs"] < 1.5
+    assert gap["GaAs"] < 1
     assert gap["Cu"] < 0.05
     assert 2 < epsilon["NaCl"] < 3
-    assert 2.5 < epsilon["MgO"] < 4
+    assert 2.5 < epsilon["MgO"] < 5
     assert 8 < epsilon["Si"] < 20
     assert 8 < epsilon["GaAs"] < 30
 

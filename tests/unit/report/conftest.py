@@ -32,11 +32,11 @@ def make(counts: dict[str, int], **histories: object) -> Report:
 
 @pytest.fixture(scope="session")
 def run_of_four() -> Report:
-    """Four policies of 30 structures."""
-    return make(dict.fromkeys(POLICIES, 30))
+    """Four policies of 12 structures."""
+    return make(dict.fromkeys(POLICIES, 12))
 
 
 @pytest.fixture(scope="session")
 def build_again():
     """Build the page of :func:`run_of_four` once more."""
-    return lambda: make(dict.fromkeys(POLICIES, 30))
+    return lambda: make(dict.fromkeys(POLICIES, 12))

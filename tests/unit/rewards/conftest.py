@@ -56,6 +56,6 @@ def batch(rock_salt: Callable[[str, str, float], Structure]) -> list[Structure |
         overlapping,
         Structure(Lattice.cubic(3.3), ["Cs"], [[0, 0, 0]]),
         rock_salt("Kr", "O", 5.0),
-        rock_salt("Po", "Rn", 6.0),
+        rock_salt("Am", "O", 5.0),
         rock_salt("Na", "Cl", 1.5),
     ]

@@ -124,7 +124,7 @@ def test_chunks_do_not_change_the_step(
             settings=RLSettings(),
         )
         found.append(torch.cat([p.detach().flatten() for p in policy.parameters()]))
-    assert torch.allclose(*found, atol=1e-12)
+    assert torch.allclose(*found, atol=1e-7)  # the letter and element tokens are float32
 
 
 def test_not_finite_leaves_the_weights(new_policy: NewPolicy, crystals: CrystalTokens) -> None:

@@ -1,0 +1,71 @@
+"""What a dry run plans: the default, the overlays, a cluster."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from clone import Copy
+
+GPU_RULES = ("hull", "pretrain", "sft", "rl", "sample", "relax")
+
+
+def counts(output: str) -> dict[str, int]:
+    """The table of jobs of a dry run."""
+    table = output.partition("Job stats:")[2].partition("total")[0]
+    return {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+@pytest.mark.parametrize(
+    ("overlays", "expected"),
+    [
+        ([], {"rl": 4, "sample": 14, "relax": 14, "sft": 1, "download": 0}),
+        (["smoke"], {"rl": 3, "sample": 8, "relax": 8, "download": 0}),
+        (["mp20"], {"rl": 8, "sample": 32, "relax": 32, "download": 3}),
+        (["dielectric"], {"rl": 2, "sample": 11, "relax": 11, "download": 0}),
+        (["mp20", "dielectric"], {"rl": 4, "sample": 28, "download": 3}),
+    ],
+)
+def test_overlays(copy: Copy, overlays: Sequence[str], expected: dict[str, int]) -> None:
+    words = ["--configfile", *(f"config/{name}.yaml" for name in overlays)] if overlays else []
+    planned = counts(copy.snakemake("--dry-run", "--quiet", "rules", *words))
+    assert {name: planned.get(name, 0) for name in expected} == expected
+    for rule in ("dataset", "hull", "tokenize", "pretrain", "evaluate", "report"):
+        assert planned[rule] == 1
+
+
+def test_data_to_be_put_in_place_by_hand(copy: Copy) -> None:
+    output = copy.snakemake("--dry-run", "--configfile", "config/alex20.yaml", check=False)
+    assert "dataset.sources.train = data/alex_20/train.csv: no such file or folder" in output
+    for split in ("train", "val", "test"):
+        file = copy.folder / f"data/alex_20/{split}.csv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("material_id,cif\n")
+    assert "Pretraining" in copy.planned("--configfile", "config/alex20.yaml")
+
+
+def test_own_files_instead_of_the_download(copy: Copy) -> None:
+    for split in ("train", "val", "test"):
+        (copy.folder / f"{split}.csv").write_text("material_id,cif\n")
+    own = "dataset={sources: {train: train.csv, val: val.csv, test: test.csv}}"
+    planned = copy.planned("--configfile", "config/mp20.yaml", "--config", own)
+    assert not any(job.startswith("Downloading") for job in planned)
+    assert "Reading the crystals of train.csv val.csv test.csv" in planned
+
+
+@pytest.mark.parametrize("profile", ["slurm", "profiles/slurm-without-accounting"])
+def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, profile: str) -> None:
+    output = copy.snakemake("--dry-run", "--profile", profile)
+    jobs = re.findall(r"^Job \d+: (.+) \[(.+)\]$", output, flags=re.MULTILINE)
+    commands = re.findall(r"crystalformer_rl (\w+) ", output)
+    assert len(jobs) == len(commands) == 40 - 1
+    for (message, resources), verb in zip(jobs, commands, strict=True):
+        memory, minutes = (int(n) for n in re.search(r"(\d+) MB, (\d+) min", resources).groups())
+        assert 4000 <= memory <= 64000, message
+        assert 60 <= minutes <= 24 * 60, message
+        assert ("1 GPU" in resources) == (verb in GPU_RULES), message
+
+
+def test_no_gpu_is_asked_for_on_this_machine(copy: Copy) -> None:
+    output = copy.snakemake("--dry-run")
+    assert "0 GPU" in output
+    assert "1 GPU" not in output
