@@ -124,7 +124,7 @@ class ModelSettings(Section):
         description="`independent`: score the coordinates that are sampled, x alone of (x, x, z); "
         "`published`: also those that follow from them, for imported weights.",
     )
-    dropout: Fraction = Field(default=0.1, description="Dropout of pretraining.")
+    dropout: Fraction = Field(default=0.2, description="Dropout of pretraining.")
 
     @model_validator(mode="after")
     def _rotary_needs_even_heads(self) -> "ModelSettings":
@@ -136,7 +136,7 @@ class ModelSettings(Section):
 class OptimiserSettings(Section):
     """What pretraining and SFT share."""
 
-    epochs: PositiveInt = Field(default=60, description="Passes over the training crystals.")
+    epochs: PositiveInt = Field(default=80, description="Passes over the training crystals.")
     batch_size: PositiveInt = Field(default=100, description="Crystals per optimiser step.")
     learning_rate: PositiveFloat = Field(default=1e-3, description="Peak learning rate of Adam.")
     warmup_steps: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
@@ -207,12 +207,12 @@ class FigureOfMeritReward(Section):
         default="chgnet", description="Potential of the stability guard."
     )
     caution: float = Field(
-        default=1.0,
+        default=0.5,
         ge=0,
         description="Ensemble standard deviations subtracted from each predicted property.",
     )
     max_e_above_hull: float | None = Field(
-        default=0.5,
+        default=1.0,
         description="Above this energy above hull (unrelaxed, eV/atom) a crystal scores 0; "
         "null: off.",
     )
@@ -237,8 +237,8 @@ class RLSettings(Section):
         default="base", description="Policy that round 1 starts from."
     )
     rounds: int = Field(default=2, ge=1, le=50, description="Rounds; each is a job.")
-    steps: PositiveInt = Field(default=12, description="PPO steps (batches) per round.")
-    batch_size: PositiveInt = Field(default=64, description="Crystals per PPO step.")
+    steps: PositiveInt = Field(default=60, description="PPO steps (batches) per round.")
+    batch_size: PositiveInt = Field(default=100, description="Crystals per PPO step.")
     ppo_epochs: PositiveInt = Field(default=5, description="Gradient steps per batch.")
     clip: PositiveFloat = Field(default=0.2, description="Clip range of the probability ratio.")
     tau: float = Field(default=0.1, ge=0, description="Weight of the KL divergence to the base.")
@@ -258,9 +258,9 @@ class RLSettings(Section):
 class SampleSettings(Section):
     """Bulk sampling of every policy."""
 
-    count: PositiveInt = Field(default=120, description="Crystals per policy that are judged.")
+    count: PositiveInt = Field(default=200, description="Crystals per policy that are judged.")
     shard_size: PositiveInt = Field(
-        default=40, description="Crystals per shard; each shard is a job with a seed of its own."
+        default=50, description="Crystals per shard; each shard is a job with a seed of its own."
     )
     temperature: PositiveFloat = Field(default=1.0, description="Softmax temperature.")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -317,7 +317,7 @@ class Config(Section):
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
             "ehull": RLSettings(),
-            "fom": RLSettings(reward=FigureOfMeritReward(), tau=2.0),
+            "fom": RLSettings(reward=FigureOfMeritReward(), tau=0.5),
         },
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
         "takes a branch away.",

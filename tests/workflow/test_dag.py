@@ -54,7 +54,7 @@ def test_own_files_instead_of_the_download(copy: Copy) -> None:
 
 @pytest.mark.parametrize("profile", ["slurm", "profiles/slurm-without-accounting"])
 def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, profile: str) -> None:
-    output = copy.snakemake("--dry-run", "--profile", profile)
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--profile", profile)
     jobs = re.findall(r"^Job \d+: (.+) \[(.+)\]$", output, flags=re.MULTILINE)
     commands = re.findall(r"crystalformer_rl (\w+) ", output)
     assert len(jobs) == len(commands) == 40 - 1

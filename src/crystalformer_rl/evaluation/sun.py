@@ -89,7 +89,7 @@ def _policy(rows: pd.DataFrame) -> dict[str, Any]:
         },
         "relax_status": _counts(rows["relax_status"]),
         "hull_status": _counts(rows["hull_status"]),
-        "failures": _counts(rows["failure"].dropna().str.partition(":")[0]),
+        "failures": _counts(rows["failure"].dropna().str.split(":", n=1).str[0]),
         "diversity": asdict(
             diversity(decoded["formula"].tolist(), decoded["space_group"].tolist())
         ),

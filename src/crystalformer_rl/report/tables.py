@@ -192,7 +192,8 @@ def best(table: pd.DataFrame, *, by: str, among: str, count: int, descending: bo
     The same formula in the same space group found by several policies, or twice, is listed once;
     the column ``found_by`` names the policies.
     """
-    chosen = table[flag(table, among) & np.isfinite(numbers(table, by))]
+    known = np.isfinite(numbers(table, by)) & table["formula"].notna().to_numpy()
+    chosen = table[flag(table, among) & known]
     order = np.argsort((-1 if descending else 1) * numbers(chosen, by), kind="stable")
     chosen = chosen.iloc[order]
     key = ["formula", "space_group"]
