@@ -12,7 +12,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import EhullReward
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.rewards.energies import EnergyJudge
 from crystalformer_rl.rewards.guards import abstains, repeat_weight

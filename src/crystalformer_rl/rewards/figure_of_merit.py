@@ -12,7 +12,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import FigureOfMeritReward
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import Heads, load_heads
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.rewards.energies import EnergyJudge

@@ -25,7 +25,7 @@ from crystalformer_rl.crystal.prototypes import Candidate, compounds, pure_eleme
 from crystalformer_rl.crystal.structures import structure_columns, structures_of
 from crystalformer_rl.crystal.tokenizer import Rejection, tokenize
 from crystalformer_rl.files import read_table, write_json, write_table
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import relax
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stability.elements import ElementReferences

@@ -16,7 +16,8 @@ from crystalformer_rl.evaluation.generated import Generated, join
 from crystalformer_rl.evaluation.matching import ReferenceIndex, formula_key, matcher_of
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import read_table, write_json, write_table
-from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each, load
+from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import load_heads
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stages.hulls import hull_files, read_hull

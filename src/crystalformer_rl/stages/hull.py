@@ -14,7 +14,8 @@ from pymatgen.core import Composition
 from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table, write_json, write_table
-from crystalformer_rl.potentials.base import Failure, evaluate_each, load
+from crystalformer_rl.potentials.base import Failure, evaluate_each
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stages.hulls import read_elements

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from crystalformer_rl.config import RelaxSettings
 from crystalformer_rl.crystal.structures import structure_columns, structures_of
 from crystalformer_rl.files import read_table, write_table
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import Relaxation, relax
 from crystalformer_rl.provenance import Provenance
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from crystalformer_rl.files import write_json, write_tensors
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.errors import (
     band_gap_errors,
     dielectric_errors,

@@ -2,7 +2,8 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.potentials.base import Potential, load
+from crystalformer_rl.potentials.base import Potential
+from crystalformer_rl.potentials.registry import load
 
 
 @pytest.fixture(scope="session")

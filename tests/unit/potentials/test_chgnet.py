@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.potentials.base import Potential, load
+from crystalformer_rl.potentials.base import Potential
+from crystalformer_rl.potentials.registry import load
 
 
 def test_known_energies(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.files import read_json, write_json, write_tensors
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import (
     PROPERTIES,
     Heads,

@@ -6,7 +6,8 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.potentials.base import Potential, load
+from crystalformer_rl.potentials.base import Potential
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
 

@@ -10,7 +10,7 @@ import pytest
 from crystalformer_rl.crystal.prototypes import Candidate, prototypes
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_json, read_table
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stages.embed import _judged, _references, _relaxed
 

@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.cli import main
 from crystalformer_rl.files import read_json
-from crystalformer_rl.potentials.base import load
+from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import read_heads
 
 CATIONS = ["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Cd", "Zn"]
