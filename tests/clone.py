@@ -11,7 +11,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 PARTS = (
     "Snakefile", "config", "config.yaml", "envs", "profiles", "pyproject.toml", "resources",
-    "slurm", "src", "workflow",
+    "slurm", "slurm-without-accounting", "src", "workflow",
 )  # fmt: skip
 
 

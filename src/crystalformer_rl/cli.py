@@ -23,6 +23,8 @@ DESCRIPTION = (
     "Stages of the CrystalFormer-RL workflow, one verb each; `snakemake` calls them in order."
 )
 STAGES = Path(__file__).parent / "stages"
+# Read by the numerical libraries when they are loaded. Snakemake sets them to what a machine has.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 # Said by pymatgen once per noble gas; the number is not used here.
 KNOWN_WARNINGS = ("No Pauling electronegativity",)
@@ -33,8 +35,11 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb; ends the process with code 1 and one line if what it was given is at fault."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser(words).parse_args(words)
+    threads = _common().parse_known_args(words)[0].threads
+    if threads is not None:
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     os.environ.setdefault("MPLBACKEND", "Agg")
+    arguments = _parser(words).parse_args(words)
     try:
         _start_log(arguments.log)
         arguments.run(arguments)
@@ -50,14 +55,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
 
 
+def _common() -> argparse.ArgumentParser:
+    """What every verb accepts."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--log", type=Path, help="also write the log to this file")
+    common.add_argument(
+        "--threads",
+        type=int,
+        help="threads of the numerical libraries; the same number gives the same results",
+    )
+    return common
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; only the verb in ``words`` knows its arguments."""
     parser = argparse.ArgumentParser(prog="crystalformer-rl", description=DESCRIPTION)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((word for word in words if not word.startswith("-")), None)
     for verb, summary in _verbs().items():
-        described = verbs.add_parser(verb, help=summary, description=summary)
-        described.add_argument("--log", type=Path, help="also write the log to this file")
+        described = verbs.add_parser(verb, help=summary, description=summary, parents=[_common()])
         if verb == chosen:
             stage = import_module(f"crystalformer_rl.stages.{verb.replace('-', '_')}")
             stage.add_arguments(described)

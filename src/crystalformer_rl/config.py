@@ -150,7 +150,7 @@ class PretrainSettings(OptimiserSettings):
     """Likelihood training on the dataset."""
 
     patience: PositiveInt | None = Field(
-        default=None, description="Stop after so many epochs without a better validation loss."
+        default=20, description="Stop after so many epochs without a better validation loss."
     )
 
 
@@ -237,12 +237,12 @@ class RLSettings(Section):
         default="base", description="Policy that round 1 starts from."
     )
     rounds: int = Field(default=2, ge=1, le=50, description="Rounds; each is a job.")
-    steps: PositiveInt = Field(default=60, description="PPO steps (batches) per round.")
+    steps: PositiveInt = Field(default=80, description="PPO steps (batches) per round.")
     batch_size: PositiveInt = Field(default=100, description="Crystals per PPO step.")
     ppo_epochs: PositiveInt = Field(default=5, description="Gradient steps per batch.")
     clip: PositiveFloat = Field(default=0.2, description="Clip range of the probability ratio.")
     tau: float = Field(default=0.1, ge=0, description="Weight of the KL divergence to the base.")
-    learning_rate: PositiveFloat = Field(default=3e-4, description="Learning rate of Adam.")
+    learning_rate: PositiveFloat = Field(default=1e-4, description="Learning rate of Adam.")
     clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
     baseline_decay: Fraction = Field(
         default=0.95, description="Memory of the running mean reward that is the baseline."
@@ -316,8 +316,8 @@ class Config(Section):
     sft: SftSettings = Field(default_factory=SftSettings)
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
-            "ehull": RLSettings(),
-            "fom": RLSettings(reward=FigureOfMeritReward(), tau=0.5),
+            "ehull": RLSettings(learning_rate=3e-4),
+            "fom": RLSettings(reward=FigureOfMeritReward(), tau=1.0),
         },
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
         "takes a branch away.",

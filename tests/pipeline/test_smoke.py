@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from clone import Copy, copy_repository
+import yaml
+from clone import REPOSITORY, Copy, copy_repository
 
 from crystalformer_rl.files import read_json, read_table
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 POLICIES = ["base", "sft", "rl-ehull", "rl-fom"]
-PER_POLICY = 16
+PER_POLICY = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text())["sample"]["count"]
 
 
 @pytest.fixture(scope="module")

@@ -104,3 +104,15 @@ def test_a_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path:
         cli.main(["configure", "--log", str(tmp_path / "a.log")])
     assert end.value.code == 1
     assert "KeyError: 'lost'" in (tmp_path / "a.log").read_text()
+
+
+def test_threads_reach_the_libraries_before_they_are_loaded() -> None:
+    script = (
+        "from crystalformer_rl import cli\n"
+        "try:\n    cli.main(['relax', '--threads', '1', '--help'])\nexcept SystemExit: pass\n"
+        "import torch; print('threads', torch.get_num_threads())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("threads 1\n")

@@ -69,5 +69,7 @@ def test_slurm_profiles_differ_in_the_status_command_alone() -> None:
 
 
 def test_links_at_the_root() -> None:
-    assert (REPOSITORY / "slurm").readlink() == Path("workflow/profiles/slurm")
+    """What makes --profile NAME and the automatic profile work from a fresh clone."""
+    for name in ("slurm", "slurm-without-accounting"):
+        assert (REPOSITORY / name).readlink() == Path("workflow/profiles", name)
     assert (REPOSITORY / "profiles").readlink() == Path("workflow/profiles")

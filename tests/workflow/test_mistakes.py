@@ -15,7 +15,7 @@ MISTAKES = {
     "relax={max_force: -1}": 'relax.max_force = "-1": input should be greater than 0',
     "hull={potential: orb}": "hull.potential = \"orb\": input should be 'chgnet'",
     "run='a b; $(rm)'": "run = ",
-    "sample={count: 30}": "sample.count = 30 must be a multiple of sample.shard_size = 40",
+    "sample={count: 30}": "sample.count = 30 must be a multiple of sample.shard_size",
     "rl={ehull: {reward: {kind: ehul}}}": "expected tags: 'ehull', 'figure_of_merit'",
     "rl={ehull: {rounds: 0}}": 'rl.ehull.rounds = "0": input should be greater than or equal to 1',
     "tokenize={max_sites: 21}": "model.max_sites = 21 must exceed tokenize.max_sites = 21",

@@ -9,8 +9,14 @@ import pytest
 import yaml
 from clone import Copy, copy_repository
 
+from crystalformer_rl.config import Config
+
 POLICIES = ("base", "sft", "rl-ehull", "rl-fom")
-SHARDS = {"base": range(5), "sft": range(3), "rl-ehull": range(3), "rl-fom": range(3)}
+CONFIG = Config()
+SIZE = CONFIG.sample.shard_size
+JUDGED = CONFIG.sample.count // SIZE
+FOR_SFT = CONFIG.sft.samples // SIZE
+SHARDS = dict.fromkeys(POLICIES, range(JUDGED)) | {"base": range(max(JUDGED, FOR_SFT))}
 FIRST = {"Reading the crystals of resources/embedded/crystals.parquet"}
 HULL, TOKENS = {"Building the convex hull"}, {"Tokenizing the crystals"}
 PRETRAIN, SFT = {"Pretraining"}, {"Fine-tuning on relaxed samples"}
@@ -113,11 +119,12 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         rl("ehull", 3) | sampled("rl-ehull") | relaxed("rl-ehull") | END,
     ),
     "sample.count up: the new shards": (
-        setting("sample.count", 160),
+        setting("sample.count", CONFIG.sample.count + SIZE),
         {
-            f"{verb} {policy}, shard 0003"
+            f"{verb} {policy}, shard {JUDGED:04d}"
             for verb in ("Sampling", "Relaxing")
-            for policy in ("sft", "rl-ehull", "rl-fom")
+            for policy in POLICIES
+            if JUDGED not in SHARDS[policy]
         }
         | END,
     ),
@@ -125,8 +132,11 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         setting("sample.temperature", 0.9),
         sampled(*POLICIES) | relaxed(*POLICIES) | SFT | END,
     ),
-    "sft.epochs": (setting("sft.epochs", 11), SFT | AFTER_SFT),
-    "pretrain.learning_rate": (setting("pretrain.learning_rate", 0.002), PRETRAIN | AFTER_BASE),
+    "sft.epochs": (setting("sft.epochs", CONFIG.sft.epochs + 1), SFT | AFTER_SFT),
+    "pretrain.learning_rate": (
+        setting("pretrain.learning_rate", CONFIG.pretrain.learning_rate / 2),
+        PRETRAIN | AFTER_BASE,
+    ),
     "evaluate.stable_below": (setting("evaluate.stable_below", 0.0), END),
     "report.title": (setting("report.title", "Another title"), REPORT),
     "seed": (setting("seed", 1), PRETRAIN | AFTER_BASE),

@@ -81,6 +81,6 @@ rule tokenize:
     message:
         "Tokenizing the crystals [{resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "OMP_NUM_THREADS=1 python -m crystalformer_rl tokenize --log {log:q}"
+        "python -m crystalformer_rl tokenize --log {log:q} --threads 1"
         " --settings {params.settings:q} --structures {input.structures:q}"
         " --processes {threads} --out {params.out:q}"

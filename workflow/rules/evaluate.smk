@@ -39,7 +39,7 @@ rule evaluate:
     message:
         "Judging the generated structures [{resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "OMP_NUM_THREADS=1 python -m crystalformer_rl evaluate --log {log:q}"
+        "python -m crystalformer_rl evaluate --log {log:q} --threads 1"
         " --settings {params.settings:q} --hull {params.hull:q}"
         " --structures {input.structures:q} --samples {params.samples:q}"
         " --relaxed {params.relaxed:q} --out {params.out:q}"

@@ -27,6 +27,6 @@ rule hull:
     message:
         "Building the convex hull [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "OMP_NUM_THREADS=2 python -m crystalformer_rl hull --log {log:q}"
+        "python -m crystalformer_rl hull --log {log:q} --threads 2"
         " --settings {params.settings:q} --structures {input.structures:q}"
         " --elements {input.elements:q} --out {params.out:q}"

@@ -22,5 +22,5 @@ rule relax:
     message:
         "Relaxing {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "OMP_NUM_THREADS=1 python -m crystalformer_rl relax --log {log:q}"
+        "python -m crystalformer_rl relax --log {log:q} --threads 1"
         " --settings {params.settings:q} --sample {input.sample:q} --out {output.shard:q}"

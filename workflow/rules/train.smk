@@ -1,7 +1,8 @@
 # Training is resumable: checkpoints lie outside the declared outputs, which Snakemake deletes before
 # a job. The time limit reaches the stage as {resources.runtime} in the shell line, because a param
-# would make a longer limit look like a changed result. The number of threads is fixed, not taken
-# from {threads}: sums in another order are other numbers.
+# would make a longer limit look like a changed result. The threads of the numerical libraries are
+# fixed, not taken from {threads}, which shrinks on a small machine: sums in another order are other
+# numbers.
 rule pretrain:
     """Likelihood training on the dataset: the policy "base"."""
     input:
@@ -34,7 +35,7 @@ rule pretrain:
     message:
         "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "OMP_NUM_THREADS=2 python -m crystalformer_rl pretrain --log {log:q}"
+        "python -m crystalformer_rl pretrain --log {log:q} --threads 2"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime} --out {params.out:q}"
@@ -73,7 +74,7 @@ rule sft:
     message:
         "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "OMP_NUM_THREADS=2 python -m crystalformer_rl sft --log {log:q}"
+        "python -m crystalformer_rl sft --log {log:q} --threads 2"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --relaxed {input.relaxed:q} --hull {params.hull:q}"
         " --checkpoints {params.checkpoints:q} --minutes {resources.runtime} --out {params.out:q}"
@@ -113,7 +114,7 @@ rule rl:
     message:
         "Reinforcing {wildcards.branch}, round {wildcards.round} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "OMP_NUM_THREADS=1 python -m crystalformer_rl rl --log {log:q}"
+        "python -m crystalformer_rl rl --log {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
         " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
