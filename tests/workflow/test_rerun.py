@@ -98,7 +98,7 @@ def resources(copy: Copy) -> None:
         lambda old: old.replace("runtime: ", "runtime: 9"),
     )
     copy.edit("workflow/rules/relax.smk", lambda old: re.sub(r"runtime=\d+", "runtime=99", old))
-    copy.edit("workflow/rules/train.smk", lambda old: re.sub(r"\d+ \* attempt", "9 * attempt", old))
+    copy.edit("workflow/rules/rl.smk", lambda old: re.sub(r"\d+ \* attempt", "9 * attempt", old))
 
 
 MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {

@@ -1,0 +1,39 @@
+rule rl:
+    """One round of reinforcement: many PPO steps from the policy of the round before."""
+    input:
+        policy=previous_weights,
+        base=rules.pretrain.output.model,
+        hull=rules.hull.output.hull,
+    output:
+        model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
+        about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
+        history=f"{RUN}/rl-{{branch}}/round-{{round}}/history.parquet",
+        provenance=f"{RUN}/rl-{{branch}}/round-{{round}}/provenance.json",
+    log:
+        f"{LOGS}/rl-{{branch}}/round-{{round}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/rl-{{branch}}-{{round}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        runtime=10080,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+    params:
+        settings=branch_settings,
+        seed=SETTINGS.seed,
+        code=code("rl"),
+        policy=subpath(input.policy, parent=True),
+        base=subpath(input.base, parent=True),
+        hull=subpath(input.hull, parent=True),
+        checkpoints=f"{RUN}/checkpoints/rl-{{branch}}/round-{{round}}",
+        out=subpath(output.model, parent=True),
+    message:
+        "Reinforcing {wildcards.branch}, round {wildcards.round} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "python -m crystalformer_rl rl --log {log:q} --threads 1"
+        " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
+        " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
+        " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
+        " --minutes {resources.runtime} --out {params.out:q}"
