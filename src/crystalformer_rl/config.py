@@ -178,7 +178,7 @@ class EhullReward(Section):
         description="E_hull below this is counted as this, eV/atom: deeper is an artefact.",
     )
     ceiling: float = Field(
-        default=3.0, description="E_hull above this, and every failure, counts as this, eV/atom."
+        default=6.0, description="E_hull above this, and every failure, counts as this, eV/atom."
     )
     repeat_from: PositiveInt | None = Field(
         default=3,
