@@ -19,7 +19,7 @@ rule pretrain:
         f"{RUN}/benchmarks/pretrain.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: 1
     resources:
         gpu=0,
         runtime=10080,
@@ -35,7 +35,7 @@ rule pretrain:
     message:
         "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl pretrain --log {log:q} --threads 2"
+        "python -m crystalformer_rl pretrain --log {log:q} --threads 1"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime} --out {params.out:q}"
@@ -58,7 +58,7 @@ rule sft:
         f"{RUN}/benchmarks/sft.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: 1
     resources:
         gpu=0,
         runtime=10080,
@@ -74,7 +74,7 @@ rule sft:
     message:
         "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl sft --log {log:q} --threads 2"
+        "python -m crystalformer_rl sft --log {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --relaxed {input.relaxed:q} --hull {params.hull:q}"
         " --checkpoints {params.checkpoints:q} --minutes {resources.runtime} --out {params.out:q}"
