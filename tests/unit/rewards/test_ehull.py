@@ -53,8 +53,8 @@ def test_floor_and_ceiling_clip_the_value_and_not_the_part(
 
 def test_repeats_move_towards_the_ceiling(judge: EnergyJudge, rock_salt: Make) -> None:
     salt, oxide = rock_salt("Na", "Cl", 5.69), rock_salt("Mg", "O", 4.25)
-    once = Ehull(EhullReward(repeat_from=2), judge).score([salt, oxide])
-    often = Ehull(EhullReward(repeat_from=2), judge).score([salt] * 4 + [oxide])
+    once = Ehull(EhullReward(ceiling=3.0, repeat_from=2), judge).score([salt, oxide])
+    often = Ehull(EhullReward(ceiling=3.0, repeat_from=2), judge).score([salt] * 4 + [oxide])
     weight = (1 + 1 + 0.5 + 0) / 4
     expected = -3 + weight * (once.value[0] + 3)
     np.testing.assert_allclose(often.value[:4], expected, atol=1e-5)
@@ -71,7 +71,7 @@ def test_sparse_hulls_abstain(judge: EnergyJudge, batch: Batch) -> None:
 
 
 def test_an_empty_batch_and_one_of_failures(judge: EnergyJudge) -> None:
-    reward = Ehull(EhullReward(), judge)
+    reward = Ehull(EhullReward(ceiling=3.0), judge)
     assert reward.score([]).value.shape == (0,)
     failed = reward.score([None, None])
     assert failed.value.tolist() == [-3, -3]
