@@ -6,12 +6,13 @@ from pathlib import Path
 
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.rewards.base import build
 from crystalformer_rl.stages import trainings
 from crystalformer_rl.stages.hulls import hull_files, read_hull
 from crystalformer_rl.stages.trainings import Training
-from crystalformer_rl.training.reinforce import Carried, prompt_probabilities, reinforce
+from crystalformer_rl.training.reinforce import Carried, reinforce
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

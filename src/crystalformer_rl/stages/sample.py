@@ -4,16 +4,15 @@ import argparse
 import logging
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from crystalformer_rl.config import SampleSettings
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import write_table
 from crystalformer_rl.model.policy import DESCRIPTION, WEIGHTS, Policy
+from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
 from crystalformer_rl.model.sampler import Samples
 from crystalformer_rl.provenance import Provenance, derive_seed
 
@@ -53,7 +52,8 @@ def run(args: argparse.Namespace) -> None:
         device=device,
     )
     policy = Policy.load(args.policy, device=device)
-    groups = _draw_space_groups(policy.space_group_counts, settings, seed=seed)
+    prompts = prompt_probabilities(policy.space_group_counts, settings.space_groups)
+    groups = draw_space_groups(prompts, settings.shard_size, seed=seed)
     samples = policy.sample(
         groups, seed=seed, temperature=settings.temperature, top_p=settings.top_p
     )
@@ -64,22 +64,6 @@ def run(args: argparse.Namespace) -> None:
     provenance.write(
         args.out.with_suffix(".provenance.json"), items=len(table), undecodable=undecodable
     )
-
-
-def _draw_space_groups(
-    counts: NDArray[np.int64], settings: SampleSettings, *, seed: int
-) -> NDArray[np.int64]:
-    """``(shard_size,)`` from the training histogram ``counts`` ``(231,)`` of the named groups.
-
-    Uniform over them where the histogram is empty.
-    """
-    named = settings.space_groups or range(1, len(counts))
-    weights = np.zeros(len(counts))
-    weights[list(named)] = counts[list(named)]
-    if not weights.any():
-        weights[list(named)] = 1
-    generator = np.random.default_rng(seed)
-    return generator.choice(len(counts), size=settings.shard_size, p=weights / weights.sum())
 
 
 def _table(samples: Samples, *, prefix: str) -> pd.DataFrame:

@@ -10,24 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import TINY
 
-from crystalformer_rl.config import ModelSettings, PretrainSettings
+from crystalformer_rl.config import PretrainSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_tensors
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import pretrain
 from crystalformer_rl.training.loop import EXIT_CODE
 
-MODEL = ModelSettings(
-    layers=1,
-    heads=2,
-    key_size=4,
-    width=16,
-    embedding=8,
-    first_letter_hidden=16,
-    coordinate_modes=4,
-    lattice_modes=2,
-    max_sites=6,
-)
+MODEL = TINY
 SETTINGS = PretrainSettings(epochs=4, batch_size=8)
 GROUPS = np.repeat([2, 62, 225], 10)
 

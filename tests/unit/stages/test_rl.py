@@ -8,24 +8,15 @@ import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Element
+from tiny import TINY
 
-from crystalformer_rl.config import EhullReward, ModelSettings, RLSettings
+from crystalformer_rl.config import EhullReward, RLSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_json, write_table
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import rl
 from crystalformer_rl.training.loop import EXIT_CODE
 
-MODEL = ModelSettings(
-    layers=1,
-    heads=2,
-    key_size=4,
-    width=16,
-    embedding=8,
-    first_letter_hidden=16,
-    coordinate_modes=4,
-    lattice_modes=2,
-    max_sites=3,
-)
+MODEL = TINY.model_copy(update={"max_sites": 3})
 SETTINGS = RLSettings(
     reward=EhullReward(min_references=None), steps=2, batch_size=4, space_groups=[1, 2]
 )

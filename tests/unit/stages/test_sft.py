@@ -8,24 +8,15 @@ import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
+from tiny import TINY
 
-from crystalformer_rl.config import ModelSettings, SftSettings
+from crystalformer_rl.config import SftSettings
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_json, write_table
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import sft
 
-MODEL = ModelSettings(
-    layers=1,
-    heads=2,
-    key_size=4,
-    width=16,
-    embedding=8,
-    first_letter_hidden=16,
-    coordinate_modes=4,
-    lattice_modes=2,
-    max_sites=6,
-)
+MODEL = TINY
 
 
 def rocksalt(length: float, other: str = "Cl") -> Structure:

@@ -6,25 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import TINY
 
-from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.checkpoints import Checkpoints
 from crystalformer_rl.training.loop import Loop
-
-TINY = ModelSettings(
-    layers=1,
-    heads=2,
-    key_size=4,
-    width=16,
-    embedding=8,
-    first_letter_hidden=16,
-    coordinate_modes=4,
-    lattice_modes=2,
-    max_sites=6,
-    dropout=0.2,
-)
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,12 @@ from pymatgen.core import Structure
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
 from crystalformer_rl.rewards.base import Reward, RewardBatch
 from crystalformer_rl.training.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.training.pretrain import Row
 from crystalformer_rl.training.reinforce import (
     Carried,
-    draw_space_groups,
-    prompt_probabilities,
     reinforce,
 )
 from crystalformer_rl.training.rollout import Rollout
