@@ -75,6 +75,9 @@ def build(
             f"the table has the policies {sorted(set(table['policy']))}, "
             f"the summary {sorted(tables.policies_of(summary))}: they are not of one evaluation"
         )
+    # JSON sorts its keys; colours and columns follow the order of the evaluation.
+    order = list(dict.fromkeys(table["policy"]))
+    summary = {**summary, "policies": {name: summary["policies"][name] for name in order}}
     branches = {
         name: histories.branch_history(rounds)
         for name, rounds in histories_of.items()

@@ -170,3 +170,11 @@ def test_table_without_policy_is_refused() -> None:
             table.drop(columns="policy"), summarise(table),
             config=Config(), histories_of={}, provenance={},
         )  # fmt: skip
+
+
+def test_the_order_of_the_table_is_kept_where_json_has_sorted_the_policies() -> None:
+    table = synthetic.structures({"base": 6, "sft": 6, "rl-ehull": 6})
+    summary = summarise(table)
+    by_name = {**summary, "policies": dict(sorted(summary["policies"].items()))}
+    arguments = {"config": Config(), "histories_of": {}, "provenance": {}}
+    assert build(table, by_name, **arguments).html == build(table, summary, **arguments).html
