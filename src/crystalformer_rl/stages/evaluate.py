@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalformer_rl.config import EvaluateSettings
@@ -20,6 +19,7 @@ from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import load_heads
 from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.hulls import hull_files, read_hull
 from crystalformer_rl.stages.progress import progress
 
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``structures.parquet``, ``summary.json`` and ``provenance.json`` into ``args.out``."""
     settings = EvaluateSettings.model_validate_json(args.settings)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     provenance = Provenance(
         "evaluate",
         settings=settings.model_dump(mode="json"),

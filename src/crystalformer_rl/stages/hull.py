@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from pymatgen.core import Composition
 
 from crystalformer_rl.config import HullSettings
@@ -18,6 +17,7 @@ from crystalformer_rl.potentials.base import Failure, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.hulls import read_elements
 from crystalformer_rl.stages.progress import progress
 
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``hull.parquet``, ``rejected.parquet``, ``elements.json`` and ``provenance.json``."""
     settings = HullSettings.model_validate_json(args.settings)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     source = Path(settings.csv_path) if settings.csv_path is not None else args.structures
     provenance = Provenance(
         "hull",

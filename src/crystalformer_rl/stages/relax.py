@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from crystalformer_rl.config import RelaxSettings
@@ -15,6 +14,7 @@ from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import Relaxation, relax
 from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.stages.devices import best_device
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write a record per crystal of the shard, whatever became of it, and the provenance."""
     settings = RelaxSettings.model_validate_json(args.settings)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     provenance = Provenance(
         "relax",
         settings=settings.model_dump(mode="json"),

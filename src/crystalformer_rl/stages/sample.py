@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from crystalformer_rl.config import SampleSettings
 from crystalformer_rl.crystal.decoding import decode
@@ -15,6 +14,7 @@ from crystalformer_rl.model.policy import DESCRIPTION, WEIGHTS, Policy
 from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
 from crystalformer_rl.model.sampler import Samples
 from crystalformer_rl.provenance import Provenance, derive_seed
+from crystalformer_rl.stages.devices import best_device
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if args.shard < 0:
         raise ValueError(f"--shard must be 0 or more, got {args.shard}")
     seed = derive_seed(args.seed, "sample", args.name, args.shard)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     provenance = Provenance(
         "sample",
         settings=settings.model_dump(mode="json"),

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from crystalformer_rl.closure import fingerprint
 from crystalformer_rl.files import write_table
 from crystalformer_rl.provenance import Provenance, file_digest
+from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.progress import progress
 from crystalformer_rl.training.checkpoints import Checkpoints
 from crystalformer_rl.training.loop import Loop
@@ -115,7 +116,7 @@ class Training:
 
 def choose_device() -> torch.device:
     """A GPU where there is one."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(best_device())
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     log.info("device: %s", name)
     return device
