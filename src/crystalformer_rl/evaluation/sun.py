@@ -10,18 +10,15 @@ crystals, ``stable_unique`` the first among the *stable* ones, which may repeat 
 S.U.N. is ``stable_unique`` and ``novel``.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalformer_rl.evaluation.diversity import diversity
 from crystalformer_rl.evaluation.intervals import CONFIDENCE, mean_interval, wilson
-from crystalformer_rl.evaluation.matching import Candidate, unique_flags
 
 FLAGS = (
     "decoded", "valid_distance", "valid_volume", "valid_charge", "valid", "relaxed",
@@ -41,14 +38,6 @@ DEFINITIONS = {
     "unique": "first of its kind among all decoded crystals of the policy",
     "below_hull_artefacts": f"crystals below {ARTEFACT_BELOW} eV/atom",
 }
-
-
-def stable_unique_flags(
-    candidates: Sequence[Candidate | None], stable: NDArray[np.bool_], matcher: StructureMatcher
-) -> NDArray[np.bool_]:
-    """(n,) the first of their kind among the stable crystals of one policy, in order."""
-    chosen = [c if keep else None for c, keep in zip(candidates, stable, strict=True)]
-    return unique_flags(chosen, matcher).flags
 
 
 def summarise(table: pd.DataFrame) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from pymatgen.core import Element, Structure
 
 from crystalformer_rl.potentials.base import Evaluation
 
-FEATURES = 64
 ATOMS_PER_BATCH = {"cpu": 96, "cuda": 4096}
 
 

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
 SHARES = ("decoded", "valid", "relaxed", "stable", "unique", "novel", "sun")
-MEASURES = (
-    "e_above_hull_initial", "e_above_hull", "rmsd", "band_gap", "dielectric", "figure_of_merit",
-)  # fmt: skip
 ARTEFACT_BELOW = -0.1  # eV/atom; a formation energy this far below the hull is a likely artefact
 
 _STAGES = ("decode", "validity", "relax", "hull", "match", "properties")
