@@ -20,6 +20,7 @@ rule rl:
         gpu=0,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
     params:
         settings=branch_settings,
         seed=SETTINGS.seed,
@@ -36,4 +37,4 @@ rule rl:
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
         " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
-        " --minutes {resources.runtime} --out {params.out:q}"
+        " --minutes {resources.runtime} --checkpoint-minutes {resources.checkpoint_minutes} --out {params.out:q}"

@@ -24,6 +24,7 @@ rule pretrain:
         gpu=0,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
     params:
         settings=canonical(SETTINGS.pretrain),
         model=canonical(SETTINGS.model),
@@ -38,7 +39,7 @@ rule pretrain:
         "python -m crystalformer_rl pretrain --log {log:q} --threads 1"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
-        " --minutes {resources.runtime} --out {params.out:q}"
+        " --minutes {resources.runtime} --checkpoint-minutes {resources.checkpoint_minutes} --out {params.out:q}"
 
 
 rule sft:
@@ -63,6 +64,7 @@ rule sft:
         gpu=0,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
     params:
         settings=canonical(SETTINGS.sft),
         seed=SETTINGS.seed,
@@ -77,4 +79,4 @@ rule sft:
         "python -m crystalformer_rl sft --log {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --relaxed {input.relaxed:q} --hull {params.hull:q}"
-        " --checkpoints {params.checkpoints:q} --minutes {resources.runtime} --out {params.out:q}"
+        " --checkpoints {params.checkpoints:q} --minutes {resources.runtime} --checkpoint-minutes {resources.checkpoint_minutes} --out {params.out:q}"

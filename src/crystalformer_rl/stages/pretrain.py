@@ -34,7 +34,6 @@ def run(args: argparse.Namespace) -> None:
         sections={"pretrain": settings, "model": model},
         inputs=paths,
         seed=seed,
-        checkpoint_minutes=settings.checkpoint_minutes,
     )
     arrays = {split: read_tensors(path) for split, path in paths.items()}
     tokens = {split: CrystalTokens.from_arrays(found) for split, found in arrays.items()}

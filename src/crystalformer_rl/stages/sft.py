@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> None:
             "hull": hull_files(args.hull),
         },
         seed=seed,
-        checkpoint_minutes=settings.checkpoint_minutes,
     )
     policy = Policy.load(args.policy, device=training.device)
     hull, references = read_hull(args.hull)

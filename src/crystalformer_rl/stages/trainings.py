@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="time limit of the job: stop before it, with a checkpoint and exit code 75",
     )
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, default=10, help="minutes between checkpoints"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
@@ -56,8 +59,6 @@ class Training:
         Derived seed.
     inputs
         Files it reads.
-    checkpoint_minutes
-        Minutes between checkpoints.
     """
 
     def __init__(
@@ -68,7 +69,6 @@ class Training:
         sections: Mapping[str, BaseModel],
         inputs: Mapping[str, Path | list[Path]],
         seed: int,
-        checkpoint_minutes: float,
         names: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = choose_device()
@@ -86,7 +86,9 @@ class Training:
         store = Checkpoints(
             args.checkpoints, key=key, code=fingerprint(f"crystalformer_rl.stages.{stage}")
         )
-        self.loop = Loop(store, checkpoint_minutes=checkpoint_minutes, limit_minutes=args.minutes)
+        self.loop = Loop(
+            store, checkpoint_minutes=args.checkpoint_minutes, limit_minutes=args.minutes
+        )
 
     def track(self, steps: Iterable[int]) -> Iterator[int]:
         """The steps with a progress bar; counts those of this job."""

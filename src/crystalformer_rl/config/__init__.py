@@ -1,0 +1,147 @@
+"""The settings of a run, one model per section: the source of config.yaml, the schema and the docs.
+
+A section is passed to its stage as canonical JSON (:func:`canonical`), which is also what decides
+whether the stage must run again. No default hides in a stage.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
+from crystalformer_rl.config.data import DatasetSettings, HullSettings, TokenizeSettings
+from crystalformer_rl.config.fields import SYMBOLS, Name, PositiveInt, Section, without_nulls
+from crystalformer_rl.config.judging import (
+    EvaluateSettings,
+    RelaxSettings,
+    ReportSettings,
+    SampleSettings,
+)
+from crystalformer_rl.config.training import (
+    EhullReward,
+    FigureOfMeritReward,
+    ModelSettings,
+    OptimiserSettings,
+    PretrainSettings,
+    RLSettings,
+    SftSettings,
+)
+from crystalformer_rl.explain import explain
+
+
+class JobSettings(Section):
+    """How training jobs behave: nothing here changes a result or makes a job run again."""
+
+    checkpoint_minutes: PositiveInt = Field(
+        default=10, description="Minutes between checkpoints (also one when interrupted)."
+    )
+    tensorboard: bool = Field(
+        default=False,
+        description="Also write the losses for TensorBoard, beside the log of each training "
+        "(needs the package tensorboard).",
+    )
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    run: Name = Field(default="default", description="Name of the run: its folder under results/.")
+    seed: int = Field(
+        default=0, ge=0, description="Seed of the run; every stage and shard derives its own."
+    )
+    base_policy: str | None = Field(
+        default=None,
+        description="A finished policy that takes the place of pretraining: a folder (such as one "
+        "made by `crystalformer-rl import-checkpoint`) or the name of one in resources/pretrained; "
+        "null: pretrain.",
+    )
+    jobs: JobSettings = Field(default_factory=JobSettings)
+    dataset: DatasetSettings = Field(default_factory=DatasetSettings)
+    hull: HullSettings = Field(default_factory=HullSettings)
+    tokenize: TokenizeSettings = Field(default_factory=TokenizeSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
+    sft: SftSettings = Field(default_factory=SftSettings)
+    rl: dict[Name, RLSettings] = Field(
+        default_factory=lambda: {
+            "ehull": RLSettings(learning_rate=3e-4),
+            "fom": RLSettings(reward=FigureOfMeritReward(), tau=1.0),
+        },
+        description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
+        "takes a branch away.",
+    )
+    sample: SampleSettings = Field(default_factory=SampleSettings)
+    relax: RelaxSettings = Field(default_factory=RelaxSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
+
+    @field_validator("rl", mode="before")
+    @classmethod
+    def _null_removes(cls, value: Any) -> Any:
+        return without_nulls(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        size = self.sample.shard_size
+        for path, count in (("sample.count", self.sample.count), ("sft.samples", self.sft.samples)):
+            if count % size:
+                raise ValueError(
+                    f"{path} = {count} must be a multiple of sample.shard_size = {size}, so that "
+                    "a larger run adds shards and changes none"
+                )
+        if self.tokenize.max_sites >= self.model.max_sites:
+            raise ValueError(
+                f"model.max_sites = {self.model.max_sites} must exceed tokenize.max_sites = "
+                f"{self.tokenize.max_sites}: the lattice is read at the pad site"
+            )
+        return self
+
+
+def read(raw: Mapping[str, Any]) -> Config:
+    """The validated configuration of a run.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown or a value not allowed: one line per mistake, with the path of the key,
+        the value and what is allowed.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError(explain(error, Config)) from error
+
+
+def canonical(section: BaseModel, *, without: Collection[str] = ()) -> str:
+    """The section as JSON with sorted keys: the same text for the same settings.
+
+    ``without`` leaves out keys that decide how many jobs there are and not what each of them does.
+    """
+    return json.dumps(section.model_dump(mode="json", exclude=set(without)), sort_keys=True)
+
+
+__all__ = [
+    "SYMBOLS",
+    "Config",
+    "ConstraintSettings",
+    "DatasetSettings",
+    "EhullReward",
+    "EvaluateSettings",
+    "FigureOfMeritReward",
+    "HullSettings",
+    "JobSettings",
+    "ModelSettings",
+    "OptimiserSettings",
+    "PretrainSettings",
+    "PromptSettings",
+    "RLSettings",
+    "RelaxSettings",
+    "ReportSettings",
+    "SampleSettings",
+    "SftSettings",
+    "TokenizeSettings",
+    "canonical",
+    "read",
+]

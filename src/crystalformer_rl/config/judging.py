@@ -1,0 +1,59 @@
+"""Sections of what follows a policy: sample, relax, evaluate, report."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
+from crystalformer_rl.config.fields import PositiveFloat, PositiveInt, PotentialName, Section
+
+
+class SampleSettings(PromptSettings):
+    """Bulk sampling of every policy."""
+
+    count: PositiveInt = Field(default=200, description="Crystals per policy that are judged.")
+    shard_size: PositiveInt = Field(
+        default=50, description="Crystals per shard; each shard is a job with a seed of its own."
+    )
+    temperature: PositiveFloat = Field(default=1.0, description="Softmax temperature.")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="Nucleus of letters, elements and mixture components."
+    )
+    first_element_temperature: PositiveFloat | None = Field(
+        default=None,
+        description="Temperature of the first site's element, above 1 for more variety; null: as "
+        "the others.",
+    )
+    constraints: ConstraintSettings = Field(
+        default_factory=ConstraintSettings, description="What every crystal obeys."
+    )
+
+
+class RelaxSettings(Section):
+    """Relaxation of samples: FIRE over positions and cell."""
+
+    potential: PotentialName = Field(default="chgnet", description="Potential that relaxes.")
+    max_force: PositiveFloat = Field(
+        default=0.1, description="Converged below this force (and cell force), eV/Å."
+    )
+    max_steps: int = Field(default=100, ge=0, description="Steps after which to give up.")
+
+
+class EvaluateSettings(Section):
+    """The verdict on every generated structure."""
+
+    stable_below: float = Field(
+        default=0.1, description="Stable: relaxed energy above hull below this, eV/atom."
+    )
+    length_tolerance: PositiveFloat = Field(default=0.2, description="StructureMatcher ltol.")
+    site_tolerance: PositiveFloat = Field(default=0.3, description="StructureMatcher stol.")
+    angle_tolerance: PositiveFloat = Field(
+        default=5.0, description="StructureMatcher angle_tol, °."
+    )
+
+
+class ReportSettings(Section):
+    """The page."""
+
+    title: str = Field(default="CrystalFormer-RL", max_length=120, description="Title of the page.")
+    best: PositiveInt = Field(default=8, description="Structures drawn, best first.")

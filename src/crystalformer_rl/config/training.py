@@ -1,0 +1,188 @@
+"""Sections of the model and its trainings: model, pretrain, sft, rl."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
+from crystalformer_rl.config.fields import (
+    Fraction,
+    PositiveFloat,
+    PositiveInt,
+    PotentialName,
+    Section,
+)
+
+
+class ModelSettings(Section):
+    """Size of the transformer; config/mp20.yaml has the published one."""
+
+    layers: PositiveInt = Field(default=4, description="Transformer blocks.")
+    heads: PositiveInt = Field(default=4, description="Attention heads per block.")
+    key_size: PositiveInt = Field(default=16, description="Width of one head (even).")
+    width: PositiveInt = Field(default=64, description="Width of the residual stream.")
+    embedding: PositiveInt = Field(default=32, description="Width of the input embeddings.")
+    first_letter_hidden: PositiveInt = Field(
+        default=64, description="Hidden width of the MLP that draws the first Wyckoff letter."
+    )
+    widening: PositiveInt = Field(
+        default=4, description="Hidden width of a block's MLP over width."
+    )
+    frequencies: PositiveInt = Field(default=5, description="Fourier frequencies of a coordinate.")
+    coordinate_modes: PositiveInt = Field(
+        default=16, description="Von Mises components of a coordinate."
+    )
+    lattice_modes: PositiveInt = Field(default=4, description="Gaussian components of the lattice.")
+    max_sites: PositiveInt = Field(
+        default=21, le=61, description="Sites of the sequence, the last one a pad."
+    )
+    positions: Literal["rotary", "learned"] = Field(
+        default="rotary", description="Position encoding."
+    )
+    lattice_density: Literal["joint", "per_dimension"] = Field(
+        default="joint",
+        description="`joint`: one mixture over all lattice numbers, what is sampled; "
+        "`per_dimension`: the published scoring, for imported weights.",
+    )
+    coordinate_density: Literal["independent", "published"] = Field(
+        default="independent",
+        description="`independent`: score the coordinates that are sampled, x alone of (x, x, z); "
+        "`published`: also those that follow from them, for imported weights.",
+    )
+    dropout: Fraction = Field(default=0.2, description="Dropout of pretraining.")
+
+    @model_validator(mode="after")
+    def _rotary_needs_even_heads(self) -> "ModelSettings":
+        if self.positions == "rotary" and self.key_size % 2:
+            raise ValueError(f"key_size must be even for rotary positions, got {self.key_size}")
+        return self
+
+
+class OptimiserSettings(Section):
+    """What pretraining and SFT share."""
+
+    epochs: PositiveInt = Field(default=80, description="Passes over the training crystals.")
+    batch_size: PositiveInt = Field(default=100, description="Crystals per optimiser step.")
+    learning_rate: PositiveFloat = Field(
+        default=1e-3,
+        description="Peak learning rate of Adam for a batch of 100; it is scaled in proportion to "
+        "batch_size.",
+    )
+    warmup_steps: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
+    clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay per step of the moving average of the weights, which is what is "
+        "validated and kept; null: the weights themselves.",
+    )
+
+
+class PretrainSettings(OptimiserSettings):
+    """Likelihood training on the dataset."""
+
+    validate_every: PositiveInt = Field(default=1, description="Epochs between validations.")
+    patience: PositiveInt | None = Field(
+        default=20,
+        description="Stop after so many validations without a better loss, and keep the best "
+        "weights; null: all epochs, last weights.",
+    )
+
+
+class SftSettings(OptimiserSettings):
+    """Supervised fine-tuning on the base policy's own relaxed, filtered samples."""
+
+    epochs: PositiveInt = Field(default=10, description="Passes over the kept samples.")
+    learning_rate: PositiveFloat = Field(
+        default=1e-4, description="As for pretrain: for a batch of 100."
+    )
+    samples: PositiveInt = Field(default=200, description="Samples of the base policy to relax.")
+    max_e_above_hull: float = Field(
+        default=0.1, description="Keep a relaxed sample below this energy above hull, eV/atom."
+    )
+    symprec: PositiveFloat = Field(
+        default=0.01, description="Symmetry tolerance for the relaxed samples, Å."
+    )
+
+
+class EhullReward(Section):
+    """Minus the energy above hull of the unrelaxed crystal, eV/atom."""
+
+    kind: Literal["ehull"] = "ehull"
+    potential: PotentialName = Field(default="chgnet", description="Potential of the reward.")
+    floor: float = Field(
+        default=-0.1,
+        description="E_hull below this is counted as this, eV/atom: deeper is an artefact.",
+    )
+    ceiling: float = Field(
+        default=6.0, description="E_hull above this, and every failure, counts as this, eV/atom."
+    )
+    repeat_from: PositiveInt | None = Field(
+        default=3,
+        description="So many crystals of one composition in a batch count in full; further ones "
+        "count linearly less, from twice as many on not at all, and all share the loss alike. "
+        "Null: no discount.",
+    )
+    min_references: PositiveInt | None = Field(
+        default=None,
+        description="Abstain (advantage 0) where the hull knows fewer distinct compositions of the "
+        "chemical system, its subsystems and elements included; null: only pure elements abstain.",
+    )
+
+    @model_validator(mode="after")
+    def _floor_below_ceiling(self) -> "EhullReward":
+        if self.floor >= self.ceiling:
+            raise ValueError(f"floor {self.floor} must be below ceiling {self.ceiling}")
+        return self
+
+
+class FigureOfMeritReward(Section):
+    """Band gap (eV) × electronic dielectric constant, from heads on CHGNet features."""
+
+    kind: Literal["figure_of_merit"] = "figure_of_merit"
+    potential: PotentialName = Field(
+        default="chgnet", description="Potential of the stability guard."
+    )
+    caution: float = Field(
+        default=0.5,
+        ge=0,
+        description="Ensemble standard deviations subtracted from each predicted property.",
+    )
+    max_e_above_hull: float | None = Field(
+        default=1.0,
+        description="Above this energy above hull (unrelaxed, eV/atom) a crystal scores 0; "
+        "null: off.",
+    )
+    repeat_from: PositiveInt | None = Field(
+        default=3, description="As for the E_hull reward, discounted to 0."
+    )
+    min_references: PositiveInt | None = Field(
+        default=None, description="As for the E_hull reward."
+    )
+
+
+class RLSettings(PromptSettings):
+    """Proximal policy optimisation towards one reward (FACTS §4)."""
+
+    reward: Annotated[EhullReward | FigureOfMeritReward, Field(discriminator="kind")] = Field(
+        default_factory=EhullReward, description="What is rewarded."
+    )
+    weight: PositiveFloat = Field(
+        default=1.0, description="Factor on the reward, against the KL term."
+    )
+    start: Literal["base", "sft"] = Field(
+        default="base", description="Policy that round 1 starts from."
+    )
+    rounds: int = Field(default=2, ge=1, le=50, description="Rounds; each is a job.")
+    steps: PositiveInt = Field(default=80, description="PPO steps (batches) per round.")
+    batch_size: PositiveInt = Field(default=100, description="Crystals per PPO step.")
+    ppo_epochs: PositiveInt = Field(default=5, description="Gradient steps per batch.")
+    clip: PositiveFloat = Field(default=0.2, description="Clip range of the probability ratio.")
+    tau: float = Field(default=0.1, ge=0, description="Weight of the KL divergence to the base.")
+    learning_rate: PositiveFloat = Field(default=1e-4, description="Learning rate of Adam.")
+    clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
+    baseline_decay: Fraction = Field(
+        default=0.95, description="Memory of the running mean reward that is the baseline."
+    )
+    constraints: ConstraintSettings = Field(
+        default_factory=ConstraintSettings, description="What every crystal obeys."
+    )
