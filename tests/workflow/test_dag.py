@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,21 @@ def test_own_files_instead_of_the_download(copy: Copy) -> None:
     planned = copy.planned("--configfile", "config/mp20.yaml", "--config", own)
     assert not any(job.startswith("Downloading") for job in planned)
     assert "Reading the crystals of train.csv val.csv test.csv" in planned
+
+
+def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
+    for folder in ("mine", "resources/pretrained/shipped"):
+        (copy.folder / folder).mkdir(parents=True)
+        (copy.folder / folder / "model.safetensors").touch()
+        (copy.folder / folder / "model.json").touch()
+        output = copy.snakemake("--dry-run", "--config", f"base_policy={Path(folder).name}")
+        planned = counts(output)
+        assert "pretrain" not in planned
+        assert planned["sft"] == 1
+        assert planned["rl"] == 4
+    refused = copy.snakemake("--dry-run", "--config", "base_policy=nowhere", check=False)
+    assert "base_policy = nowhere: no folder with model.safetensors" in refused
+    assert "which has shipped" in refused
 
 
 @pytest.mark.parametrize("profile", ["slurm", "slurm-without-accounting"])

@@ -48,6 +48,21 @@ def existing(path, key):
     refuse(f"{key} = {path}: no such file or folder{known if name != path else ''}")
 
 
+def finished_policy(name):
+    """The folder of a policy that is not trained here, by its path or its name."""
+    pretrained = ROOT / "resources/pretrained"
+    for folder in (Path(name), pretrained / name):
+        if (folder / "model.safetensors").is_file():
+            return str(folder)
+    known = ", ".join(
+        sorted(path.parent.name for path in pretrained.glob("*/model.json"))
+    )
+    refuse(
+        f"base_policy = {name}: no folder with model.safetensors, and none of that name in "
+        f"resources/pretrained, which has {known or 'none'}"
+    )
+
+
 def code(stage):
     """Changes when code that the stage uses does, and not with its comments (closure.py)."""
     return fingerprint(f"crystalformer_rl.stages.{stage}")
@@ -56,6 +71,7 @@ def code(stage):
 SETTINGS = settings_of(config)
 RUN = f"results/{SETTINGS.run}"
 LOGS = f"logs/{SETTINGS.run}"
+BASE = SETTINGS.base_policy and finished_policy(SETTINGS.base_policy)
 POLICIES = ["base", "sft", *(f"rl-{branch}" for branch in SETTINGS.rl)]
 
 SOURCES = {

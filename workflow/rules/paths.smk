@@ -2,14 +2,17 @@
 
 
 def trained(file):
-    """A file of every training behind each policy: one, or one a round."""
-    folders = {"base": ["pretrain"], "sft": ["sft"]}
+    """A file of every training behind each policy: one, or one a round.
+
+    A base policy that was not trained in this run has nothing but weights to show.
+    """
+    folders = {"base": [BASE or f"{RUN}/pretrain"], "sft": [f"{RUN}/sft"]}
     for branch, settings in SETTINGS.rl.items():
         rounds = range(1, settings.rounds + 1)
-        folders[f"rl-{branch}"] = [f"rl-{branch}/round-{number}" for number in rounds]
-    return {
-        p: [f"{RUN}/{part}/{file}" for part in parts] for p, parts in folders.items()
-    }
+        folders[f"rl-{branch}"] = [f"{RUN}/rl-{branch}/round-{k}" for k in rounds]
+    if BASE and file != "model.safetensors":
+        folders["base"] = []
+    return {p: [f"{folder}/{file}" for folder in part] for p, part in folders.items()}
 
 
 def weights(policy):

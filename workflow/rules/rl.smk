@@ -2,7 +2,7 @@ rule rl:
     """One round of reinforcement: many PPO steps from the policy of the round before."""
     input:
         policy=previous_weights,
-        base=rules.pretrain.output.model,
+        base=weights("base"),
         hull=rules.hull.output.hull,
     output:
         model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",

@@ -45,7 +45,7 @@ rule pretrain:
 rule sft:
     """Fine-tuning on the base policy's own relaxed samples of low energy: the policy "sft"."""
     input:
-        policy=rules.pretrain.output.model,
+        policy=weights("base"),
         relaxed=shards("relax", "base", SETTINGS.sft.samples),
         hull=rules.hull.output.hull,
     output:

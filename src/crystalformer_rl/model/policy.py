@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.files import read_json, read_tensors, write_json, write_tensors
+from crystalformer_rl.files import atomic, read_json, write_json
 from crystalformer_rl.model import likelihood, sampler
 from crystalformer_rl.model.likelihood import LogProb, Tables
 from crystalformer_rl.model.sampler import Samples
@@ -98,13 +99,17 @@ class Policy(nn.Module):
             batch_size=batch_size,
         )
 
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``model.json`` into ``folder``, each whole or not."""
+    def save(self, folder: Path, *, precision: torch.dtype = torch.float32) -> None:
+        """Write ``model.safetensors`` and ``model.json`` into ``folder``, each whole or not.
+
+        ``precision`` is that of the file; bfloat16 halves it, and is read back as float32.
+        """
         weights = {
-            name: tensor.detach().cpu().contiguous().numpy()
+            name: tensor.detach().to("cpu", precision).contiguous()
             for name, tensor in self.network.state_dict().items()
         }
-        write_tensors(Path(folder) / WEIGHTS, weights)
+        with atomic(Path(folder) / WEIGHTS) as temporary:
+            safetensors.torch.save_file(weights, temporary)
         write_json(
             Path(folder) / DESCRIPTION,
             {
@@ -144,7 +149,7 @@ class Policy(nn.Module):
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{source}: not the description of a policy: {error!r}") from error
-        policy.load_weights(read_tensors(weights), source=str(weights))
+        policy.load_weights(_read_weights(weights), source=str(weights))
         return policy.to(device)
 
     def load_weights(self, arrays: Mapping[str, NDArray[Any]], *, source: str) -> None:
@@ -170,3 +175,13 @@ class Policy(nn.Module):
             if not np.isfinite(array).all():
                 raise ValueError(f"{source}: parameter {name} holds NaN or infinity")
         self.network.load_state_dict({name: torch.tensor(arrays[name]) for name in state})
+
+
+def _read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+    return {name: tensor.float().numpy() for name, tensor in tensors.items()}

@@ -112,7 +112,7 @@ def infer_settings(
     if heads is None:
         heads = max(math.isqrt(inner // 4), 1)
         log.info("heads × key size = %d, taken as %d × %d", inner, heads, inner // heads)
-    if inner % heads:
+    if heads < 1 or inner % heads:
         raise ValueError(
             f"parameter multi_head_attention/query/w has {inner} columns, not a multiple of "
             f"{heads} heads"
