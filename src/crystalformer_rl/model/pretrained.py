@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.model.transformer import ELEMENTS, GROUPS, TOKENS_PER_SITE
+from crystalformer_rl.model.transformer import ELEMENTS, GROUPS, TOKENS_PER_SITE, rotary_order
 
 log = logging.getLogger(__name__)
 
@@ -255,10 +255,12 @@ def _translate(published: Mapping[str, NDArray[Any]], policy: Policy) -> Arrays:
     ValueError
         If a published parameter is missing, left over or of another shape.
     """
-    left = dict(published)
+    left, settings = dict(published), policy.settings
+    turned = settings.positions == "rotary"
+    order = rotary_order(settings.heads, settings.key_size)
     weights: Arrays = {}
     for name, tensor in policy.network.state_dict().items():
-        sources = _published_names(name, policy.settings.layers)
+        sources = _published_names(name, settings.layers)
         expected = (tensor.shape[0] // len(sources), *tensor.shape[1:])
         parts = []
         for source in sources:
@@ -272,7 +274,10 @@ def _translate(published: Mapping[str, NDArray[Any]], policy: Policy) -> Arrays:
                     f"parameter {source} has shape {array.shape}, the others ask for "
                     f"{expected[::step]}"
                 )
-            parts.append(array.T if step == -1 else array)
+            array = array.T if step == -1 else array
+            if turned and source.split("/")[-2] in ("query", "key"):
+                array = array[order]
+            parts.append(array)
         weights[name] = np.concatenate(parts)
     if left:
         raise ValueError(f"parameter {min(left)} is not one of this model's")

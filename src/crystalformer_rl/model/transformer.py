@@ -2,12 +2,14 @@
 
 arXiv 2403.15734, with the rotary positions of the Alex-20 weights or the learned ones of the older
 MP-20 weights. It departs from the published code in form only: query, key and value are one matrix,
-a key-value cache serves the sampler, and dropout acts on the outputs of attention and MLP but not
-on the attention weights, which fused attention never forms.
+the two numbers that a rotary position turns lie side by side (:func:`rotary_order`), a key-value
+cache serves the sampler, and dropout acts on the outputs of attention and MLP but not on the
+attention weights, which fused attention never forms.
 """
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -87,16 +89,21 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(
-        self, h: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: Cache | None, layer: int
+        self, h: Tensor, rotation: Tensor | None, cache: Cache | None, layer: int
     ) -> Tensor:
         """``(B, T, width)`` to the same; with a cache T is 1 and the past is attended to."""
         batch, length, _ = h.shape
-        mixed = self.query_key_value(self.attention_norm(h)).view(batch, length, 3, self.heads, -1)
-        pair, value = torch.split(mixed, [2, 1], dim=2)
+        # Three products and not one: the gradient of a split would be a copy of all three.
+        projected = self.attention_norm(h)
+        query, key, value = (
+            functional.linear(projected, weight, bias).view(batch, length, self.heads, -1)
+            for weight, bias in zip(
+                self.query_key_value.weight.chunk(3), self.query_key_value.bias.chunk(3), strict=True
+            )
+        )
         if rotation is not None:
-            pair = _rotate(pair, *rotation)
-        query, key = pair.permute(2, 0, 3, 1, 4)
-        value = value[:, :, 0].transpose(1, 2)
+            query, key = _rotate(query, rotation), _rotate(key, rotation)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         if cache is not None:
             key, value = cache.append(layer, key, value)
         seen = functional.scaled_dot_product_attention(query, key, value, is_causal=cache is None)
@@ -110,8 +117,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Embeddings, blocks and the output layer; what the outputs mean is in ``likelihood``."""
 
-    cosine: Tensor
-    sine: Tensor
+    rotation: Tensor
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -130,9 +136,8 @@ class Transformer(nn.Module):
         if settings.positions == "learned":
             self.position = nn.Parameter(torch.zeros(length, width))
         else:
-            cosine, sine = _rotary_table(length, settings.key_size)
-            self.register_buffer("cosine", cosine, persistent=False)
-            self.register_buffer("sine", sine, persistent=False)
+            table = _rotary_table(length, settings.key_size)
+            self.register_buffer("rotation", table, persistent=False)
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, output_size(settings))
@@ -202,7 +207,7 @@ class Transformer(nn.Module):
         if self.settings.positions == "learned":
             h = h + self.position[span]
         else:
-            rotation = self.cosine[span], self.sine[span]
+            rotation = self.rotation[span, None]
         for layer, block in enumerate(self.blocks):
             h = block(h, rotation, cache, layer)
         if cache is not None:
@@ -232,20 +237,38 @@ def _integer_token(layer: nn.Linear, x: Tensor) -> Tensor:
     return (out + layer.bias.float()).to(dtype)
 
 
-def _rotary_table(length: int, key_size: int) -> tuple[Tensor, Tensor]:
-    """cos and sin ``(length, key_size / 2)`` in float32.
+def rotary_order(heads: int, key_size: int) -> NDArray[np.int64]:
+    """Our order of the rows of a query or key matrix, as indices into the published rows.
+
+    The published code turns each number of a head's first half with its like in the second; here
+    the two are neighbours, so that a turn is one complex product. Dot products do not change.
+    """
+    halves = np.arange(key_size).reshape(2, -1)
+    return (key_size * np.arange(heads)[:, None] + halves.T.ravel()).ravel()
+
+
+def _rotary_table(length: int, key_size: int) -> Tensor:
+    """cos and sin ``(length, key_size / 2, 2)`` in float32.
 
     By numpy, whose float32 powers and rounding of the functions are those of the published code.
     """
     exponent = np.arange(0, key_size, 2, dtype=np.float32) / np.float32(key_size)
     frequency = np.float32(1) / np.float32(10000) ** exponent
     angle = (np.arange(length, dtype=np.float32)[:, None] * frequency).astype(np.float64)
-    return torch.tensor(np.cos(angle)).float(), torch.tensor(np.sin(angle)).float()
+    return torch.tensor(np.stack([np.cos(angle), np.sin(angle)], axis=-1)).float()
 
 
-def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Rotate ``(B, T, 2, H, D)``: each number of the first half with its like in the second."""
-    first, second = x.chunk(2, dim=-1)
-    cosine, sine = cosine[:, None, None], sine[:, None, None]
-    turned = torch.addcmul(first * cosine, second, sine, value=-1)
-    return torch.cat([turned, torch.addcmul(second * cosine, first, sine)], dim=-1)
+def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn the pairs of ``(B, T, H, D)`` by the angles of ``(T, 1, D / 2, 2)``.
+
+    There are no complex numbers of half precision: there the product is written out, which a
+    compiler fuses.
+    """
+    pairs = x.unflatten(-1, (-1, 2))
+    if x.dtype in (torch.float32, torch.float64):
+        turned = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
+        return torch.view_as_real(turned).flatten(-2)
+    first, second = pairs.float().unbind(-1)
+    cosine, sine = rotation.unbind(-1)
+    turned = torch.stack([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+    return turned.flatten(-2).to(x.dtype)
