@@ -5,6 +5,7 @@ and renamed. A reader therefore never meets half a file, whatever kills the writ
 """
 
 import json
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,12 @@ import pandas as pd
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
+
+MAPPED_TYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
+    "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+"""numpy's name of each type that a safetensors file can hold and numpy knows."""
 
 
 @contextmanager
@@ -126,3 +133,38 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         return safetensors.numpy.load_file(path)
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+
+
+def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a safetensors file as read-only memory maps: nothing is read until it is used.
+
+    The file is 8 bytes with the length of the header, the header as JSON (type, shape and place of
+    each array), and the arrays (https://github.com/huggingface/safetensors).
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, cut short included, or holds a type that numpy does not know; the
+        message names the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safetensors.safe_open(path, "numpy"):  # compares header and length of the file
+            pass
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+    with path.open("rb") as stream:
+        content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header.pop("__metadata__", None)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, entry in header.items():
+        kind, begin = MAPPED_TYPES.get(entry["dtype"]), start + entry["data_offsets"][0]
+        if kind is None:
+            allowed = ", ".join(MAPPED_TYPES)
+            raise ValueError(f"{path}: array {name} is {entry['dtype']}, allowed: {allowed}")
+        arrays[name] = np.ndarray(entry["shape"], kind, buffer=content, offset=begin)
+    return arrays

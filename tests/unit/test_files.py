@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from crystalformer_rl.files import (
+    MAPPED_TYPES,
     atomic,
+    map_tensors,
     read_json,
     read_table,
     read_tensors,
@@ -77,7 +81,37 @@ def test_json_is_the_same_text_for_the_same_value_and_holds_no_nan(tmp_path: Pat
     assert not (tmp_path / "c.json").exists()
 
 
-@pytest.mark.parametrize("read", [read_table, read_tensors, read_json])
+def test_mapped_tensors_are_those_that_were_written(tmp_path: Path) -> None:
+    arrays = {f"of type {kind}": np.arange(2).astype(kind) for kind in MAPPED_TYPES.values()}
+    arrays |= {"table": np.random.default_rng(0).random((5, 3)), "none": np.zeros((0, 3))}
+    arrays |= {"odd": np.zeros(3, np.uint8)}
+    write_tensors(tmp_path / "t.safetensors", arrays, {"note": "n"})
+    mapped = map_tensors(tmp_path / "t.safetensors")
+    assert mapped.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert mapped[name].dtype == array.dtype
+        assert np.array_equal(mapped[name], array)
+        assert not mapped[name].flags.writeable
+
+
+@pytest.mark.parametrize("length", [0, 7, 30, -1, 1])
+def test_mapped_file_of_another_length_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, {"x": np.arange(5)})
+    data = path.read_bytes()
+    path.write_bytes(data + b"0" if length == 1 else data[:length])
+    with pytest.raises(ValueError, match=r"t\.safetensors: not a readable safetensors file"):
+        map_tensors(path)
+
+
+def test_mapped_type_that_numpy_does_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    save_file({"x": torch.zeros(3, dtype=torch.bfloat16)}, path)
+    with pytest.raises(ValueError, match=r"t\.safetensors: array x is BF16, allowed: BOOL"):
+        map_tensors(path)
+
+
+@pytest.mark.parametrize("read", [read_table, read_tensors, map_tensors, read_json])
 def test_a_damaged_or_missing_file_is_named(tmp_path: Path, read: object) -> None:
     damaged = tmp_path / "damaged.bin"
     damaged.write_bytes(b"PAR1 half of it")

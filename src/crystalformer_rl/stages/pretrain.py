@@ -1,17 +1,22 @@
 """``pretrain``: tokens to the base policy."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalformer_rl.config import ModelSettings, PretrainSettings
-from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.files import read_tensors
+from crystalformer_rl.crystal.packed import PackedTokens
+from crystalformer_rl.files import map_tensors
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.stages import trainings
+from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.trainings import Training
+from crystalformer_rl.training.parallel import Parallel, join
 from crystalformer_rl.training.pretrain import fit
 
 
@@ -23,7 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``."""
+    """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
+
+    Several processes that torchrun started share every batch. The tokens stay in their files and
+    are read as they are needed.
+    """
+    with join(best_device()) as parallel:
+        _train(args, parallel)
+
+
+def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     settings = PretrainSettings.model_validate_json(args.settings)
     model = ModelSettings.model_validate_json(args.model)
     seed = derive_seed(args.seed, "pretrain")
@@ -34,34 +48,47 @@ def run(args: argparse.Namespace) -> None:
         sections={"pretrain": settings, "model": model},
         inputs=paths,
         seed=seed,
+        parallel=parallel,
     )
-    arrays = {split: read_tensors(path) for split, path in paths.items()}
-    tokens = {split: CrystalTokens.from_arrays(found) for split, found in arrays.items()}
+    arrays = {split: map_tensors(path) for split, path in paths.items()}
+    train, validation = (_crystals(paths[split], arrays[split]) for split in ("train", "val"))
+    rows = arrays["train"]["row"]
     policy = Policy(
         model,
         seed=derive_seed(seed, "weights"),
-        space_group_counts=np.bincount(tokens["train"].space_group, minlength=231),
+        space_group_counts=np.bincount(train.space_group, minlength=231),
         metadata={"trained_by": "pretrain"},
     ).to(training.device)
     with training.loop:
         history = fit(
             policy,
-            tokens["train"],
-            tokens["val"],
+            train,
+            validation,
             settings=settings,
-            patience=settings.patience,
             seed=seed,
             loop=training.loop,
-            ids=[f"row {row}" for row in arrays["train"]["row"].tolist()],
+            name_of=lambda index: f"row {rows[index]}",
+            validate_every=settings.validate_every,
+            patience=settings.patience,
+            parallel=parallel,
             track=training.track,
+            record=training.record,
         )
-    policy.save(args.out)
+    if parallel.first:
+        policy.save(args.out)
     training.finish(
         history,
         steps=history[-1]["step"],
-        items=len(tokens["train"]) * history[-1]["epoch"],
-        train=len(tokens["train"]),
-        val=len(tokens["val"]),
+        items=len(train) * history[-1]["epoch"],
+        train=len(train),
+        val=len(validation),
         parameters=policy.num_parameters,
         epochs=history[-1]["epoch"],
     )
+
+
+def _crystals(path: Path, arrays: Mapping[str, NDArray[Any]]) -> PackedTokens:
+    try:
+        return PackedTokens.from_arrays(arrays)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crystalformer_rl.config import TokenizeSettings
+from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
@@ -34,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``tokens-{train,val,test}.safetensors``, ``rejected.parquet``, ``space_groups.json``.
 
-    A tokens file holds the arrays of ``CrystalTokens``, padded to ``max_sites + 1``, and ``row``,
-    the row of each crystal in structures.parquet. Only crystals whose tokens lead back to the
-    structure are kept.
+    A tokens file holds the arrays of ``PackedTokens``, and ``row``, the row of each crystal in
+    structures.parquet. Only crystals whose tokens lead back to the structure are kept.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
         part = tokens[chosen]
         write_tensors(
             args.out / f"tokens-{split}.safetensors",
-            part.to_arrays() | {"row": kept[chosen]},
+            PackedTokens.from_tokens(part).to_arrays() | {"row": kept[chosen]},
             {"settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True)},
         )
         groups, numbers = np.unique(part.space_group, return_counts=True)

@@ -15,8 +15,10 @@ from crystalformer_rl.files import write_table
 from crystalformer_rl.provenance import Provenance, file_digest
 from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.progress import progress
+from crystalformer_rl.stages.tensorboard import TensorBoard
 from crystalformer_rl.training.checkpoints import Checkpoints
 from crystalformer_rl.training.loop import Loop
+from crystalformer_rl.training.parallel import Parallel, alone, world_size
 
 COUNTERS = ("epoch", "step", "round")
 
@@ -39,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint-minutes", type=float, default=10, help="minutes between checkpoints"
     )
+    parser.add_argument(
+        "--tensorboard", type=Path, help="also write the history into this folder, for TensorBoard"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
@@ -59,6 +64,13 @@ class Training:
         Derived seed.
     inputs
         Files it reads.
+    parallel
+        The processes that share the work; None for a stage that is one process.
+
+    Raises
+    ------
+    ValueError
+        If a stage that is one process was started as several.
     """
 
     def __init__(
@@ -70,8 +82,14 @@ class Training:
         inputs: Mapping[str, Path | list[Path]],
         seed: int,
         names: Mapping[str, Any] | None = None,
+        parallel: Parallel | None = None,
     ) -> None:
-        self.device = choose_device()
+        if parallel is None and (size := world_size()) > 1:
+            raise ValueError(f"{stage} runs in one process, and WORLD_SIZE is {size}")
+        self._parallel = parallel or alone(best_device())
+        self.device = self._parallel.device
+        cuda = self.device.type == "cuda"
+        log.info("device: %s", torch.cuda.get_device_name(self.device) if cuda else "cpu")
         settings: dict[str, Any] = {n: s.model_dump(mode="json") for n, s in sections.items()}
         settings |= names or {}
         self._stage, self._out, self._steps = stage, Path(args.out), 0
@@ -87,19 +105,31 @@ class Training:
             args.checkpoints, key=key, code=fingerprint(f"crystalformer_rl.stages.{stage}")
         )
         self.loop = Loop(
-            store, checkpoint_minutes=args.checkpoint_minutes, limit_minutes=args.minutes
+            store,
+            checkpoint_minutes=args.checkpoint_minutes,
+            limit_minutes=args.minutes,
+            parallel=self._parallel,
         )
+        wanted = args.tensorboard is not None and self._parallel.first
+        self._tensorboard = TensorBoard(args.tensorboard) if wanted else None
 
     def track(self, steps: Iterable[int]) -> Iterator[int]:
-        """The steps with a progress bar; counts those of this job."""
-        for step in progress(steps, label=self._stage):
+        """The steps with a progress bar, in the first process; counts those of this job."""
+        for step in progress(steps, label=self._stage) if self._parallel.first else steps:
             yield step
             self._steps += 1
+
+    def record(self, row: Mapping[str, Any]) -> None:
+        """Show a new row of the history in TensorBoard, if asked for."""
+        if self._tensorboard is not None:
+            self._tensorboard.add(row)
 
     def finish(
         self, history: list[dict[str, Any]], *, steps: int, items: int, **counts: float | str
     ) -> None:
         """Write history and provenance beside the policy, then delete the checkpoints.
+
+        The first process does; the others have nothing to write.
 
         Parameters
         ----------
@@ -107,21 +137,16 @@ class Training:
             Steps made and crystals seen by all jobs of this training. The provenance counts those
             of this job alone, so that its throughput is right after an interruption.
         """
+        if not self._parallel.first:
+            return
         table = pd.DataFrame(history)
         kinds = {name: "int64" if name in COUNTERS else "float64" for name in table.columns}
         write_table(self._out / "history.parquet", table.astype(kinds))
         counts |= {"steps": steps, "steps_of_this_job": self._steps}
+        counts["processes"] = self._parallel.size
         counts["items"] = round(items * self._steps / max(steps, 1))
         self._provenance.write(self._out / "provenance.json", **counts)
         self.loop.finish()
-
-
-def choose_device() -> torch.device:
-    """A GPU where there is one."""
-    device = torch.device(best_device())
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
-    log.info("device: %s", name)
-    return device
 
 
 def policy_files(folder: Path) -> list[Path]:

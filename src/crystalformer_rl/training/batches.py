@@ -1,13 +1,28 @@
 """Batches of crystals of similar length, so that little is computed for pads."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalformer_rl.crystal.tokens import CrystalTokens
+
 POOL = 16
 
 Indices = NDArray[np.int64]
+
+
+class Crystals(Protocol):
+    """Crystals that batches can be taken from: in memory, or in a mapped file."""
+
+    @property
+    def num_sites(self) -> Indices:
+        """``(B,)``: sites per crystal."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Indices, /) -> CrystalTokens: ...
 
 
 def epoch_batches(lengths: Indices, *, batch_size: int, seed: int) -> list[Indices]:

@@ -10,11 +10,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
 from crystalformer_rl.training.checkpoints import Checkpoint, Checkpoints
+from crystalformer_rl.training.parallel import SINGLE, Parallel
 
 EXIT_CODE = 75
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -56,8 +56,10 @@ class Loop:
         *,
         checkpoint_minutes: float,
         limit_minutes: float | None = None,
+        parallel: Parallel = SINGLE,
     ) -> None:
         self._checkpoints = checkpoints
+        self._parallel = parallel
         self._between = 60 * checkpoint_minutes
         self._start = self._last_step = self._last_save = time.monotonic()
         self._longest = 0.0
@@ -82,7 +84,13 @@ class Loop:
         """The checkpoint to continue from, or None to start afresh."""
         return self._checkpoints.newest()
 
-    def step_done(self, number: int, state: Callable[[], Checkpoint]) -> None:
+    def wants_to_stop(self) -> bool:
+        """Whether this job was told to stop, or has no time for another step."""
+        return self._signal is not None or time.monotonic() + self._longest > self._deadline
+
+    def step_done(
+        self, number: int, state: Callable[[], Checkpoint], *, stop: bool | None = None
+    ) -> None:
         """Call after each step: writes a checkpoint if it is time for one.
 
         Parameters
@@ -91,6 +99,9 @@ class Loop:
             Steps made so far.
         state
             Gives the state after them.
+        stop
+            Whether one of several processes wants to stop; it must be the same in all of them.
+            None: :meth:`wants_to_stop` decides.
 
         Raises
         ------
@@ -99,8 +110,7 @@ class Loop:
         """
         now = time.monotonic()
         self._longest = max(self._longest, now - self._last_step)
-        out_of_time = now + self._longest > self._deadline
-        if self._signal is not None or out_of_time:
+        if self.wants_to_stop() if stop is None else stop:
             self._stop(number, state)
         if now - self._last_save >= self._between:
             self.save(number, state)
@@ -128,23 +138,24 @@ class Loop:
         finally:
             self._interruptible = False
 
-    def save(self, number: int, state: Callable[[], Checkpoint]) -> Path:
-        """Write a checkpoint now and return its path."""
-        path = self._checkpoints.save(number, state())
+    def save(self, number: int, state: Callable[[], Checkpoint]) -> None:
+        """Write a checkpoint now."""
+        if self._parallel.first:
+            path = self._checkpoints.save(number, state())
+            log.info("checkpoint after step %d: %s", number, path)
         self._last_save = time.monotonic()
-        log.info("checkpoint after step %d: %s", number, path)
-        return path
 
     def diverged(self, what: str, number: int, ids: list[str], state: Checkpoint) -> DivergedError:
         """The error for a value that is not finite in the step after the ``number``-th.
 
         ``state`` is the state before that step, still good: it is saved and named.
         """
-        path = self.save(number, lambda: state)
+        self.save(number, lambda: state)
+        self._parallel.barrier()
         return DivergedError(
             f"step {number}: {what} is not finite; crystals of the batch: {', '.join(ids)}; "
-            f"last good checkpoint: {path}. Lower learning_rate or clip_norm, or remove the "
-            "crystals at fault"
+            f"last good checkpoint: {self._checkpoints.paths()[-1]}. Lower learning_rate or "
+            "clip_norm, or remove the crystals at fault"
         )
 
     def finish(self) -> None:
@@ -152,8 +163,14 @@ class Loop:
         self._checkpoints.remove()
 
     def _stop(self, number: int, state: Callable[[], Checkpoint]) -> None:
-        reason = "the time limit is near" if self._signal is None else self._signal.name
         self.save(number, state)
+        self._parallel.barrier()  # torchrun ends all processes soon after the first has left
+        if self._signal is not None:
+            reason = self._signal.name
+        elif self.wants_to_stop():
+            reason = "the time limit is near"
+        else:
+            reason = "another process stops"
         log.warning("stopping after step %d: %s; run again to continue", number, reason)
         raise Interrupted
 

@@ -10,15 +10,20 @@ import pytest
 import torch
 
 from crystalformer_rl.config import OptimiserSettings
+from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.training.batches import Crystals
+from crystalformer_rl.training.checkpoints import Checkpoints
 from crystalformer_rl.training.loop import DivergedError, Interrupted, Loop
-from crystalformer_rl.training.pretrain import PARTS, Row, fit, mean_loss
+from crystalformer_rl.training.losses import PARTS, mean_loss
+from crystalformer_rl.training.pretrain import Row, fit
 
 NewPolicy = Callable[[], Policy]
 NewLoop = Callable[..., Loop]
 
-SETTINGS = OptimiserSettings(epochs=4, batch_size=8, learning_rate=0.01, warmup_steps=3)
+SETTINGS = OptimiserSettings(epochs=4, batch_size=8, learning_rate=0.125, warmup_steps=3)
+RATE = 0.01  # for a batch of 8
 STEPS = 4 * 4
 
 
@@ -41,19 +46,24 @@ def train(
     *,
     settings: OptimiserSettings = SETTINGS,
     patience: int | None = None,
+    validate_every: int = 1,
+    held: Callable[[CrystalTokens], Crystals] = lambda tokens: tokens,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
+    record: Callable[[Row], None] | None = None,
 ) -> list[Row]:
     with loop:
         return fit(
             policy,
-            crystals[:26],
-            crystals[26:],
+            held(crystals[:26]),
+            held(crystals[26:]),
             settings=settings,
             seed=5,
             loop=loop,
-            ids=[f"mp-{i}" for i in range(26)],
+            name_of=lambda index: f"mp-{index}",
+            validate_every=validate_every,
             patience=patience,
             track=track,
+            record=record,
         )
 
 
@@ -63,22 +73,75 @@ def assert_same_weights(a: Policy, b: Policy) -> None:
         assert torch.equal(tensor, other[name]), name
 
 
+@pytest.mark.parametrize("decay", [None, 0.9])
 @pytest.mark.parametrize("patience", [None, 2])
 def test_interrupted_twice_equals_straight(
-    new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens, patience: int | None
+    new_policy: NewPolicy,
+    new_loop: NewLoop,
+    crystals: CrystalTokens,
+    patience: int | None,
+    decay: float | None,
 ) -> None:
+    settings = SETTINGS.model_copy(update={"ema_decay": decay})
+    options = {"settings": settings, "patience": patience, "validate_every": 2}
     straight = new_policy()
-    history = train(straight, crystals, new_loop(name="straight"), patience=patience)
+    history = train(straight, crystals, new_loop(name="straight"), **options)
 
     for step in (2, 7):
         with pytest.raises(Interrupted):
-            train(
-                new_policy(), crystals, new_loop(), patience=patience, track=terminate_before(step)
-            )
+            train(new_policy(), crystals, new_loop(), track=terminate_before(step), **options)
     torch.manual_seed(99)
     resumed = new_policy()
-    assert train(resumed, crystals, new_loop(), patience=patience) == history
+    assert train(resumed, crystals, new_loop(), **options) == history
     assert_same_weights(straight, resumed)
+
+
+def test_packed_crystals_train_the_same_weights(
+    new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens
+) -> None:
+    padded, packed = new_policy(), new_policy()
+    history = train(padded, crystals, new_loop(name="padded"))
+    assert train(packed, crystals, new_loop(), held=PackedTokens.from_tokens) == history
+    assert_same_weights(padded, packed)
+
+
+def test_averages_are_validated_and_kept(
+    new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens
+) -> None:
+    plain, averaged = new_policy(), new_policy()
+    settings = SETTINGS.model_copy(update={"ema_decay": 0.9})
+    without = train(plain, crystals, new_loop(name="plain"))
+    history = train(averaged, crystals, new_loop(), settings=settings)
+    assert [row["train_loss"] for row in history] == [row["train_loss"] for row in without]
+    assert history[0] == without[0]
+    assert history[-1]["val_loss"] != without[-1]["val_loss"]
+    kept = sum(mean_loss(averaged, crystals[26:], batch_size=8))
+    assert kept == history[-1]["val_loss"]
+
+
+def test_validation_on_schedule_and_after_the_last_epoch(
+    new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens
+) -> None:
+    rows: list[Row] = []
+    settings = SETTINGS.model_copy(update={"epochs": 5})
+    history = train(
+        new_policy(), crystals, new_loop(), settings=settings, validate_every=3, record=rows.append
+    )
+    judged = [row["epoch"] for row in history if row["val_loss"] is not None]
+    assert judged == [0, 3, 5]
+    assert all(row["train_loss"] is not None for row in history[1:])
+    assert rows == history
+
+
+def test_patience_counts_validations(
+    new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens
+) -> None:
+    wild = OptimiserSettings(epochs=200, batch_size=8, learning_rate=1.25)
+    history = train(new_policy(), crystals, new_loop(), settings=wild, patience=2, validate_every=3)
+    judged = [(row["epoch"], row["val_loss"]) for row in history if row["val_loss"] is not None]
+    assert [epoch for epoch, _ in judged] == list(range(0, 3 * len(judged), 3))
+    losses = [loss for _, loss in judged]
+    assert len(losses) - 1 - int(np.argmin(losses)) == 2
 
 
 def test_damaged_newest_checkpoint_costs_steps_and_not_exactness(
@@ -122,7 +185,8 @@ def test_history_and_learning(
         row = history[-1]
         assert row[f"{split}_loss"] == sum(row[f"{split}_{part}"] for part in PARTS)
     assert history[-1]["train_loss"] < history[1]["train_loss"]
-    assert history[-1]["learning_rate"] == SETTINGS.learning_rate
+    rates = [row["learning_rate"] for row in history[1:]]
+    assert rates == [pytest.approx(RATE)] * 4
     assert mean_loss(policy, crystals[26:], batch_size=2) == pytest.approx(
         [history[-1][f"val_{part}"] for part in PARTS], rel=1e-5
     )
@@ -141,7 +205,7 @@ def test_without_validation_row_0_is_the_training_loss(
             settings=SETTINGS,
             seed=5,
             loop=loop,
-            ids=range(30),
+            name_of=str,
         )
     assert history[0]["train_loss"] == expected
     assert all(row["val_loss"] is None for row in history)
@@ -150,7 +214,7 @@ def test_without_validation_row_0_is_the_training_loss(
 def test_patience_stops_and_returns_to_the_best(
     new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens
 ) -> None:
-    wild = OptimiserSettings(epochs=200, batch_size=8, learning_rate=0.1)
+    wild = OptimiserSettings(epochs=200, batch_size=8, learning_rate=1.25)
     policy = new_policy()
     history = train(policy, crystals, new_loop(), settings=wild, patience=2)
     losses = [row["val_loss"] for row in history]
@@ -182,3 +246,27 @@ def test_nothing_to_train_on_and_patience_without_validation(
         train(new_policy(), crystals[:0], new_loop())
     with pytest.raises(ValueError, match="patience needs validation"):
         train(new_policy(), crystals[:26], new_loop(), patience=1)
+
+
+def test_validation_that_is_not_finite_names_the_crystal(
+    new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens
+) -> None:
+    lattice = crystals.lattice.copy()
+    lattice[27, 0] = np.nan
+    broken = CrystalTokens(**(crystals.to_arrays() | {"lattice": lattice}))
+    with pytest.raises(ValueError, match=r"4 crystals is not finite.*crystals \[1\]"):
+        train(new_policy(), broken, new_loop())
+
+
+def test_checkpoint_holds_the_averages(
+    new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens, tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"ema_decay": 0.9})
+    with pytest.raises(Interrupted):
+        train(new_policy(), crystals, new_loop(), settings=settings, track=terminate_before(2))
+    checkpoint = Checkpoints(tmp_path / "checkpoints", key={}).newest()
+    assert checkpoint is not None
+    weights = dict(new_policy().named_parameters())
+    averages = {n.removeprefix("average.") for n in checkpoint.tensors if n.startswith("average.")}
+    assert averages == weights.keys()
+    assert all(checkpoint.tensors[f"average.{name}"].dtype == torch.float32 for name in averages)

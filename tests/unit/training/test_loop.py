@@ -9,6 +9,7 @@ import torch
 
 from crystalformer_rl.training.checkpoints import Checkpoint, Checkpoints
 from crystalformer_rl.training.loop import Interrupted, Loop
+from crystalformer_rl.training.parallel import Parallel
 
 
 def make(folder: Path, *, limit: float | None = None, between: float = 1e6) -> Loop:
@@ -75,6 +76,30 @@ def test_limit_stops_after_at_least_one_step(tmp_path: Path) -> None:
     with pytest.raises(Interrupted), make(tmp_path, limit=0.0) as loop:
         loop.step_done(1, lambda: state_of(1))
     assert numbers(tmp_path) == [1]
+
+
+def test_several_processes_stop_when_all_know_and_not_before(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted), make(tmp_path) as loop:
+        assert not loop.wants_to_stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert loop.wants_to_stop()
+        loop.step_done(1, lambda: state_of(1), stop=False)
+        loop.step_done(2, lambda: state_of(2), stop=True)
+    assert numbers(tmp_path) == [2]
+
+
+def test_another_process_stops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Interrupted), make(tmp_path) as loop:
+        loop.step_done(1, lambda: state_of(1), stop=True)
+    assert "another process stops" in caplog.text
+
+
+def test_only_the_first_process_writes(tmp_path: Path) -> None:
+    store = Checkpoints(tmp_path, key={})
+    second = Parallel(rank=1, size=1, device=torch.device("cpu"))
+    with Loop(store, checkpoint_minutes=0, parallel=second) as loop:
+        loop.step_done(1, lambda: state_of(1))
+    assert numbers(tmp_path) == []
 
 
 def test_far_limit_does_not_stop(tmp_path: Path) -> None:

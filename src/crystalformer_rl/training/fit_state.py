@@ -1,0 +1,198 @@
+"""A likelihood training in progress: everything that decides how it goes on."""
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from crystalformer_rl.config import OptimiserSettings
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.provenance import derive_seed
+from crystalformer_rl.training.averages import Averages
+from crystalformer_rl.training.batches import Crystals
+from crystalformer_rl.training.checkpoints import (
+    Checkpoint,
+    restore_training,
+    training_tensors,
+    with_prefix,
+)
+from crystalformer_rl.training.losses import PARTS, log_prob_parts, mean_loss
+from crystalformer_rl.training.parallel import Parallel
+
+RATE_BATCH = 100
+"""Batch size that the learning rate of the settings is meant for."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class FitState:
+    """Weights, optimiser, averages and history of :func:`crystalformer_rl.training.pretrain.fit`.
+
+    Attributes
+    ----------
+    step
+        Steps made.
+    seen, sums
+        Crystals of this epoch so far, and the sum of their losses by part.
+    stop
+        Whether a process wants to stop after this step, as all of them know; None where there is
+        one process.
+    history
+        See ``fit``.
+    best
+        The weights of the best validation, kept where patience may return to them.
+    """
+
+    policy: Policy
+    settings: OptimiserSettings
+    seed: int
+    validate_every: int
+    patience: int | None
+    parallel: Parallel
+    record: Callable[[dict[str, Any]], None] | None
+    step: int = 0
+    seen: int = 0
+    stop: bool | None = None
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(PARTS))
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=self.rate)
+        decay = self.settings.ema_decay
+        self.averages = None if decay is None else Averages(self.policy, decay=decay)
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the coming step."""
+        warm = min(1.0, (self.step + 1) / max(self.settings.warmup_steps, 1))
+        return self.settings.learning_rate * self.settings.batch_size / RATE_BATCH * warm
+
+    @property
+    def validations_since_best(self) -> int:
+        losses = [row["val_loss"] for row in self.history if row["val_loss"] is not None]
+        return len(losses) - 1 - losses.index(min(losses))
+
+    @property
+    def out_of_patience(self) -> bool:
+        return self.patience is not None and self.validations_since_best >= self.patience
+
+    def checkpoint(self) -> Checkpoint:
+        """All that :meth:`restore` needs to go on exactly."""
+        tensors = training_tensors(self.policy, self.optimiser)
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
+        if self.averages is not None:
+            tensors |= {f"average.{name}": t for name, t in self.averages.tensors.items()}
+        names = ("step", "seen", "sums", "history")
+        return Checkpoint(tensors, {name: getattr(self, name) for name in names})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same settings."""
+        restore_training(checkpoint, self.policy, self.optimiser)
+        self.best = with_prefix(checkpoint.tensors, "best.")
+        if self.averages is not None:
+            self.averages.load(with_prefix(checkpoint.tensors, "average."))
+        for name, value in checkpoint.values.items():
+            setattr(self, name, value)
+
+    def start(self, train: Crystals, validation: Crystals) -> None:
+        """Row 0 of the history."""
+        losses = None if len(validation) else self._loss(train)
+        row = {"epoch": 0, "step": 0, "learning_rate": None} | _columns("train", losses)
+        self._add(row | _columns("val", self._loss(validation)))
+
+    def advance(self, share: CrystalTokens, *, batch: int, stop: Callable[[], bool]) -> str | None:
+        """One optimiser step, or what was not finite; then nothing has changed.
+
+        Parameters
+        ----------
+        share
+            This process's crystals of the batch.
+        batch
+            Crystals of all processes.
+        stop
+            Tells whether this process wants to stop.
+        """
+        self.policy.train()
+        others = () if self.parallel.first else (self.parallel.rank,)
+        torch.manual_seed(derive_seed(self.seed, "dropout", self.step, *others))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+        self.optimiser.zero_grad(set_to_none=True)
+        sums = torch.zeros(len(PARTS), dtype=torch.float64, device=self.parallel.device)
+        if len(share):
+            parts = log_prob_parts(self.policy, share)
+            (-parts.sum() / batch).backward()  # type: ignore[no-untyped-call]
+            sums = -parts.detach().double().sum(dim=1)
+        weights = list(self.policy.parameters())
+        flag = sums.new_full((1,), float(stop()))
+        totals = self.parallel.sum_gradients(weights, torch.cat([sums, flag]))
+        clipped = torch.nn.utils.clip_grad_norm_(weights, self.settings.clip_norm)
+        *losses, stops, norm = torch.cat([totals, clipped[None].to(totals)]).tolist()
+        if not math.isfinite(sum(losses)):
+            return "the loss"
+        if not math.isfinite(norm):
+            return "the gradient"
+        self.optimiser.step()
+        self.step += 1
+        if self.averages is not None:
+            self.averages.update(self.step)
+        self.sums = [total + loss for total, loss in zip(self.sums, losses, strict=True)]
+        self.seen += batch
+        self.stop = None if self.parallel.size == 1 else stops > 0
+        return None
+
+    def end_epoch(self, epoch: int, validation: Crystals) -> None:
+        """The next row of the history."""
+        rate = self.optimiser.param_groups[0]["lr"]
+        losses = [total / self.seen for total in self.sums]
+        due = epoch % self.validate_every == 0 or epoch == self.settings.epochs
+        row = {"epoch": epoch, "step": self.step, "learning_rate": rate}
+        row |= _columns("train", losses)
+        row |= _columns("val", self._loss(validation) if due else None)
+        self.seen, self.sums = 0, [0.0] * len(PARTS)
+        self._add(row)
+
+    def finish(self) -> None:
+        """Leave the weights that are to be kept in the policy."""
+        if self.patience is not None:
+            self.policy.load_state_dict(self.best)
+        elif self.averages is not None:
+            self.averages.apply()
+
+    def _judged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.averages is None else self.averages.applied()
+
+    def _loss(self, crystals: Crystals) -> list[float] | None:
+        if len(crystals) == 0:
+            return None
+        size = self.settings.batch_size
+        with self._judged():
+            return mean_loss(self.policy, crystals, batch_size=size, parallel=self.parallel)
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self.history.append(row)
+        judged = row["val_loss"] is not None
+        if judged and self.patience is not None and self.validations_since_best == 0:
+            with self._judged():
+                self.best = {name: t.clone() for name, t in self.policy.state_dict().items()}
+        if self.record is not None:
+            self.record(row)
+        if self.parallel.first:
+            shown = [name for name in ("train_loss", "val_loss") if row[name] is not None]
+            text = ", ".join(f"{name} {row[name]:.4f}" for name in shown)
+            log.info("epoch %d, step %d: %s nats/crystal", row["epoch"], row["step"], text)
+
+
+def _columns(split: str, losses: list[float] | None) -> dict[str, Any]:
+    if losses is None:
+        return {f"{split}_{name}": None for name in ("loss", *PARTS)}
+    return {f"{split}_loss": sum(losses)} | {
+        f"{split}_{part}": loss for part, loss in zip(PARTS, losses, strict=True)
+    }
