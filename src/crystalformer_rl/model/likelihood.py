@@ -2,8 +2,8 @@
 
 A Wyckoff letter never exceeds the group's highest, the first is no pad, letters do not decrease,
 one without a free coordinate is not repeated, and only pads follow a pad. An element is a pad
-exactly where the letter is. Probabilities are normalised over what is allowed, including the
-elements that the caller allows: the density is the one that is sampled from.
+exactly where the letter is. Probabilities are normalised over what is allowed, by these rules and
+by the caller's constraints: the density is the one that is sampled from.
 
 A crystal's ln p is the sum over its letters up to the first pad, its elements, the coordinates that
 are drawn, and its free lattice parameters, read at the site after the last one (at the last site
@@ -26,6 +26,8 @@ from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal import lattice, wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model import distributions
+from crystalformer_rl.model.constraints import Constraints
+from crystalformer_rl.model.masks import Masks
 from crystalformer_rl.model.transformer import (
     ELEMENTS,
     LETTERS,
@@ -96,115 +98,106 @@ class Tables(nn.Module):
             self.register_buffer(name, torch.tensor(table), persistent=False)
 
 
-def letter_log_probs(logits: Tensor, tables: Tables, group: Tensor, previous: Tensor) -> Tensor:
-    """Normalised ``(..., 28)`` from logits, the space group and the letter before, ``(...)``."""
-    allowed = tables.allowed_letters[group, previous]
+def allowed_log_probs(logits: Tensor, allowed: Tensor) -> Tensor:
+    """Logarithms of probabilities ``(..., n)`` over the ``allowed`` (bool, broadcast)."""
     return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
 
 
-def element_log_probs(logits: Tensor, elements: Tensor) -> Tensor:
-    """Normalised ``(..., 119)`` of a real site; ``elements`` (bool, broadcast) are allowed."""
-    return logits.masked_fill(~elements, -torch.inf).log_softmax(-1)
-
-
-def allowed_elements(
-    elements: NDArray[np.bool_] | None, *, max_sites: int, device: torch.device
-) -> Tensor:
-    """The mask ``(max_sites, 119)`` by site and atomic number, pad (0) never allowed.
-
-    Parameters
-    ----------
-    elements
-        ``(119,)`` or ``(max_sites, 119)`` bool by atomic number, or None for all; entry 0 is
-        ignored.
-
-    Raises
-    ------
-    ValueError
-        If the shape or type is another, or a site has no element left.
-    """
-    if elements is None:
-        elements = np.ones(ELEMENTS, dtype=np.bool_)
-    mask = np.asarray(elements)
-    if mask.dtype != np.bool_ or mask.shape not in ((ELEMENTS,), (max_sites, ELEMENTS)):
-        raise ValueError(
-            f"allowed elements must be bool of shape ({ELEMENTS},) or ({max_sites}, {ELEMENTS}), "
-            f"got {mask.dtype} of shape {mask.shape}"
-        )
-    mask = np.broadcast_to(mask, (max_sites, ELEMENTS)).copy()
-    mask[:, 0] = False
-    if not mask.any(axis=1).all():
-        raise ValueError("allowed elements: at least one of 1 to 118 must be allowed at every site")
-    return torch.tensor(mask, device=device)
-
-
 def log_prob(
-    network: Transformer,
-    tables: Tables,
-    tokens: CrystalTokens,
-    elements: NDArray[np.bool_] | None = None,
+    network: Transformer, tables: Tables, tokens: CrystalTokens, constraints: Constraints
 ) -> LogProb:
     """ln p of crystals, with the gradient of the network's parameters.
 
-    Only as many sites are computed as the longest crystal has, and the letter of its pad.
-
-    Parameters
-    ----------
-    elements
-        As for :func:`allowed_elements`.
+    Only as many sites are computed as the longest crystal has, and the letter of its pad. Under
+    the caller's autocast the blocks are computed in its precision and all else in that of the
+    weights: bfloat16 rounds an angle of the lattice by more than the width of a narrow component.
 
     Raises
     ------
     ValueError
         If a crystal has more sites than the model, or a space group, letter or element that does
-        not exist. A letter that the group does not have, or an element that is not allowed, has
-        ln p = −inf.
+        not exist; if the constraints are for another number of sites or a space group cannot obey
+        them. A crystal that breaks them, or has a letter that its group does not, has ln p = −inf.
     """
-    settings = network.settings
-    dtype, device = network.out.weight.dtype, network.out.weight.device
+    settings, device = network.settings, network.out.weight.device
     longest = _check(tokens, settings)
-    sites = min(longest + 1, settings.max_sites)
-    group = torch.tensor(tokens.space_group, device=device)
-    padded = tokens if tokens.max_sites >= sites else tokens.pad_to(sites)
-    letter = torch.tensor(padded.wyckoff[:, :sites], device=device)
-    element = torch.tensor(padded.element[:, :sites], device=device)
-    position = torch.tensor(padded.position[:, :sites], dtype=dtype, device=device)
-    cell = torch.tensor(tokens.lattice, dtype=dtype, device=device)
+    masks = Masks(constraints, tokens.space_group, max_sites=settings.max_sites, device=device)
+    crystals = _Crystals.of(tokens, min(longest + 1, settings.max_sites), network.out.weight)
+    full_precision = torch.autocast(device.type, enabled=False)
+    with full_precision:
+        multiplicity = tables.multiplicity[crystals.group[:, None], crystals.letter]
+        embedded = network.embed(
+            crystals.group, crystals.letter, multiplicity, crystals.element, crystals.position
+        )
+    h = network.trunk(embedded[:, : TOKENS_PER_SITE * longest + 1]).to(embedded.dtype)
+    with full_precision:
+        return _score(network, tables, masks, crystals, h)
 
+
+@dataclass(frozen=True)
+class _Crystals:
+    """The tokens of n sites as tensors: (B,), (B, n), (B, n), (B, n, 3), (B, 6)."""
+
+    group: Tensor
+    letter: Tensor
+    element: Tensor
+    position: Tensor
+    lattice: Tensor
+
+    @classmethod
+    def of(cls, tokens: CrystalTokens, sites: int, like: Tensor) -> "_Crystals":
+        """Numbers on the device and in the precision of ``like``."""
+        padded = tokens if tokens.max_sites >= sites else tokens.pad_to(sites)
+        return cls(
+            group=torch.tensor(tokens.space_group, device=like.device),
+            letter=torch.tensor(padded.wyckoff[:, :sites], device=like.device),
+            element=torch.tensor(padded.element[:, :sites], device=like.device),
+            position=torch.tensor(padded.position[:, :sites], dtype=like.dtype, device=like.device),
+            lattice=torch.tensor(tokens.lattice, dtype=like.dtype, device=like.device),
+        )
+
+
+def _score(
+    network: Transformer, tables: Tables, masks: Masks, crystals: _Crystals, h: Tensor
+) -> LogProb:
+    """ln p from the outputs ``h`` of the blocks: of n sites, and the letter of the pad if any."""
+    settings, longest = network.settings, h.shape[1] // TOKENS_PER_SITE
+    group, letter = crystals.group, crystals.letter
     column = group[:, None]
-    embedded = network.embed(group, letter, tables.multiplicity[column, letter], element, position)
-    h = network.trunk(embedded[:, : TOKENS_PER_SITE * longest + 1])
     # By site, and by the token that has just been read: W, A, X, Y or Z.
     by_site = h[:, : TOKENS_PER_SITE * longest].reshape(
         len(h), longest, TOKENS_PER_SITE, h.shape[2]
     )
 
-    following = network.read(by_site[:, : sites - 1, 4], 0, LETTERS)
+    following = network.read(by_site[:, : letter.shape[1] - 1, 4], 0, LETTERS)
     letter_logits = torch.cat([network.first_letter(group)[:, None], following], dim=1)
     previous = torch.cat([torch.full_like(column, START), letter[:, :-1]], dim=1)
-    log_letter = letter_log_probs(letter_logits, tables, column, previous)
+    letters, elements = masks.every_site(
+        tables.allowed_letters[column, previous], group, letter, crystals.element
+    )
+    log_letter = _pick(allowed_log_probs(letter_logits, letters), letter)
 
-    letter_here, element_here = letter[:, :longest], element[:, :longest]
-    allowed = allowed_elements(elements, max_sites=settings.max_sites, device=device)[:longest]
-    log_element = element_log_probs(network.read(by_site[:, :, 0], 0, ELEMENTS), allowed)
-    at_pad = torch.where(element_here == 0, 0.0, -torch.inf).to(dtype)
-    log_element = torch.where(letter_here > 0, _pick(log_element, element_here), at_pad)
+    letter_here, element_here = letter[:, :longest], crystals.element[:, :longest]
+    element_logits = network.read(by_site[:, :, 0], 0, ELEMENTS)
+    log_element = _pick(allowed_log_probs(element_logits, elements[..., :longest, :]), element_here)
+    at_pad = torch.where(element_here == 0, 0.0, -torch.inf).to(h.dtype)
 
     mixture = network.read(by_site[:, :, 1:4], 0, coordinate_size(settings))
-    log_position = distributions.coordinate_log_density(mixture, position[:, :longest])
+    position = crystals.position[:, :longest]
+    log_position = distributions.coordinate_log_density(mixture, position)
     scored = tables.scored[column, letter_here]
 
     read_out = TOKENS_PER_SITE * (letter > 0).sum(1).clamp_max(settings.max_sites - 1)
-    last = h[torch.arange(len(h), device=device), read_out]
+    last = h[torch.arange(len(h), device=h.device), read_out]
     log_lattice = distributions.lattice_log_density(
         network.read(last, ELEMENTS, ELEMENTS + lattice_size(settings)),
-        cell,
+        crystals.lattice,
         tables.free_lattice[group],
         settings.lattice_density,
     )
     return LogProb(
-        wyckoff=_pick(log_letter, letter).sum(1),
-        element=log_element.sum(1),
+        wyckoff=log_letter.sum(1),
+        element=torch.where(letter_here > 0, log_element, at_pad).sum(1),
         position=torch.where(scored, log_position, 0.0).sum((1, 2)),
         lattice=log_lattice,
     )

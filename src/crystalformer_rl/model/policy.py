@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
@@ -14,12 +14,13 @@ from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import atomic, read_json, write_json
 from crystalformer_rl.model import likelihood, sampler
+from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.likelihood import LogProb, Tables
 from crystalformer_rl.model.sampler import Samples
 from crystalformer_rl.model.transformer import GROUPS, Transformer
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class Policy(nn.Module):
@@ -67,11 +68,14 @@ class Policy(nn.Module):
         """Trainable numbers."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def log_prob(
-        self, tokens: CrystalTokens, *, elements: NDArray[np.bool_] | None = None
-    ) -> LogProb:
+    def log_prob(self, tokens: CrystalTokens, *, constraints: Constraints | None = None) -> LogProb:
         """ln p of crystals, see :func:`crystalformer_rl.model.likelihood.log_prob`."""
-        return likelihood.log_prob(self.network, self.tables, tokens, elements)
+        return likelihood.log_prob(
+            self.network,
+            self.tables,
+            tokens,
+            constraints or unconstrained(self.settings.max_sites),
+        )
 
     def forward(self, tokens: CrystalTokens) -> LogProb:
         """As :meth:`log_prob`, so that wrappers of modules find it."""
@@ -84,7 +88,8 @@ class Policy(nn.Module):
         seed: int,
         temperature: float = 1.0,
         top_p: float = 1.0,
-        elements: NDArray[np.bool_] | None = None,
+        first_element_temperature: float | None = None,
+        constraints: Constraints | None = None,
         batch_size: int = 512,
     ) -> Samples:
         """One crystal per space group, see :func:`crystalformer_rl.model.sampler.sample`."""
@@ -95,9 +100,21 @@ class Policy(nn.Module):
             seed=seed,
             temperature=temperature,
             top_p=top_p,
-            elements=elements,
+            first_element_temperature=first_element_temperature,
+            constraints=constraints or unconstrained(self.settings.max_sites),
             batch_size=batch_size,
         )
+
+    def with_coordinate_density(self, density: Literal["independent", "published"]) -> "Policy":
+        """The same weights, so the same crystals, with coordinates scored in another form."""
+        changed = Policy(
+            self.settings.model_copy(update={"coordinate_density": density}),
+            space_group_counts=self.space_group_counts,
+            metadata=self.metadata,
+        )
+        changed.to(self.network.out.weight)
+        changed.network.load_state_dict(self.network.state_dict())
+        return changed.train(self.training)
 
     def save(self, folder: Path, *, precision: torch.dtype = torch.float32) -> None:
         """Write ``model.safetensors`` and ``model.json`` into ``folder``, each whole or not.

@@ -1,9 +1,12 @@
 """Space groups as prompts: a policy is told the group, and draws the crystal."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crystalformer_rl.crystal import wyckoff
 
 
 def draw_space_groups(prompts: NDArray[np.float64], count: int, *, seed: int) -> NDArray[np.int64]:
@@ -13,23 +16,35 @@ def draw_space_groups(prompts: NDArray[np.float64], count: int, *, seed: int) ->
 
 
 def prompt_probabilities(
-    histogram: NDArray[np.int64], space_groups: Sequence[int] | None
+    histogram: NDArray[np.int64],
+    space_groups: Sequence[int] | None,
+    weights: Literal["training", "uniform"],
 ) -> NDArray[np.float64]:
-    """(231,) probability of each space group as a prompt.
+    """(231,) probability of each space group as a prompt; index 0 is unused.
 
-    The training ``histogram`` (231 counts), or that of the named ``space_groups`` only; if none
-    of those occurs in the histogram, each of them is equally probable.
+    Parameters
+    ----------
+    histogram
+        (231,) training crystals per space group.
+    space_groups
+        The only ones to draw, None for all 230.
+    weights
+        ``training``: as often as in the histogram, or each alike if it has none of those named;
+        ``uniform``: each alike.
 
     Raises
     ------
     ValueError
-        If no group is named and the histogram is empty.
+        If the weights are those of training, no group is named and the histogram is empty.
     """
-    counts: NDArray[np.float64] = np.asarray(histogram, dtype=np.float64)
-    if space_groups is not None:
-        named = np.zeros(len(counts))
-        named[list(space_groups)] = 1.0
-        counts = counts * named if (counts * named).any() else named
+    named = np.zeros(wyckoff.NUM_GROUPS + 1)
+    named[list(range(1, len(named)) if space_groups is None else space_groups)] = 1.0
+    counts = named * histogram if weights == "training" else named
     if not counts.any():
-        raise ValueError("the policy has no histogram of space groups: name space_groups")
+        if space_groups is None:
+            raise ValueError(
+                "the policy has no histogram of space groups: name space_groups, or set "
+                "space_group_weights to uniform"
+            )
+        counts = named
     return np.asarray(counts / counts.sum())

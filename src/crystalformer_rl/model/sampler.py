@@ -1,12 +1,14 @@
 """Draws crystals token by token, with a cache of keys and values.
 
 All crystals of a batch are at the same token. One that has drawn its pad letter draws its lattice
-there and leaves the batch, so the work is that of the tokens drawn and no more. (The published
-sampler runs the whole padded sequence for each token.)
+there and leaves the batch, so the work is that of the tokens drawn and no more; what is left of
+several batches goes on as one. (The published sampler runs the whole padded sequence for each
+token.)
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,15 +18,15 @@ from torch import Tensor
 from crystalformer_rl.crystal.lattice import constrain
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model import distributions
+from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.distributions import Draw
 from crystalformer_rl.model.likelihood import (
     START,
     Tables,
-    allowed_elements,
+    allowed_log_probs,
     check_space_groups,
-    element_log_probs,
-    letter_log_probs,
 )
+from crystalformer_rl.model.masks import Masks
 from crystalformer_rl.model.transformer import (
     ELEMENTS,
     LETTERS,
@@ -40,7 +42,7 @@ from crystalformer_rl.model.transformer import (
 class Samples:
     """Crystals and ln p of each given its space group, ``(B,)``, float64.
 
-    ln p is that of the policy with the allowed elements: what ``log_prob`` gives. Temperature and
+    ln p is that of the policy under the constraints: what ``log_prob`` gives. Temperatures and
     nucleus change what is drawn and not what is reported.
     """
 
@@ -56,7 +58,8 @@ def sample(
     seed: int,
     temperature: float = 1.0,
     top_p: float = 1.0,
-    elements: NDArray[np.bool_] | None = None,
+    first_element_temperature: float | None = None,
+    constraints: Constraints,
     batch_size: int = 512,
 ) -> Samples:
     """One crystal per space group, in their order.
@@ -69,147 +72,213 @@ def sample(
         ``(B,)`` 1–230.
     temperature, top_p
         As the published sampler, see :mod:`crystalformer_rl.model.distributions`.
-    elements
-        Allowed elements, ``(119,)`` or ``(max_sites, 119)`` bool by atomic number, or None.
+    first_element_temperature
+        Temperature of the first site's element, or None for ``temperature``.
+    constraints
+        What the crystals obey.
     batch_size
         Crystals drawn at once; bounds the memory of the cache.
 
     Raises
     ------
     ValueError
-        If there is nothing to draw, a space group is not 1–230, ``temperature`` is not positive,
-        ``top_p`` not in (0, 1], or no element is allowed.
+        If there is nothing to draw, a space group is not 1–230 or cannot obey the constraints, a
+        temperature is not positive or ``top_p`` not in (0, 1].
     """
     groups = np.asarray(space_groups, dtype=np.int64)
     if groups.ndim != 1 or len(groups) == 0:
         raise ValueError(f"space_groups must be a list of at least one, got shape {groups.shape}")
     check_space_groups(groups)
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+    first = temperature if first_element_temperature is None else first_element_temperature
+    for name, value in (("temperature", temperature), ("first_element_temperature", first)):
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
     device = network.out.weight.device
-    allowed = allowed_elements(elements, max_sites=network.settings.max_sites, device=device)
-    generator = torch.Generator(device=device).manual_seed(seed)
-    draw = Draw(generator, temperature, top_p)
+    masks = Masks(constraints, groups, max_sites=network.settings.max_sites, device=device)
+    draw = Draw(torch.Generator(device=device).manual_seed(seed), temperature, top_p)
+    drawing = _Drawing(network, tables, masks, torch.tensor(groups, device=device), draw)
+    drawing.draw_first_element = replace(draw, temperature=first)
     training = network.training
     network.eval()
     try:
         with torch.inference_mode():
-            parts = [
-                _Batch(network, tables, torch.tensor(part, device=device), allowed, draw).run()
-                for part in _cut(groups, batch_size)
-            ]
+            drawing.run(batch_size)
     finally:
         network.train(training)
-    return Samples(
-        tokens=CrystalTokens.concatenate([part.tokens for part in parts]),
-        log_prob=np.concatenate([part.log_prob for part in parts]),
-    )
+    return drawing.samples()
 
 
+@dataclass
 class _Batch:
-    """Crystals that are drawn together; ``rows`` are those without a pad so far."""
+    """Crystals that have ``site`` sites each.
+
+    Attributes
+    ----------
+    rows
+        ``(b,)`` their numbers among all that are drawn.
+    logits
+        ``(b, 28)`` of their next letter.
+    """
+
+    site: int
+    rows: Tensor
+    logits: Tensor
+    cache: Cache
+
+    def drop(self, ended: Tensor) -> Tensor:
+        """Let the ``ended`` (bool) leave; the indices of the rest, in their new order.
+
+        The last take the places that are left, so that few keys and values move.
+        """
+        rest = torch.nonzero(~ended)[:, 0]
+        gaps = torch.nonzero(ended[: len(rest)])[:, 0]
+        order = torch.arange(len(rest), device=rest.device)
+        order[gaps] = rest[len(rest) - len(gaps) :]
+        self.rows = self.rows[order]
+        self.cache.keep(order)
+        return order
+
+    @classmethod
+    def join(cls, batches: Sequence["_Batch"]) -> "_Batch":
+        """One batch of those at the same site, in memory of its own."""
+        return cls(
+            site=batches[0].site,
+            rows=torch.cat([batch.rows for batch in batches]),
+            logits=torch.cat([batch.logits for batch in batches]),
+            cache=Cache.join([batch.cache for batch in batches]),
+        )
+
+
+class _Drawing:
+    """All crystals that are drawn, as far as they are."""
 
     def __init__(
-        self, network: Transformer, tables: Tables, group: Tensor, allowed: Tensor, draw: Draw
+        self, network: Transformer, tables: Tables, masks: Masks, group: Tensor, draw: Draw
     ) -> None:
-        self.network, self.tables, self.allowed, self.draw = network, tables, allowed, draw
+        self.network, self.tables, self.masks, self.group = network, tables, masks, group
+        self.draw = self.draw_first_element = draw
         self.settings = settings = network.settings
-        self.cache = Cache(settings.layers, capacity=TOKENS_PER_SITE * settings.max_sites)
-        self.all_groups, self.group = group, group
-        self.rows = torch.arange(len(group), device=group.device)
-        shape, dtype = (len(group), settings.max_sites), network.out.weight.dtype
-        self.letter = group.new_zeros(shape)
-        self.element = group.new_zeros(shape)
-        self.position = torch.zeros(*shape, 3, dtype=dtype, device=group.device)
-        self.lattice = torch.zeros(len(group), 6, dtype=dtype, device=group.device)
-        self.log_prob = torch.zeros(len(group), dtype=torch.float64, device=group.device)
+        shape = len(group), settings.max_sites
+        self.letter, self.element = group.new_zeros(shape), group.new_zeros(shape)
+        self.position = network.out.weight.new_zeros(*shape, 3)
+        self.lattice = network.out.weight.new_zeros(len(group), 6)
+        self.log_prob = self.lattice.new_zeros(len(group), dtype=torch.float64)
 
-    def run(self) -> Samples:
-        logits = self.network.first_letter(self.group)
-        previous = torch.full_like(self.group, START)
-        for site in range(self.settings.max_sites):
-            letter = self._letter(site, logits, previous)
-            multiplicity = self.tables.multiplicity[self.group, letter]
-            h = self._step(self.network.letter_token(self.group, letter, multiplicity))
-            ended = letter == 0
-            if site == self.settings.max_sites - 1:
-                self._lattice(h, self.rows)
-            elif ended.any():
-                self._lattice(h[ended], self.rows[ended])
-            if ended.all():
-                break
-            if ended.any():
-                kept = torch.nonzero(~ended)[:, 0]
-                letter, h = letter[kept], h[kept]
-                self.rows, self.group = self.rows[kept], self.group[kept]
-                self.cache.keep(kept)
-            h = self._element(site, h)
-            for axis in range(3):
-                h = self._coordinate(site, axis, letter, h)
-            logits, previous = self.network.read(h, 0, LETTERS), letter
-        return Samples(self._tokens(), self.log_prob.cpu().numpy())
+    def run(self, batch_size: int) -> None:
+        """Draw all, at most ``batch_size`` at once.
 
-    def _step(self, token: Tensor) -> Tensor:
-        """Feed one token ``(b, width)``; its output ``(b, width)``."""
-        return self.network.trunk(token[:, None], self.cache)[:, 0]
+        A batch that has thinned below half waits while shallower ones, or new ones, are drawn as
+        far as it is, and goes on with what is left of them.
+        """
+        everyone = torch.arange(len(self.group), device=self.group.device)
+        fresh = deque(torch.split(everyone, batch_size))
+        waiting: dict[int, _Batch] = {}
+        while fresh or waiting:
+            batch = self._start(fresh.popleft()) if fresh else waiting.pop(min(waiting))
+            while len(batch.rows) and batch.site < self.settings.max_sites:
+                if 2 * len(batch.rows) < batch_size:
+                    if batch.site in waiting:
+                        batch = _Batch.join([waiting.pop(batch.site), batch])
+                        continue
+                    if fresh or any(site < batch.site for site in waiting):
+                        waiting[batch.site] = _Batch.join([batch])
+                        break
+                self._draw_site(batch)
 
-    def _letter(self, site: int, logits: Tensor, previous: Tensor) -> Tensor:
-        log_probs = letter_log_probs(logits, self.tables, self.group, previous)
-        letter = distributions.draw_category(log_probs, self.draw)
-        self.letter[self.rows, site] = letter
-        self._add(log_probs.gather(1, letter[:, None])[:, 0])
-        return letter
-
-    def _element(self, site: int, h: Tensor) -> Tensor:
-        log_probs = element_log_probs(self.network.read(h, 0, ELEMENTS), self.allowed[site])
-        element = distributions.draw_category(log_probs, self.draw)
-        self.element[self.rows, site] = element
-        self._add(log_probs.gather(1, element[:, None])[:, 0])
-        return self._step(self.network.element_token(self.group, element))
-
-    def _coordinate(self, site: int, axis: int, letter: Tensor, h: Tensor) -> Tensor:
-        """Draw x, y or z where it is free; elsewhere it follows from those before it."""
-        mixture = self.network.read(h, 0, coordinate_size(self.settings))
-        operation = self.tables.operation[self.group, letter, axis]
-        known = self.position[self.rows, site]
-        value = distributions.wrap((operation[:, :3] * known).sum(1) + operation[:, 3])
-        drawn = self.tables.drawn[self.group, letter, axis]
-        if drawn.any():
-            random = distributions.draw_coordinate(mixture[drawn], self.draw)
-            value = value.masked_scatter(drawn, random)
-        self.position[self.rows, site, axis] = value
-        log_density = distributions.coordinate_log_density(mixture, value)
-        scored = self.tables.scored[self.group, letter, axis]
-        self._add(torch.where(scored, log_density, 0.0))
-        return self._step(self.network.coordinate_token(self.group, value, axis))
-
-    def _lattice(self, h: Tensor, rows: Tensor) -> None:
-        parameters = self.network.read(h, ELEMENTS, ELEMENTS + lattice_size(self.settings))
-        density, groups = self.settings.lattice_density, self.all_groups[rows]
-        cell = distributions.draw_lattice(parameters, self.draw, density)
-        free = self.tables.free_lattice[groups]
-        log_density = distributions.lattice_log_density(parameters, cell, free, density)
-        self.lattice[rows] = cell
-        self.log_prob[rows] += log_density.double()
-
-    def _add(self, log_probs: Tensor) -> None:
-        self.log_prob[self.rows] += log_probs.double()
-
-    def _tokens(self) -> CrystalTokens:
+    def samples(self) -> Samples:
         """The crystals, with the lattice parameters that symmetry fixes set."""
-        groups = self.all_groups.cpu().numpy()
-        cell = self.lattice.cpu().double().numpy()
-        return CrystalTokens(
+        groups = self.group.cpu().numpy()
+        tokens = CrystalTokens(
             space_group=groups,
             wyckoff=self.letter.cpu().numpy(),
             element=self.element.cpu().numpy(),
             position=self.position.cpu().double().numpy(),
-            lattice=constrain(groups, cell),
+            lattice=constrain(groups, self.lattice.cpu().double().numpy()),
+        )
+        return Samples(tokens, self.log_prob.cpu().numpy())
+
+    def _start(self, rows: Tensor) -> _Batch:
+        return _Batch(
+            site=0,
+            rows=rows,
+            logits=self.network.first_letter(self.group[rows]),
+            cache=Cache(self.settings.layers, capacity=TOKENS_PER_SITE * self.settings.max_sites),
         )
 
+    def _draw_site(self, batch: _Batch) -> None:
+        """Draw a site of each crystal; one that draws its pad draws its lattice and leaves."""
+        group, letter = self.group[batch.rows], self._letter(batch)
+        multiplicity = self.tables.multiplicity[group, letter]
+        h = self._step(batch, self.network.letter_token(group, letter, multiplicity))
+        ended = letter == 0
+        if batch.site == self.settings.max_sites - 1:
+            self._lattice(h, batch.rows)
+        elif ended.any():
+            self._lattice(h[ended], batch.rows[ended])
+        if ended.any():
+            h = h[batch.drop(ended)]
+        if len(batch.rows):
+            h = self._element(batch, h)
+            for axis in range(3):
+                h = self._coordinate(batch, axis, h)
+            batch.logits = self.network.read(h, 0, LETTERS)
+        batch.site += 1
 
-def _cut(groups: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(groups), size):
-        yield groups[start : start + size]
+    def _step(self, batch: _Batch, token: Tensor) -> Tensor:
+        """Feed one token ``(b, width)``; its output ``(b, width)``."""
+        return self.network.trunk(token[:, None], batch.cache)[:, 0]
+
+    def _letter(self, batch: _Batch) -> Tensor:
+        rows, site = batch.rows, batch.site
+        group, before = self.group[rows], self.letter[rows, :site]
+        previous = before[:, -1] if site else torch.full_like(group, START)
+        allowed = self.masks.next_letter(
+            self.tables.allowed_letters[group, previous], group, before, self.element[rows, :site]
+        )
+        log_probs = allowed_log_probs(batch.logits, allowed)
+        letter = distributions.draw_category(log_probs, self.draw)
+        self.letter[rows, site] = letter
+        self._add(rows, log_probs.gather(1, letter[:, None])[:, 0])
+        return letter
+
+    def _element(self, batch: _Batch, h: Tensor) -> Tensor:
+        rows, site = batch.rows, batch.site
+        group, letters = self.group[rows], self.letter[rows, : site + 1]
+        allowed = self.masks.next_element(group, letters, self.element[rows, :site])
+        log_probs = allowed_log_probs(self.network.read(h, 0, ELEMENTS), allowed)
+        draw = self.draw if site else self.draw_first_element
+        element = distributions.draw_category(log_probs, draw)
+        self.element[rows, site] = element
+        self._add(rows, log_probs.gather(1, element[:, None])[:, 0])
+        return self._step(batch, self.network.element_token(group, element))
+
+    def _coordinate(self, batch: _Batch, axis: int, h: Tensor) -> Tensor:
+        """Draw x, y or z where it is free; elsewhere it follows from those before it."""
+        rows, site = batch.rows, batch.site
+        group, letter = self.group[rows], self.letter[rows, site]
+        mixture = self.network.read(h, 0, coordinate_size(self.settings))
+        operation = self.tables.operation[group, letter, axis]
+        known = self.position[rows, site]
+        value = distributions.wrap((operation[:, :3] * known).sum(1) + operation[:, 3])
+        drawn = self.tables.drawn[group, letter, axis]
+        if drawn.any():
+            random = distributions.draw_coordinate(mixture[drawn], self.draw)
+            value = value.masked_scatter(drawn, random)
+        self.position[rows, site, axis] = value
+        log_density = distributions.coordinate_log_density(mixture, value)
+        scored = self.tables.scored[group, letter, axis]
+        self._add(rows, torch.where(scored, log_density, 0.0))
+        return self._step(batch, self.network.coordinate_token(group, value, axis))
+
+    def _lattice(self, h: Tensor, rows: Tensor) -> None:
+        parameters = self.network.read(h, ELEMENTS, ELEMENTS + lattice_size(self.settings))
+        density = self.settings.lattice_density
+        cell = distributions.draw_lattice(parameters, self.draw, density)
+        free = self.tables.free_lattice[self.group[rows]]
+        self.lattice[rows] = cell
+        self._add(rows, distributions.lattice_log_density(parameters, cell, free, density))
+
+    def _add(self, rows: Tensor, log_probs: Tensor) -> None:
+        self.log_prob[rows] += log_probs.double()

@@ -7,6 +7,8 @@ cache serves the sampler, and dropout acts on the outputs of attention and MLP b
 attention weights, which fused attention never forms.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -65,12 +67,22 @@ class Cache:
         return store[0, :, :, :end], store[1, :, :, :end]
 
     def keep(self, rows: Tensor) -> None:
-        """Forget all sequences but ``rows`` (indices, ascending)."""
+        """Forget all sequences but ``rows`` (indices); those that keep their place cost nothing."""
+        places = torch.nonzero(rows != torch.arange(len(rows), device=rows.device))[:, 0]
         for layer, store in enumerate(self._store):
             if store is not None:
-                kept = store[:, : len(rows)]
-                kept[:, :, :, : self.length] = store[:, rows, :, : self.length]
-                self._store[layer] = kept
+                store[:, places, :, : self.length] = store[:, rows[places], :, : self.length]
+                self._store[layer] = store[:, : len(rows)]
+
+    @classmethod
+    def join(cls, caches: "Sequence[Cache]") -> "Cache":
+        """Copy caches of the same length into one for all their sequences."""
+        joined = cls(len(caches[0]._store), capacity=caches[0]._capacity)
+        joined.length = caches[0].length
+        for layer, stores in enumerate(zip(*(cache._store for cache in caches), strict=True)):
+            seen = [store[:, :, :, : joined.length] for store in stores if store is not None]
+            joined._store[layer] = torch.cat(seen, dim=1) if seen else None
+        return joined
 
 
 class Block(nn.Module):
@@ -95,11 +107,10 @@ class Block(nn.Module):
         batch, length, _ = h.shape
         # Three products and not one: the gradient of a split would be a copy of all three.
         projected = self.attention_norm(h)
+        weights, biases = self.query_key_value.weight.chunk(3), self.query_key_value.bias.chunk(3)
         query, key, value = (
-            functional.linear(projected, weight, bias).view(batch, length, self.heads, -1)
-            for weight, bias in zip(
-                self.query_key_value.weight.chunk(3), self.query_key_value.bias.chunk(3), strict=True
-            )
+            functional.linear(projected, *matrix).view(batch, length, self.heads, -1)
+            for matrix in zip(weights, biases, strict=True)
         )
         if rotation is not None:
             query, key = _rotate(query, rotation), _rotate(key, rotation)
@@ -156,6 +167,14 @@ class Transformer(nn.Module):
                 scale = INITIAL_SCALE
                 nn.init.trunc_normal_(drawn, 0, scale, -2 * scale, 2 * scale, generator=generator)
                 parameter.copy_(drawn)
+
+    def compile_blocks(self, *, backend: str = "inductor") -> None:
+        """Let torch fuse the operations of a block; one compilation serves all, at any length.
+
+        For training on a GPU. The cache of the sampler is not made for it.
+        """
+        for block in self.blocks:
+            block.compile(dynamic=True, backend=backend)
 
     def first_letter(self, group: Tensor) -> Tensor:
         """Logits ``(B, 28)`` of the first letter, from the space group ``(B,)`` alone."""
@@ -264,7 +283,7 @@ def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
     There are no complex numbers of half precision: there the product is written out, which a
     compiler fuses.
     """
-    pairs = x.unflatten(-1, (-1, 2))
+    pairs = x.view(*x.shape[:-1], -1, 2)
     if x.dtype in (torch.float32, torch.float64):
         turned = torch.view_as_complex(pairs) * torch.view_as_complex(rotation)
         return torch.view_as_real(turned).flatten(-2)

@@ -1,6 +1,7 @@
 """``rl``: one round of reinforcement fine-tuning."""
 
 import argparse
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from crystalformer_rl.stages import trainings
 from crystalformer_rl.stages.hulls import hull_files, read_hull
 from crystalformer_rl.stages.trainings import Training
 from crystalformer_rl.training.reinforce import Carried, reinforce
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,16 +51,21 @@ def run(args: argparse.Namespace) -> None:
         },
         seed=seed,
     )
-    policy = Policy.load(args.policy, device=training.device)
+    policy, base = (
+        _scored_as_drawn(Policy.load(folder, device=training.device), folder)
+        for folder in (args.policy, args.base)
+    )
     hull, references = read_hull(args.hull)
     reward = build(settings.reward, hull=hull, references=references, device=training.device.type)
     with training.loop:
         history, carried = reinforce(
             policy,
-            Policy.load(args.base, device=training.device),
+            base,
             reward,
             settings=settings,
-            prompts=prompt_probabilities(policy.space_group_counts, settings.space_groups),
+            prompts=prompt_probabilities(
+                policy.space_group_counts, settings.space_groups, settings.space_group_weights
+            ),
             round_number=args.round,
             seed=seed,
             loop=training.loop,
@@ -67,6 +75,18 @@ def run(args: argparse.Namespace) -> None:
     policy.metadata |= {"trained_by": f"rl-{args.name}", "rl": asdict(carried)}
     policy.save(args.out)
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
+
+
+def _scored_as_drawn(policy: Policy, folder: Path) -> Policy:
+    """The policy with a density that is that of its samples: only such make a probability ratio."""
+    if policy.settings.coordinate_density == "independent":
+        return policy
+    log.info(
+        "%s: coordinate_density is set from published to independent, so that the coordinates that "
+        "are drawn are those that are scored; weights and samples stay the same",
+        folder,
+    )
+    return policy.with_coordinate_density("independent")
 
 
 def _carried(policy: Policy, args: argparse.Namespace) -> Carried:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.training.batches import length_batches
@@ -69,7 +70,7 @@ def surrogate(
     return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
 
 
-def log_probs(policy: Policy, tokens: CrystalTokens) -> torch.Tensor:
+def log_probs(policy: Policy, tokens: CrystalTokens, *, constraints: Constraints) -> torch.Tensor:
     """(B,) ln p(crystal | space group) without gradient or dropout, in float64 on the CPU.
 
     Computed over the same chunks as the gradient steps, so that the first of them has a ratio of
@@ -79,7 +80,7 @@ def log_probs(policy: Policy, tokens: CrystalTokens) -> torch.Tensor:
     result = torch.zeros(len(tokens), dtype=torch.float64)
     with torch.no_grad():
         for indices, chunk in _chunks(policy, tokens):
-            result[indices] = policy.log_prob(chunk).total.double().cpu()
+            result[indices] = policy.log_prob(chunk, constraints=constraints).total.double().cpu()
     return result
 
 
@@ -109,6 +110,7 @@ def update(
     *,
     old_log_prob: torch.Tensor,
     advantage: Floats,
+    constraints: Constraints,
     settings: RLSettings,
 ) -> Update:
     """Make ``settings.ppo_epochs`` gradient steps, each on the whole batch, dropout off."""
@@ -123,7 +125,7 @@ def update(
         optimiser.zero_grad(set_to_none=True)
         finite = True
         for indices, chunk in chunks:
-            log_prob = policy.log_prob(chunk).total.double()
+            log_prob = policy.log_prob(chunk, constraints=constraints).total.double()
             gains = surrogate(log_prob, old[indices], gain[indices], clip=settings.clip)
             loss = -gains.sum() / len(tokens)
             loss.backward()  # type: ignore[no-untyped-call]

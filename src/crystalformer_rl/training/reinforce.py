@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.config import RLSettings
+from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import draw_space_groups
 from crystalformer_rl.provenance import derive_seed
@@ -83,12 +84,16 @@ def reinforce(
 
     Raises
     ------
+    ValueError
+        If the constraints are impossible, in themselves or for a space group of the prompts.
     DivergedError
         If a probability, loss or gradient is not finite.
     Interrupted
         If the job was told to stop.
     """
     base.eval()
+    constraints = build(settings.constraints, max_sites=policy.settings.max_sites)
+    constraints.check(np.flatnonzero(prompts).tolist())
     optimiser = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
     baseline = carried.baseline
     history: list[Row] = []
@@ -107,7 +112,14 @@ def reinforce(
         step_seed = derive_seed(seed, "step", step)
         groups = draw_space_groups(prompts, settings.batch_size, seed=step_seed)
         with loop.interruptible(step, lambda saved=before: saved):  # type: ignore[misc]
-            rollout = draw(policy, base, reward, space_groups=groups, seed=step_seed)
+            rollout = draw(
+                policy,
+                base,
+                reward,
+                space_groups=groups,
+                constraints=constraints,
+                seed=step_seed,
+            )
         rewards = rollout.rewards
         baseline = ppo.running_baseline(baseline, rewards, decay=settings.baseline_decay)
         ratio_to_base = rollout.log_ratio_to_base
@@ -123,6 +135,7 @@ def reinforce(
             rollout.tokens,
             old_log_prob=rollout.log_prob,
             advantage=gain,
+            constraints=constraints,
             settings=settings,
         )
         if not update.finite:

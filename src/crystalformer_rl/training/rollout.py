@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import Reward, RewardBatch
 from crystalformer_rl.training.ppo import log_probs
@@ -63,17 +64,21 @@ def draw(
     reward: Reward,
     *,
     space_groups: NDArray[np.int64],
+    constraints: Constraints,
     seed: int,
 ) -> Rollout:
     """Draw one crystal per space group from ``policy`` and score it.
 
+    Both policies are scored under the constraints: a ratio is one of densities that crystals can
+    be drawn from.
+
     Raises
     ------
     ValueError
-        If the reward judges another number of crystals.
+        If the reward judges another number of crystals, or a space group cannot obey.
     """
     policy.eval()
-    tokens = policy.sample(space_groups, seed=seed).tokens
+    tokens = policy.sample(space_groups, seed=seed, constraints=constraints).tokens
     structures = [decoded.structure for decoded in decode(tokens)]
     rewards = reward.score(structures)
     if len(rewards.value) != len(structures):
@@ -81,8 +86,8 @@ def draw(
     return Rollout(
         tokens=tokens,
         structures=structures,
-        log_prob=log_probs(policy, tokens),
-        base_log_prob=log_probs(base, tokens),
+        log_prob=log_probs(policy, tokens, constraints=constraints),
+        base_log_prob=log_probs(base, tokens, constraints=constraints),
         rewards=rewards,
     )
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from uneven import FIXTURES
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.model.likelihood import START, element_log_probs, letter_log_probs
+from crystalformer_rl.model.likelihood import START, allowed_log_probs
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.pretrained import import_policy
 from crystalformer_rl.model.transformer import ELEMENTS, LETTERS
@@ -71,13 +71,15 @@ def published_outputs(policy: Policy, tokens: CrystalTokens) -> NDArray[np.float
 
     out = torch.zeros(batch, 5 * sites + 1, 171, dtype=dtype)
     start = torch.full_like(column, START)
-    first = letter_log_probs(network.first_letter(group)[:, None], tables, column, start)
+    letters = tables.allowed_letters
+    first = allowed_log_probs(network.first_letter(group)[:, None], letters[column, start])
     out[:, 0, :LETTERS] = first[:, 0]
     by_site = out[:, 1:].view(batch, sites, 5, 171)
-    by_site[:, :, 4, :LETTERS] = letter_log_probs(raw[:, :, 4, :LETTERS], tables, column, letter)
+    following = allowed_log_probs(raw[:, :, 4, :LETTERS], letters[column, letter])
+    by_site[:, :, 4, :LETTERS] = following
     real = torch.arange(ELEMENTS)[None, None] > 0
     at_pad = torch.where(real, -torch.inf, 0.0).to(dtype)
-    log_elements = element_log_probs(raw[:, :, 0, :ELEMENTS], real)
+    log_elements = allowed_log_probs(raw[:, :, 0, :ELEMENTS], real)
     by_site[:, :, 0, :ELEMENTS] = torch.where(letter[..., None] > 0, log_elements, at_pad)
     modes = settings.lattice_modes
     logits, mean, width = raw[:, :, 0, ELEMENTS:].tensor_split((modes, 7 * modes), dim=-1)

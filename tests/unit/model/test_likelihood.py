@@ -9,6 +9,7 @@ from uneven import MakePolicy, uneven_policy
 
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.likelihood import START, LogProb
 from crystalformer_rl.model.policy import Policy
 
@@ -87,8 +88,8 @@ def test_order_of_the_batch_and_padding_do_not_matter(
 
 
 def test_what_is_not_allowed_has_probability_zero(policy: Policy) -> None:
-    no_sodium = np.ones(119, dtype=np.bool_)
-    no_sodium[11] = False
+    no_sodium = unconstrained(21)
+    no_sodium.elements[:, 11] = False
     with torch.no_grad():
         for letters, elements in (
             ([], []),  # the first letter is a pad
@@ -103,7 +104,7 @@ def test_what_is_not_allowed_has_probability_zero(policy: Policy) -> None:
             assert float(policy.log_prob(tokens).total) == -np.inf, (letters, elements)
         legal = crystal(2, [1, 9, 9], [11, 17, 17])
         assert np.isfinite(float(policy.log_prob(legal).total))
-        assert float(policy.log_prob(legal, elements=no_sodium).element) == -np.inf
+        assert float(policy.log_prob(legal, constraints=no_sodium).element) == -np.inf
         broken = crystal(2, [1, 9], [11, 17])
         broken.wyckoff[0, 4], broken.element[0, 4] = 9, 17
         assert float(policy.log_prob(broken).wyckoff) == -np.inf
@@ -118,13 +119,14 @@ def test_probabilities_of_elements_sum_to_one_over_the_allowed(
     allowed: set[int], group: int
 ) -> None:
     policy = uneven_policy()
-    mask = np.zeros(119, dtype=np.bool_)
-    mask[list(allowed)] = True
+    mask = np.zeros((21, 119), dtype=np.bool_)
+    mask[:, list(allowed)] = True
+    constraints = Constraints(mask)
     tokens = CrystalTokens.concatenate([crystal(group, [1], [z]) for z in sorted(allowed)])
     with torch.no_grad():
-        total = policy.log_prob(tokens, elements=mask).element.exp().sum()
+        total = policy.log_prob(tokens, constraints=constraints).element.exp().sum()
         everything = policy.log_prob(tokens).element
-        masked = policy.log_prob(tokens, elements=mask).element
+        masked = policy.log_prob(tokens, constraints=constraints).element
     assert float(total) == pytest.approx(1, abs=1e-5)
     shift = (masked - everything).numpy()
     np.testing.assert_allclose(shift, shift[0], atol=1e-4)
@@ -135,9 +137,10 @@ def test_elements_by_site(policy: Policy) -> None:
     mask[:, 17] = True
     mask[0] = False
     mask[0, 11] = True
+    constraints = Constraints(mask)
     with torch.no_grad():
-        found = policy.log_prob(crystal(2, [1, 9], [11, 17]), elements=mask).element
-        swapped = policy.log_prob(crystal(2, [1, 9], [17, 11]), elements=mask).element
+        found = policy.log_prob(crystal(2, [1, 9], [11, 17]), constraints=constraints).element
+        swapped = policy.log_prob(crystal(2, [1, 9], [17, 11]), constraints=constraints).element
     assert float(found) == pytest.approx(0, abs=1e-6)
     assert float(swapped) == -np.inf
 
@@ -180,9 +183,35 @@ def test_too_many_sites(policy: Policy) -> None:
         policy.log_prob(crystal(1, [1] * 22, [11] * 22, sites=22))
 
 
-@pytest.mark.parametrize(
-    "mask", [np.zeros(119, dtype=np.bool_), np.ones(118, dtype=np.bool_), np.ones(119)]
-)
-def test_element_masks_that_cannot_be(policy: Policy, mask: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="allowed elements"):
-        policy.log_prob(crystal(1, [1], [11]), elements=mask)
+def test_autocast_reaches_the_blocks_only(
+    crystals: CrystalTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is put in and what is read out is float32: only the blocks compute in bfloat16."""
+    policy = uneven_policy()
+    inside, outside, read = set(), set(), policy.network.read
+    for block in policy.network.blocks:
+        block.mlp_in.register_forward_hook(lambda _, __, out: inside.add(out.dtype))
+    for layer in (policy.network.first_letter_out, *policy.network.coordinate_in):
+        layer.register_forward_hook(lambda _, __, out: outside.add(out.dtype))
+
+    def noted(h: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        out = read(h, start, stop)
+        outside.update((h.dtype, out.dtype))
+        return out
+
+    monkeypatch.setattr(policy.network, "read", noted)
+    with torch.no_grad():
+        plain = policy.log_prob(crystals).total
+        inside.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = policy.log_prob(crystals).total
+    assert inside == {torch.bfloat16}
+    assert outside == {rounded.dtype} == {torch.float32}
+    assert not torch.equal(plain, rounded)
+    assert float(rounded.mean()) == pytest.approx(float(plain.mean()), rel=0.01)
+
+
+def test_double_stays_double_under_autocast(crystals: CrystalTokens) -> None:
+    policy = uneven_policy().double()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert policy.log_prob(crystals[:4]).total.dtype == torch.float64

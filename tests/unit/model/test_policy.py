@@ -83,3 +83,19 @@ def test_descriptions_that_are_none(make_policy: MakePolicy, tmp_path: Path) -> 
 def test_counts_of_another_length() -> None:
     with pytest.raises(ValueError, match="231 counts"):
         Policy(ModelSettings(layers=1), space_group_counts=[1, 2])
+
+
+def test_another_density_of_the_same_samples(make_policy: MakePolicy) -> None:
+    published = make_policy(coordinate_density="published").double()
+    published.metadata["trained_by"] = "test"
+    ours = published.with_coordinate_density("independent")
+    assert ours.settings.coordinate_density == "independent"
+    assert ours.metadata == {"trained_by": "test"}
+    first, second = (policy.sample([198] * 9, seed=4) for policy in (published, ours))
+    for name, array in first.tokens.to_arrays().items():
+        np.testing.assert_array_equal(array, second.tokens.to_arrays()[name])
+    assert (first.log_prob != second.log_prob).any()
+    with torch.no_grad():
+        assert ours.log_prob(first.tokens).total.numpy() == pytest.approx(second.log_prob, abs=1e-6)
+        ours.network.out.bias.add_(1.0)
+    assert not torch.equal(ours.network.out.bias, published.network.out.bias)

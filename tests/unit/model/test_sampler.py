@@ -1,20 +1,21 @@
 """What is drawn has the probability that is reported and scored."""
 
-from collections import Counter
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from uneven import MakePolicy
 
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.policy import Policy
 
 ALL_GROUPS = np.arange(1, 231)
-HALIDES = np.isin(np.arange(119), [3, 9, 11, 17, 35])
+HALIDES = (3, 9, 11, 17, 35)
+
+
+def only(*elements: int, sites: int = 21) -> Constraints:
+    return Constraints(np.tile(np.isin(np.arange(119), elements), (sites, 1)))
 
 
 def scores(policy: Policy, tokens: CrystalTokens, **options: object) -> np.ndarray:
@@ -22,27 +23,39 @@ def scores(policy: Policy, tokens: CrystalTokens, **options: object) -> np.ndarr
         return policy.log_prob(tokens, **options).total.numpy()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("form", ["ours", "published", "learned"])
-@pytest.mark.parametrize("elements", [None, HALIDES], ids=["all", "masked"])
+FORMS: dict[str, dict[str, str]] = {
+    "ours": {},
+    "published": {"lattice_density": "per_dimension", "coordinate_density": "published"},
+    "learned": {"positions": "learned"},
+}
+ALKALI_THEN_HALOGEN = unconstrained(21)
+ALKALI_THEN_HALOGEN.elements[0] = np.isin(np.arange(119), [3, 11, 19])
+ALKALI_THEN_HALOGEN.elements[1] = np.isin(np.arange(119), [9, 17, 35])
+CONSTRAINTS = {
+    "none": None,
+    "elements": only(*HALIDES),
+    "site_elements": ALKALI_THEN_HALOGEN,
+    "required": Constraints(unconstrained(21).elements, required=(11, 17, 8)),
+    "max_atoms": Constraints(unconstrained(21).elements, max_atoms=12),
+    "required_and_max_atoms": Constraints(only(*HALIDES).elements, required=(11, 17), max_atoms=20),
+}
+BENT = {"temperature": 0.7, "top_p": 0.9, "first_element_temperature": 2.0}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("asked", CONSTRAINTS)
+@pytest.mark.parametrize("options", [{}, BENT], ids=["straight", "bent"])
 def test_reported_is_scored_in_all_groups(
-    make_policy: MakePolicy, form: str, elements: np.ndarray | None
+    make_policy: MakePolicy, form: str, asked: str, options: dict[str, float]
 ) -> None:
-    changes = {
-        "ours": {},
-        "published": {"lattice_density": "per_dimension", "coordinate_density": "published"},
-        "learned": {"positions": "learned"},
-    }[form]
-    policy = make_policy(**changes)
-    samples = policy.sample(ALL_GROUPS, seed=3, elements=elements)
-    scored = scores(policy, samples.tokens, elements=elements)
+    policy, constraints = make_policy(**FORMS[form]), CONSTRAINTS[asked]
+    samples = policy.sample(ALL_GROUPS, seed=3, constraints=constraints, **options)
+    scored = scores(policy, samples.tokens, constraints=constraints)
     np.testing.assert_allclose(samples.log_prob, scored, rtol=0, atol=1e-4)
-    if elements is not None:
-        assert set(np.unique(samples.tokens.element)) <= {0, 3, 9, 11, 17, 35}
 
 
-def test_temperature_and_nucleus_change_the_draw_and_not_the_report(policy: Policy) -> None:
+def test_temperature_and_nucleus_sharpen(policy: Policy) -> None:
     cold = policy.sample(ALL_GROUPS, seed=3, temperature=0.3, top_p=0.8)
-    np.testing.assert_allclose(cold.log_prob, scores(policy, cold.tokens), rtol=0, atol=1e-4)
     warm = policy.sample(ALL_GROUPS, seed=3)
     with torch.no_grad():
         per_site = [
@@ -50,6 +63,18 @@ def test_temperature_and_nucleus_change_the_draw_and_not_the_report(policy: Poli
             for tokens in (cold.tokens, warm.tokens)
         ]
     assert per_site[0] > per_site[1] + 0.5
+
+
+def test_first_element_has_a_temperature_of_its_own(make_policy: MakePolicy) -> None:
+    """Nearly cold, all others warm: one first element per letter, many second ones."""
+    policy = make_policy(max_sites=3)
+    template = Constraints(unconstrained(3).elements, letters=(1, 1, 1))
+    tokens = policy.sample(
+        [1] * 200, seed=0, first_element_temperature=1e-3, constraints=template
+    ).tokens
+    first, second, _ = (len(set(column)) for column in tokens.element.T)
+    assert first == 1
+    assert second > 10
 
 
 def test_samples_obey_the_symmetry(policy: Policy, crystals: CrystalTokens) -> None:
@@ -72,10 +97,14 @@ def test_same_seed_same_crystals_whatever_the_batch_holds_up(policy: Policy) -> 
     assert not np.array_equal(first.tokens.element, other.tokens.element)
 
 
-def test_small_batches_are_put_together_in_order(policy: Policy) -> None:
-    samples = policy.sample(ALL_GROUPS[:50], seed=1, batch_size=7)
-    np.testing.assert_array_equal(samples.tokens.space_group, ALL_GROUPS[:50])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_batches_that_are_joined_are_put_together_in_order(policy: Policy, batch_size: int) -> None:
+    groups = ALL_GROUPS[: 20 * batch_size]
+    samples = policy.sample(groups, seed=1, batch_size=batch_size)
+    np.testing.assert_array_equal(samples.tokens.space_group, groups)
     np.testing.assert_allclose(samples.log_prob, scores(policy, samples.tokens), atol=1e-4)
+    again = policy.sample(groups, seed=1, batch_size=batch_size)
+    np.testing.assert_array_equal(samples.log_prob, again.log_prob)
 
 
 def test_a_sequence_may_end_without_a_pad(make_policy: MakePolicy) -> None:
@@ -83,43 +112,6 @@ def test_a_sequence_may_end_without_a_pad(make_policy: MakePolicy) -> None:
     samples = policy.sample([1] * 200, seed=0)
     assert (samples.tokens.num_sites == 3).any()
     np.testing.assert_allclose(samples.log_prob, scores(policy, samples.tokens), atol=1e-4)
-
-
-def test_frequencies_follow_the_probabilities(make_policy: MakePolicy) -> None:
-    """Chi-square over letter, element, letter, element of the rock-salt group and two elements.
-
-    A first letter with a free coordinate is one class; the rest are enumerated.
-    """
-    policy = make_policy(max_sites=2)
-    pair = np.isin(np.arange(119), [11, 17])
-    fixed = [p.index for p in wyckoff.positions(225) if not p.free.any()]
-    choices = [
-        (a, z, b, y)
-        for a, z, b in product(fixed, (11, 17), range(28))
-        for y in ((0,) if b == 0 else (11, 17))
-        if policy.tables.allowed_letters[225, a, b]
-    ]
-    # Coordinates of the second site are never read before its letter and element are drawn.
-    tokens = CrystalTokens(
-        space_group=np.full(len(choices), 225),
-        wyckoff=np.array([(a, b) for a, _, b, _ in choices]),
-        element=np.array([(z, y) for _, z, _, y in choices]),
-        position=np.array([[wyckoff.project(225, a, [0, 0, 0]), [0, 0, 0]] for a, *_ in choices]),
-        lattice=np.ones((len(choices), 6)),
-    )
-    with torch.no_grad():
-        found = policy.log_prob(tokens, elements=pair)
-    expected = (found.wyckoff + found.element).exp().double().numpy()
-    count = 10000
-    drawn = policy.sample([225] * count, seed=11, elements=pair).tokens
-    seen = Counter(zip(*drawn.wyckoff.T[:1], *drawn.element.T[:1], *drawn.wyckoff.T[1:],
-                       *drawn.element.T[1:], strict=True))  # fmt: skip
-    observed = np.array([seen[choice] for choice in choices])
-    enough = expected * count > 8
-    table_seen = [*observed[enough], count - observed[enough].sum()]
-    table_expected = [*expected[enough] * count, count * (1 - expected[enough].sum())]
-    assert enough.sum() > 20
-    assert stats.chisquare(table_seen, table_expected).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("group", [1, 166, 225])
@@ -165,7 +157,12 @@ def test_published_coordinate_density_is_not_that_of_the_samples(
         ([225, 0], {}, "space group of crystal 1 is 0: must be 1 to 230"),
         ([1], {"temperature": 0.0}, "temperature must be above 0, got 0.0"),
         ([1], {"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5"),
-        ([1], {"elements": np.zeros(119, dtype=np.bool_)}, "at least one of 1 to 118"),
+        (
+            [1],
+            {"first_element_temperature": -1.0},
+            "first_element_temperature must be above 0, got -1.0",
+        ),
+        ([1], {"constraints": unconstrained(5)}, "are for 5 sites, the model has 21"),
     ],
 )
 def test_bad_requests(policy: Policy, groups: list[int], options: dict, message: str) -> None:

@@ -6,7 +6,7 @@ from uneven import MakePolicy
 
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.model.transformer import Cache
+from crystalformer_rl.model.transformer import Cache, _rotate
 
 PUBLISHED = ModelSettings(
     layers=16, heads=16, key_size=64, width=64, embedding=32, first_letter_hidden=256
@@ -54,3 +54,31 @@ def test_same_seed_same_weights() -> None:
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert first.abs().max() <= 0.02
+
+
+def test_compiled_blocks_compute_the_same_at_any_length(make_policy: MakePolicy) -> None:
+    plain, compiled = make_policy().network, make_policy().network
+    # What is tested is that the blocks can be traced; the code generator would take minutes.
+    compiled.compile_blocks(backend="aot_eager")
+    for length in (6, 11):
+        h = torch.randn(3, length, 16, generator=torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = [network.trunk(h) for network in (plain, compiled)]
+        torch.testing.assert_close(*outputs, rtol=0, atol=1e-5)
+        for output in outputs:
+            output.float().sum().backward()
+    for ours, theirs in zip(plain.blocks.parameters(), compiled.blocks.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_turns_agree_in_all_precisions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 7, 3, 8, generator=generator)
+    angle = torch.randn(7, 1, 4, generator=generator)
+    rotation = torch.stack([angle.cos(), angle.sin()], dim=-1)
+    exact = _rotate(x, rotation)
+    torch.testing.assert_close(exact.norm(dim=-1), x.norm(dim=-1))
+    torch.testing.assert_close(_rotate(x.double(), rotation.double()).float(), exact)
+    half = _rotate(x.bfloat16(), rotation)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), exact, rtol=0.02, atol=0.02)

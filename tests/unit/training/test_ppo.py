@@ -8,14 +8,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import TINY
 
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.training import ppo
 
 NewPolicy = Callable[[], Policy]
+ANYTHING = unconstrained(TINY.max_sites)
 
 
 def rewards(*values: float, abstain: tuple[bool, ...] | None = None) -> RewardBatch:
@@ -85,13 +88,14 @@ def test_first_update_follows_reinforce(new_policy: NewPolicy, crystals: Crystal
     advantage = np.random.default_rng(0).normal(size=len(crystals))
     settings = RLSettings(ppo_epochs=1, clip_norm=1e9)
     moved, reference = new_policy(), new_policy()
-    old = ppo.log_probs(moved, crystals)
+    old = ppo.log_probs(moved, crystals, constraints=ANYTHING)
     done = ppo.update(
         moved,
         torch.optim.SGD(moved.parameters(), lr=1.0),
         crystals,
         old_log_prob=old,
         advantage=advantage,
+        constraints=ANYTHING,
         settings=settings,
     )
     assert done.finite
@@ -119,8 +123,9 @@ def test_chunks_do_not_change_the_step(
             policy,
             torch.optim.SGD(policy.parameters(), lr=0.1),
             crystals,
-            old_log_prob=ppo.log_probs(policy, crystals),
+            old_log_prob=ppo.log_probs(policy, crystals, constraints=ANYTHING),
             advantage=advantage,
+            constraints=ANYTHING,
             settings=RLSettings(),
         )
         found.append(torch.cat([p.detach().flatten() for p in policy.parameters()]))
@@ -129,7 +134,7 @@ def test_chunks_do_not_change_the_step(
 
 def test_not_finite_leaves_the_weights(new_policy: NewPolicy, crystals: CrystalTokens) -> None:
     policy, untouched = new_policy(), new_policy()
-    old = ppo.log_probs(policy, crystals)
+    old = ppo.log_probs(policy, crystals, constraints=ANYTHING)
     old[3] = torch.nan
     done = ppo.update(
         policy,
@@ -137,8 +142,34 @@ def test_not_finite_leaves_the_weights(new_policy: NewPolicy, crystals: CrystalT
         crystals,
         old_log_prob=old,
         advantage=np.ones(len(crystals)),
+        constraints=ANYTHING,
         settings=RLSettings(),
     )
     assert not done.finite
     for a, b in zip(policy.parameters(), untouched.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_constraints_are_in_both_densities_of_the_ratio(new_policy: NewPolicy) -> None:
+    """Scored under the masks they were drawn with, crystals start at a ratio of 1; and where the
+    masks leave one element, its probability is 1 and moves nothing.
+    """
+    elements = np.zeros_like(ANYTHING.elements)
+    elements[:, 11] = True
+    only_sodium = Constraints(elements)
+    policy = new_policy()
+    samples = policy.sample([2] * 8, seed=0, constraints=only_sodium)
+    old = ppo.log_probs(policy, samples.tokens, constraints=only_sodium)
+    assert np.allclose(old.numpy(), samples.log_prob, rtol=0, atol=1e-4)
+    update = ppo.update(
+        policy,
+        torch.optim.SGD(policy.parameters(), lr=0.0),
+        samples.tokens,
+        old_log_prob=old,
+        advantage=np.ones(8),
+        constraints=only_sodium,
+        settings=RLSettings(ppo_epochs=1),
+    )
+    assert update.finite
+    assert update.ratio_max == 1
+    assert policy.log_prob(samples.tokens, constraints=only_sodium).element.abs().max() == 0

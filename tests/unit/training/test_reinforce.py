@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from pymatgen.core import Structure
+from tiny import TINY
 
-from crystalformer_rl.config import RLSettings
+from crystalformer_rl.config import ConstraintSettings, RLSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
+from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.rewards.base import Reward, RewardBatch
 from crystalformer_rl.training.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.training.pretrain import Row
@@ -21,7 +23,7 @@ from crystalformer_rl.training.reinforce import (
     Carried,
     reinforce,
 )
-from crystalformer_rl.training.rollout import Rollout
+from crystalformer_rl.training.rollout import Rollout, draw
 
 NewPolicy = Callable[[], Policy]
 NewLoop = Callable[..., Loop]
@@ -47,7 +49,7 @@ class FewAtoms:
 
 
 def prompts(*groups: int) -> np.ndarray:
-    return prompt_probabilities(np.zeros(231, dtype=int), groups)
+    return prompt_probabilities(np.zeros(231, dtype=int), groups, "training")
 
 
 def train(
@@ -147,17 +149,29 @@ def test_not_finite_stops_with_the_state_before(new_policy: NewPolicy, new_loop:
         train(new_policy(), broken, new_loop())
 
 
-def test_prompts() -> None:
-    histogram = np.zeros(231, dtype=int)
-    histogram[[2, 62, 225]] = 1, 2, 5
-    assert prompt_probabilities(histogram, None)[[2, 62, 225]].tolist() == [1 / 8, 2 / 8, 5 / 8]
-    assert prompt_probabilities(histogram, [62, 225, 1])[[62, 225]].tolist() == [2 / 7, 5 / 7]
-    assert prompt_probabilities(histogram, [3, 4])[[3, 4]].tolist() == [0.5, 0.5]
-    with pytest.raises(ValueError, match="space_groups"):
-        prompt_probabilities(np.zeros(231, dtype=int), None)
-    drawn = draw_space_groups(prompt_probabilities(histogram, None), 4000, seed=1)
-    assert np.bincount(drawn, minlength=231)[225] / 4000 == pytest.approx(5 / 8, abs=0.04)
-    assert set(drawn) == {2, 62, 225}
+CONSTRAINTS = ConstraintSettings(elements=["Na", "Cl", "O"], required=["Na"], max_atoms=8)
+
+
+def test_constraints_are_drawn_and_scored(new_policy: NewPolicy) -> None:
+    asked = build(CONSTRAINTS, max_sites=TINY.max_sites)
+    policy, groups = new_policy(), np.repeat([2, 62, 225], 10)
+    rollout = draw(policy, policy, FewAtoms(), space_groups=groups, constraints=asked, seed=1)
+    assert (rollout.tokens.element == 11).any(axis=1).all()
+    assert set(np.unique(rollout.tokens.element)) <= {0, 8, 11, 17}
+    again = policy.log_prob(rollout.tokens, constraints=asked).total
+    assert torch.allclose(rollout.log_prob, again.detach().double(), atol=1e-4)
+    assert not rollout.log_ratio_to_base.any()
+
+
+def test_constraints_are_checked_for_all_prompts_first(
+    new_policy: NewPolicy, new_loop: NewLoop
+) -> None:
+    settings = SETTINGS.model_copy(update={"constraints": CONSTRAINTS})
+    history, _ = train(new_policy(), new_policy(), new_loop(), settings=settings)
+    assert history[0]["kl"] == 0
+    impossible = settings.model_copy(update={"constraints": ConstraintSettings(max_atoms=1)})
+    with pytest.raises(ValueError, match="space group 62 has at least 4 atoms"):
+        train(new_policy(), new_policy(), new_loop(name="impossible"), settings=impossible)
 
 
 def test_unique_fraction_counts_formula_and_group() -> None:
