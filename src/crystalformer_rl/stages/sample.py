@@ -1,87 +1,147 @@
-"""Stage ``sample``: one shard of crystals drawn from a policy."""
+"""Stage ``sample``: crystals drawn from a policy.
+
+examples:
+  rock-salt group, 100 crystals of the policy that comes with the checkout
+    crystalformer-rl sample --policy mp20-base --space-group 225 -n 100
+  as many of each space group as in the training crystals, as a folder of CIFs
+    crystalformer-rl sample --policy results/default/pretrain -n 500 --out crystals
+  all 230 groups alike, without elements that nobody can handle
+    crystalformer-rl sample --policy mp20-base -n 460 --uniform \\
+        --exclude-radioactive --exclude-noble-gases
+  iron oxides, possibly with cobalt, of at most 10 atoms
+    crystalformer-rl sample --policy mp20-base --elements Fe Co O --require Fe O --max-atoms 10
+  a cubic perovskite, element by element
+    crystalformer-rl sample --policy mp20-base --space-group 221 --wyckoff a b c \\
+        --site-elements Ca,Sr,Ba Ti,Zr O --out perovskites.extxyz
+  the most probable crystals, with some variety in the first element
+    crystalformer-rl sample --policy mp20-base --space-group 194 --temperature 0.7 --top-p 0.95 \\
+        --first-element-temperature 1.5 --out hexagonal.zip
+  other elements in a known structure, and crystals near it (see crystalformer-rl chain --help)
+    crystalformer-rl chain --policy mp20-base --template NaCl.cif --move elements -n 50
+    crystalformer-rl chain --policy mp20-base --template TiO2.cif --steps 200 --width 0.05
+  led by a reward
+    crystalformer-rl chain --policy mp20-base --template NaCl.cif --reward ehull \\
+        --hull results/default/hull --tau 0.1
+
+Masks (elements, letters, atoms) are part of the density: ln p is that of what was drawn from.
+Temperature and top-p change what is drawn and not the ln p. docs/SAMPLING.md says more.
+"""
 
 import argparse
-import logging
 from pathlib import Path
 
-import pandas as pd
-
 from crystalformer_rl.config import SampleSettings
-from crystalformer_rl.crystal.decoding import decode
-from crystalformer_rl.crystal.structures import structure_columns
-from crystalformer_rl.files import write_table
-from crystalformer_rl.model.policy import DESCRIPTION, WEIGHTS, Policy
+from crystalformer_rl.model.constraints import build
+from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
-from crystalformer_rl.model.sampler import Samples
 from crystalformer_rl.provenance import Provenance, derive_seed
+from crystalformer_rl.stages import flags
+from crystalformer_rl.stages.crystal_files import check_out, crystal_table, write_crystals
 from crystalformer_rl.stages.devices import best_device
-
-log = logging.getLogger(__name__)
+from crystalformer_rl.stages.policies import policy_files, policy_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``crystalformer-rl sample``."""
-    parser.add_argument("--settings", required=True, help="sample section, as JSON")
-    parser.add_argument("--policy", type=Path, required=True, help="folder of the policy")
-    parser.add_argument("--name", required=True, help="name of the policy, in ids and the seed")
-    parser.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
-    parser.add_argument("--seed", type=int, required=True, help="seed of the run")
-    parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
+    flags.add_examples(parser, __doc__)
+    flags.add_policy(parser)
+    prompts = parser.add_argument_group("how many, in which space groups")
+    prompts.add_argument("-n", "--count", type=int, help="crystals to draw (default: 200)")
+    prompts.add_argument(
+        "--space-group", nargs="+", metavar="G", help="only these, 1 to 230 (default: all)"
+    )
+    prompts.add_argument(
+        "--uniform",
+        action="store_true",
+        help="all groups alike (default: as often as in the training crystals)",
+    )
+    obeyed = flags.add_elements(parser)
+    obeyed.add_argument(
+        "--wyckoff",
+        nargs="+",
+        metavar="LETTER",
+        help="exactly these Wyckoff letters, one per site, in order",
+    )
+    obeyed.add_argument("--max-atoms", type=int, help="most atoms in the primitive cell")
+    drawing = parser.add_argument_group("how to draw")
+    drawing.add_argument("--temperature", type=float, help="softmax temperature (default: 1)")
+    drawing.add_argument(
+        "--top-p", type=float, help="nucleus of letters, elements and components (default: 1)"
+    )
+    drawing.add_argument(
+        "--first-element-temperature",
+        type=float,
+        help="temperature of the first site's element (default: as the others)",
+    )
+    workflow = parser.add_argument_group("for the workflow")
+    workflow.add_argument("--settings", help="sample section, as JSON; the flags override it")
+    workflow.add_argument(
+        "--shard", type=int, help="number of the shard, from 0: draw shard_size, not count"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the shard and its provenance: a row per crystal, with tokens, ln p and structure.
-
-    A crystal that cannot be decoded has null structure columns and a ``decode_error``.
+    """Write the crystals and their provenance, see :mod:`crystalformer_rl.stages.crystal_files`.
 
     Raises
     ------
     ValueError
-        If the policy cannot be read or the shard number is negative.
+        If the policy cannot be read, or what is asked for cannot be drawn or written.
     """
-    settings = SampleSettings.model_validate_json(args.settings)
-    if args.shard < 0:
+    settings = _settings(args)
+    if args.shard is not None and args.shard < 0:
         raise ValueError(f"--shard must be 0 or more, got {args.shard}")
-    seed = derive_seed(args.seed, "sample", args.name, args.shard)
+    if args.shard is not None and args.count is not None:
+        raise ValueError("--count and --shard exclude each other: a shard has shard_size crystals")
+    out = Path(args.out)
+    check_out(out)
+    folder = policy_folder(args.policy)
+    name, shard = args.name or folder.resolve().name, args.shard or 0
+    seed = derive_seed(args.seed, "sample", name, shard)
     device = best_device()
     provenance = Provenance(
         "sample",
         settings=settings.model_dump(mode="json"),
-        inputs={"policy": [args.policy / WEIGHTS, args.policy / DESCRIPTION]},
+        inputs={"policy": policy_files(folder)},
         seed=seed,
         device=device,
     )
-    policy = Policy.load(args.policy, device=device)
-    prompts = prompt_probabilities(policy.space_group_counts, settings.space_groups)
-    groups = draw_space_groups(prompts, settings.shard_size, seed=seed)
+    policy = Policy.load(folder, device=device)
+    prompts = prompt_probabilities(
+        policy.space_group_counts, settings.space_groups, settings.space_group_weights
+    )
+    count = settings.count if args.shard is None else settings.shard_size
     samples = policy.sample(
-        groups, seed=seed, temperature=settings.temperature, top_p=settings.top_p
+        draw_space_groups(prompts, count, seed=seed),
+        seed=seed,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        first_element_temperature=settings.first_element_temperature,
+        constraints=build(settings.constraints, max_sites=policy.settings.max_sites),
     )
-    table = _table(samples, prefix=f"{args.name}-{args.shard:04d}")
-    write_table(args.out, table)
-    undecodable = int(table["decode_error"].notna().sum())
-    log.info("%d crystals of %s, %d cannot be decoded", len(table), args.name, undecodable)
-    provenance.write(
-        args.out.with_suffix(".provenance.json"), items=len(table), undecodable=undecodable
-    )
+    table = crystal_table(samples, prefix=f"{name}-{shard:04d}")
+    undecodable = write_crystals(out, table)
+    provenance.write(out.with_suffix(".provenance.json"), items=len(table), undecodable=undecodable)
 
 
-def _table(samples: Samples, *, prefix: str) -> pd.DataFrame:
-    tokens, sites = samples.tokens, samples.tokens.num_sites
-    decoded = decode(tokens)
-    return pd.DataFrame(
-        {
-            "id": [f"{prefix}-{i:04d}" for i in range(len(tokens))],
-            "space_group": tokens.space_group,
-            "num_sites": sites,
-            "wyckoff": [row[:n].tolist() for row, n in zip(tokens.wyckoff, sites, strict=True)],
-            "element": [row[:n].tolist() for row, n in zip(tokens.element, sites, strict=True)],
-            "site_positions": [
-                row[:n].ravel().tolist() for row, n in zip(tokens.position, sites, strict=True)
-            ],
-            "token_lattice": tokens.lattice.tolist(),
-            "log_prob": samples.log_prob,
-            "decode_error": pd.Series([one.error for one in decoded], dtype="string"),
-            **structure_columns([one.structure for one in decoded]),
-        }
+def _settings(args: argparse.Namespace) -> SampleSettings:
+    """The section in ``--settings`` with what the flags say instead."""
+    section = SampleSettings.model_validate_json(args.settings or "{}")
+    start = section.model_dump(exclude_unset=True)
+    asked = flags.given(
+        count=args.count,
+        space_groups=args.space_group and [_space_group(word) for word in args.space_group],
+        space_group_weights="uniform" if args.uniform else None,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        first_element_temperature=args.first_element_temperature,
     )
+    constraints = start.get("constraints", {}) | flags.constraints(args)
+    constraints |= flags.given(wyckoff=args.wyckoff, max_atoms=args.max_atoms)
+    return SampleSettings.model_validate(start | asked | {"constraints": constraints})
+
+
+def _space_group(word: str) -> int:
+    if not word.isdecimal() or not 1 <= int(word) <= 230:
+        raise ValueError(f"--space-group {word}: give the number of a space group, 1 to 230")
+    return int(word)

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
+from crystalformer_rl import cli
 from crystalformer_rl.config import ModelSettings, SampleSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_json, read_table
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.stages import sample
+from crystalformer_rl.stages import policies, sample
 
 MODEL = ModelSettings(
     layers=1, heads=2, key_size=4, width=16, embedding=8, first_letter_hidden=16, max_sites=6
@@ -105,3 +106,121 @@ def test_space_groups_by_the_histogram_where_it_has_them(
 def test_negative_shard(folder: Path) -> None:
     with pytest.raises(ValueError, match="--shard must be 0 or more, got -1"):
         run(folder, shard=-1)
+
+
+def ask(folder: Path, *words: str) -> pd.DataFrame:
+    """As a person types it; the table that is written."""
+    out = folder / "asked.parquet"
+    cli.main(["sample", "--policy", str(folder / "policy"), "--out", str(out), *words])
+    return read_table(out)
+
+
+def test_what_people_ask_for(folder: Path) -> None:
+    table = ask(
+        folder, "-n", "30", "--space-group", "62", "225", "--elements", "Fe", "Co", "O",
+        "--require", "O", "--max-atoms", "20", "--temperature", "0.8", "--top-p", "0.9",
+        "--first-element-temperature", "2",
+    )  # fmt: skip
+    assert table["id"].tolist() == [f"policy-0000-{i:04d}" for i in range(30)]
+    assert set(table["space_group"]) == {62, 225}
+    assert {z for row in table["element"] for z in row} <= {8, 26, 27}
+    assert all(8 in row for row in table["element"])
+    record = read_json(folder / "asked.provenance.json")["settings"]
+    assert record["count"] == 30
+    assert record["constraints"]["required"] == ["O"]
+
+
+def test_template_with_elements_per_site(folder: Path) -> None:
+    table = ask(
+        folder, "-n", "12", "--space-group", "221", "--wyckoff", "a", "b", "c",
+        "--site-elements", "Ca,Sr,Ba", "Ti,Zr", "O",
+    )  # fmt: skip
+    assert [row.tolist() for row in table["wyckoff"]] == [[1, 2, 3]] * 12
+    for first, second, third in table["element"]:
+        assert first in {20, 38, 56}
+        assert second in {22, 40}
+        assert third == 8
+
+
+def test_flags_override_the_settings(folder: Path) -> None:
+    settings = SampleSettings.model_validate(
+        {"count": 5, "space_groups": [2], "constraints": {"exclude_noble_gases": True}}
+    ).model_dump_json()
+    table = ask(folder, "--settings", settings, "--space-group", "62", "--exclude-radioactive")
+    assert len(table) == 5
+    assert set(table["space_group"]) == {62}
+    constraints = read_json(folder / "asked.provenance.json")["settings"]["constraints"]
+    assert constraints["exclude_noble_gases"]
+    assert constraints["exclude_radioactive"]
+
+
+def test_uniform_draws_groups_that_training_did_not_have(folder: Path) -> None:
+    assert len(set(ask(folder, "-n", "40", "--uniform")["space_group"]) - {2, 62, 225}) > 10
+
+
+def test_the_seed_and_the_name_decide(folder: Path) -> None:
+    first, again, other, renamed = (
+        ask(folder, "-n", "4", "--space-group", "2", *more)["log_prob"].tolist()
+        for more in ([], [], ["--seed", "1"], ["--name", "mine"])
+    )
+    assert first == again
+    assert first != other
+    assert first != renamed
+
+
+def test_a_policy_of_the_checkout_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(policies, "PRETRAINED", folder)
+    words = ["sample", "-n", "2", "--out", str(folder / "a.parquet"), "--policy"]
+    cli.main([*words, "policy"])
+    assert read_table(folder / "a.parquet")["id"].tolist() == [
+        "policy-0000-0000",
+        "policy-0000-0001",
+    ]
+    with pytest.raises(SystemExit):
+        cli.main([*words, "mp99"])
+    assert "policy 'mp99': no such folder, and not the name of one" in (line := last_line(capsys))
+    assert "has policy" in line
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--space-group 0", "--space-group 0: give the number of a space group, 1 to 230"),
+        ("--space-group 2 231", "--space-group 231: give the number of a space group, 1 to 230"),
+        ("--space-group Fm-3m", "--space-group Fm-3m: give the number of a space group, 1 to 230"),
+        ("--elements Fe Xx", "constraints.elements.1: 'Xx' is no element"),
+        ("--site-elements Fe,Q", "constraints.site_elements.0.1: 'Q' is no element"),
+        ("--elements Fe --require O", "O is not allowed; allowed are Fe"),
+        ("--wyckoff c a", "constraints.wyckoff: letters must be in order"),
+        ("--wyckoff a k --space-group 2", "letter k does not exist: space group 2 has"),
+        ("-n 0", "count = 0: input should be greater than 0"),
+        ("--top-p 2", "top_p = 2.0: input should be less than or equal to 1"),
+        ("--max-atoms 1 --wyckoff a", "wyckoff fixes the number of atoms"),
+        ("-n 2 --shard 0", "--count and --shard exclude each other"),
+        ("--out a.poscar", "cannot write .poscar; the suffix may be .parquet"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        ask(folder, *words.split())
+    assert end.value.code == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert message in said[0]
+    assert not (folder / "asked.parquet").exists()
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["sample", "--help"])
+    said = capsys.readouterr().out
+    assert said.count("  crystalformer-rl sample --policy") >= 6
+    assert "crystalformer-rl chain --policy" in said
