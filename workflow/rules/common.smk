@@ -78,8 +78,7 @@ SOURCES = {
     split: existing(path, f"dataset.sources.{split}")
     for split, path in SETTINGS.dataset.sources.items()
 }
-TABLE = SETTINGS.hull.csv_path
-HULL_TABLE = TABLE and existing(TABLE, "hull.csv_path")
+HULL_FILES = [existing(path, "hull.files") for path in SETTINGS.hull.files]
 ELEMENTS = existing("resources/embedded/elements.json", "energies of the elements")
 DATASET = SETTINGS.dataset.model_copy(update={"sources": SOURCES})
-HULL = SETTINGS.hull.model_copy(update={"csv_path": HULL_TABLE})
+HULL = SETTINGS.hull.model_copy(update={"files": HULL_FILES})

@@ -3,7 +3,7 @@ rule hull:
     input:
         structures=rules.dataset.output.structures,
         elements=ELEMENTS,
-        table=HULL_TABLE or [],
+        files=HULL_FILES,
     output:
         hull=f"{RUN}/hull/hull.parquet",
         rejected=f"{RUN}/hull/rejected.parquet",

@@ -47,23 +47,39 @@ class DatasetSettings(Section):
 class HullSettings(Section):
     """The convex hull that energies are measured from."""
 
-    reference: Literal["dataset", "csv"] = Field(
+    reference: Literal["dataset", "csv", "entries", "alexandria"] = Field(
         default="dataset",
         description="`dataset`: the potential's energies of the dataset's structures and of the "
-        "elements, consistent with the rewards; `csv`: formation energies from `csv_path`.",
+        "elements, consistent with the rewards; or energies from `files`: `csv`: formation "
+        "energies; `entries`: pymatgen's entries; `alexandria`: convex_hull_pbe_*.json.bz2.",
     )
-    csv_path: str | None = Field(
-        default=None,
-        description="CSV with columns formula, formation_energy_per_atom (eV/atom, elements at 0).",
+    files: list[str] = Field(
+        default=[],
+        description="CSV (.csv, .csv.gz, .csv.xz) with columns formula, formation_energy_per_atom "
+        "(eV/atom, elements at 0), or JSON (.json, .json.gz, .json.bz2); all corrected alike.",
     )
     potential: PotentialName = Field(
         default="chgnet", description="Potential whose energies are placed on this hull."
     )
 
+    min_references: PositiveInt | None = Field(
+        default=None,
+        description="Give no energy above hull (`hull_status` is sparse) in chemical systems with "
+        "fewer known compositions, those of subsystems and the elements included.",
+    )
+    exclude_ytterbium: bool = Field(
+        default=True,
+        description="Give no energy above hull to crystals with Yb (`hull_status` is ytterbium): "
+        "the Materials Project's pseudopotential for it is wrong for Yb3+ (docs/HULL.md).",
+    )
+
     @model_validator(mode="after")
-    def _csv_needs_a_path(self) -> "HullSettings":
-        if (self.reference == "csv") != (self.csv_path is not None):
-            raise ValueError("csv_path must be given exactly when reference is 'csv'")
+    def _files_unless_dataset(self) -> "HullSettings":
+        if (self.reference == "dataset") == bool(self.files):
+            raise ValueError(
+                f"files has {len(self.files)} entries: reference '{self.reference}' takes "
+                + ("none" if self.reference == "dataset" else "at least one")
+            )
         return self
 
 

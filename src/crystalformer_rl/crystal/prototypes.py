@@ -24,6 +24,10 @@ from crystalformer_rl.provenance import derive_seed
 
 RADIOACTIVE_ALLOWED = frozenset({"Th", "U"})
 DIMERS = frozenset({"H", "N", "O", "F", "Cl", "Br", "I"})
+NOBLE_GASES = ("He", "Ne", "Ar", "Kr", "Xe")
+# With these and elements(), the 89 of which the Materials Project has an entry.
+RARE_ELEMENTS = (*NOBLE_GASES, "Tc", "Pm", "Ac", "Pa", "Np", "Pu")
+LARGEST_PROTOTYPE = 20
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,39 @@ def pure_elements(*, max_atoms: int) -> Iterator[Candidate]:
             np.eye(3) * 4.2, [symbol] * 2, [[0, 0, 0], [0, 0, length]], coords_are_cartesian=True
         )
         yield Candidate(f"dimer-{symbol}", "dimer", f"{symbol}2", box)
+
+
+def rare_elements(*, max_atoms: int) -> Iterator[Candidate]:
+    """The elements that substitution leaves out: references that no compound is made with.
+
+    Each is tried in the elemental prototypes of at most ``max_atoms`` atoms and in its own.
+    """
+    for label, parent in prototypes(LARGEST_PROTOTYPE):
+        if parent.n_elems != 1:
+            continue
+        own = parent.elements[0].symbol
+        for symbol in RARE_ELEMENTS:
+            if len(parent) <= max_atoms or symbol == own:
+                structure = (
+                    _touching(parent, symbol)
+                    if symbol in NOBLE_GASES
+                    else _substitute(parent, {own: symbol})
+                )
+                yield Candidate(
+                    f"{label}-{symbol}", label, parent.composition.reduced_formula, structure
+                )
+
+
+def _touching(parent: Structure, symbol: str) -> Structure:
+    """Atoms of one element at the distance of their van der Waals radii, 2 r."""
+    child = parent.copy()
+    child.replace_species({parent.elements[0].symbol: symbol})
+    reach = 1.1 * max(child.lattice.abc)
+    shortest = min(n.nn_distance for n in child.get_neighbors(child[0], reach))
+    child.scale_lattice(
+        child.volume * (2 * float(Element(symbol).van_der_waals_radius) / shortest) ** 3
+    )
+    return child
 
 
 def _substitutions(

@@ -68,7 +68,7 @@ def _above_hull(
         try:
             formation.append(references.formation_energy(structure.composition, energies[row]))
         except ValueError:
-            status[row] = "missing_reference"
+            status[row] = "no_element_reference"
         else:
             rows.append(row)
     compositions = [s.composition for row in rows if (s := generated.structures[row]) is not None]

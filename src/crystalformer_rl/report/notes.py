@@ -25,7 +25,9 @@ MANY_SHORT = 0.1  # fraction of the structures
 _POTENTIALS = {"chgnet": "CHGNet"}
 _REFERENCES = {
     "dataset": "the {potential} energies of the dataset's own structures and of the elements",
-    "csv": "formation energies read from <code>{path}</code>",
+    "csv": "formation energies read from <code>{files}</code>",
+    "entries": "entries read from <code>{files}</code>",
+    "alexandria": "Alexandria's entries, read from <code>{files}</code>",
 }
 
 
@@ -40,7 +42,7 @@ def statement(summary: Summary, config: Config) -> str:
         f"{escape(name)} {entry['generated']}" for name, entry in summary["policies"].items()
     )
     hull = _REFERENCES[config.hull.reference].format(
-        potential=_potential(config.hull.potential), path=escape(config.hull.csv_path)
+        potential=_potential(config.hull.potential), files=escape(", ".join(config.hull.files))
     )
     return (
         f"<p>Run <b>{escape(config.run)}</b>, seed {config.seed}. Every structure sampled from a "
@@ -88,7 +90,9 @@ def warnings(summary: Summary, config: Config) -> list[str]:
             f"<b>Relaxations cut short.</b> Out of steps: {_listed(short)}. Such a structure is "
             "judged as it stands, above its minimum: fewer count as stable than could be."
         )
-    unknown = sum(entry["hull_status"].get("missing_reference", 0) for entry in policies.values())
+    unknown = sum(
+        entry["hull_status"].get("no_element_reference", 0) for entry in policies.values()
+    )
     if unknown:
         found.append(
             f"<b>Elements without a reference.</b> {unknown} structures hold an element that the "

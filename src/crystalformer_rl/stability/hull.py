@@ -4,7 +4,6 @@ Entries are indexed by chemical system. The lower hull of a system is found when
 and kept; after that, the energies of any number of compositions are one matrix product.
 """
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,17 +11,14 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition
 
-from crystalformer_rl.stability.elements import ISOTOPES, element_amounts
+from crystalformer_rl.stability.elements import element_amounts, parse_formula
 from crystalformer_rl.stability.facets import LowerHull
 
 SYSTEMS_KEPT = 16384
 # Above this many elements the subsets of a system outnumber the systems of any data set.
 MAX_ELEMENTS_ENUMERATED = 12
-_PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
-_SYMBOLS = frozenset(Element.__members__)
-_PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
 
 
 @dataclass(frozen=True)
@@ -35,10 +31,12 @@ class HullResult:
         (n,) eV/atom, negative below the hull; NaN where the status is not ``ok`` or where the
         energy given was not finite.
     status
-        ``ok``, or ``missing_reference`` where an element has no reference.
+        ``ok``; ``no_element_reference``: an element has no reference; ``ytterbium``: the crystal
+        holds it and the hull excludes it; ``sparse``: too few compositions are known in the
+        chemical system.
     references
         (n,) distinct compositions known in the chemical system, its subsystems and elements
-        included: how well the hull is known there.
+        included: how well the hull is known there. 0 where an element has no reference.
     """
 
     e_above_hull: NDArray[np.float64]
@@ -68,6 +66,12 @@ class Hull:
     elements
         Symbols of the elements that have a reference, which is at 0. An entry that is a pure
         element (another crystal of it) counts if it lies below.
+    min_references
+        Chemical systems with fewer known compositions than this are ``sparse``.
+    exclude_ytterbium
+        Give crystals with ytterbium no energy above hull. The Materials Project computed them with
+        a pseudopotential (Yb_2) that is wrong for Yb3+ (pymatgen issue 2968), and potentials that
+        were trained on its data learned that.
 
     Raises
     ------
@@ -81,6 +85,8 @@ class Hull:
         formation_energies: ArrayLike,
         *,
         elements: Collection[str],
+        min_references: int | None = None,
+        exclude_ytterbium: bool = False,
     ) -> None:
         energies = np.asarray(formation_energies, dtype=np.float64)
         if energies.shape != (len(formulas),):
@@ -93,6 +99,8 @@ class Hull:
                 f"entry {bad}, {formulas[bad]!r}: energy {energies[bad]} is not finite"
             )
         self.elements = frozenset(elements)
+        self._min_references = min_references or 0
+        self._exclude_ytterbium = exclude_ytterbium
         self._entries = _index(formulas, energies)
         self._system = lru_cache(maxsize=SYSTEMS_KEPT)(self._find_system)
 
@@ -114,7 +122,7 @@ class Hull:
             )
         above = np.full(len(compositions), np.nan)
         references = np.zeros(len(compositions), dtype=np.int64)
-        status = ["ok"] * len(compositions)
+        status: list[str] = ["ok"] * len(compositions)
         systems: dict[tuple[str, ...], list[tuple[int, list[float]]]] = {}
         for index, composition in enumerate(compositions):
             amounts = element_amounts(composition)
@@ -125,15 +133,24 @@ class Hull:
                 row = [amounts[symbol] for symbol in symbols]
                 systems.setdefault(symbols, []).append((index, row))
             else:
-                status[index] = "missing_reference"
+                status[index] = "no_element_reference"
         for symbols, members in systems.items():
             system = self._system(symbols)
             rows = [index for index, _ in members]
-            fractions = _normalise(np.array([row for _, row in members]))
-            above[rows] = energies[rows] - system.lower.energy(fractions)
             references[rows] = system.references
+            flag = self._flag(symbols, system.references)
+            if flag == "ok":
+                fractions = _normalise(np.array([row for _, row in members]))
+                above[rows] = energies[rows] - system.lower.energy(fractions)
+            for index in rows:
+                status[index] = flag
         above[~np.isfinite(energies)] = np.nan
         return HullResult(above, status, references)
+
+    def _flag(self, symbols: tuple[str, ...], references: int) -> str:
+        if self._exclude_ytterbium and "Yb" in symbols:
+            return "ytterbium"
+        return "sparse" if references < self._min_references else "ok"
 
     def _find_system(self, symbols: tuple[str, ...]) -> _System:
         column = {symbol: index for index, symbol in enumerate(symbols)}
@@ -174,31 +191,12 @@ def _index(
     """
     systems: dict[frozenset[str], dict[tuple[float, ...], float]] = {}
     for formula, energy in zip(formulas, energies.tolist(), strict=True):
-        amounts = _parse(formula)
+        amounts = parse_formula(formula)
         total = sum(amounts.values())
         fractions = tuple(round(amounts[symbol] / total, 12) for symbol in sorted(amounts))
         system = systems.setdefault(frozenset(amounts), {})
         system[fractions] = min(energy, system.get(fractions, energy))
     return systems
-
-
-def _parse(formula: str) -> dict[str, float]:
-    """Amounts by element; plain formulas skip pymatgen's parser, which is 20 times slower."""
-    amounts: dict[str, float] = {}
-    if _PLAIN_FORMULA.fullmatch(formula):
-        for symbol, number in _PART.findall(formula):
-            name = ISOTOPES.get(symbol, symbol)
-            amounts[name] = amounts.get(name, 0.0) + float(number or 1)
-    else:
-        try:
-            amounts = element_amounts(Composition(formula))
-        except ValueError as error:
-            raise ValueError(f"formula {formula!r} cannot be read: {error}") from error
-    unknown = sorted(set(amounts) - _SYMBOLS)
-    if unknown or not amounts or min(amounts.values()) <= 0:
-        what = f"no element {', '.join(unknown)}" if unknown else "no positive amounts"
-        raise ValueError(f"formula {formula!r} cannot be read: {what}")
-    return amounts
 
 
 def _normalise(amounts: NDArray[np.float64]) -> NDArray[np.float64]:

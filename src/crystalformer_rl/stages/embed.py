@@ -21,7 +21,12 @@ import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Structure
 
-from crystalformer_rl.crystal.prototypes import Candidate, compounds, pure_elements
+from crystalformer_rl.crystal.prototypes import (
+    Candidate,
+    compounds,
+    pure_elements,
+    rare_elements,
+)
 from crystalformer_rl.crystal.structures import structure_columns, structures_of
 from crystalformer_rl.crystal.tokenizer import Rejection, tokenize
 from crystalformer_rl.files import read_table, write_json, write_table
@@ -36,6 +41,7 @@ log = logging.getLogger(__name__)
 
 CHUNK = 32
 ELEMENT_ATOMS = 8
+RARE_ATOMS = 4
 # Of each element, lowest first; all of them would make a third of the set pure elements.
 CRYSTALS_PER_ELEMENT = 2
 SYMPREC_ANGSTROM = 0.01
@@ -68,8 +74,10 @@ def run(args: argparse.Namespace) -> None:
     mixed = _relaxed(
         args, "compounds", compounds(seed=args.seed, max_atoms=args.max_atoms, effort=args.effort)
     )
-    log.info("%d elements and %d compounds relaxed", len(pure), len(mixed))
-    references = _references(pure)
+    # References alone: no compound is made with them, and they are not among the crystals.
+    rare = _relaxed(args, "rare", rare_elements(max_atoms=RARE_ATOMS))
+    log.info("%d elements and %d compounds relaxed", len(pure) + len(rare), len(mixed))
+    references = _references(pd.concat([pure, rare], ignore_index=True))
     crystals = _judged(pd.concat([pure, mixed], ignore_index=True), references, args.below)
     write_table(args.out / "crystals.parquet", crystals)
     write_json(

@@ -1,9 +1,9 @@
-"""``hull``: formation energies of the known compounds, from the dataset or from a CSV."""
+"""``hull``: formation energies of the known compounds, from the dataset or from files."""
 
 import argparse
 import logging
-import lzma
-import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +12,26 @@ from pymatgen.core import Composition
 
 from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.structures import structures_of
-from crystalformer_rl.files import read_table, write_json, write_table
+from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.potentials.base import Failure, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.provenance import Provenance
-from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.elements import ElementReferences, parse_formula
+from crystalformer_rl.stability.entries import (
+    MP2020,
+    UNSTATED,
+    Entry,
+    common_scheme,
+    lowest_elements,
+    scheme_of,
+)
+from crystalformer_rl.stability.readers import read_csv, read_entries
 from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.hulls import read_elements
+from crystalformer_rl.stages.hulls import read_elements, write_elements
 from crystalformer_rl.stages.progress import progress
 
 CHUNK = 64
-UNREADABLE = (
-    EOFError, UnicodeError, lzma.LZMAError, zlib.error,
-    pd.errors.ParserError, pd.errors.EmptyDataError,
-)  # fmt: skip
-CSV_COLUMNS = ("formula", "formation_energy_per_atom")
+COLUMNS = ["formula", "formation_energy_per_atom", "source", "id"]
 
 log = logging.getLogger(__name__)
 
@@ -45,64 +50,99 @@ def run(args: argparse.Namespace) -> None:
     """Write ``hull.parquet``, ``rejected.parquet``, ``elements.json`` and ``provenance.json``."""
     settings = HullSettings.model_validate_json(args.settings)
     device = best_device()
-    source = Path(settings.csv_path) if settings.csv_path is not None else args.structures
+    sources = [Path(path) for path in settings.files] or [args.structures]
     provenance = Provenance(
         "hull",
         settings=settings.model_dump(mode="json"),
-        inputs={"source": source, "elements": args.elements},
+        inputs={"source": sources, "elements": args.elements},
         device=device,
     )
-    potential, references = read_elements(args.elements)
-    if potential != settings.potential:
+    elements = read_elements(args.elements)
+    if elements.potential != settings.potential:
         raise ValueError(
-            f"{args.elements}: energies of potential {potential!r}, but hull.potential is "
+            f"{args.elements}: energies of potential {elements.potential!r}, but hull.potential is "
             f"{settings.potential!r}: energies of two potentials do not mix"
         )
     counts: dict[str, int] = {}
-    if settings.reference == "csv":
-        entries = _from_csv(source)
-        rejected = pd.DataFrame({"id": [], "split": [], "reason": []}, dtype="str")
+    if settings.reference == "dataset":
+        dataset = read_table(args.structures)
+        energies, failures, counts = _energies(dataset, potential=settings.potential, device=device)
+        entries, rejected = _from_dataset(dataset, energies, failures, elements.references)
+        scheme = elements.convention if elements.convention == "matpes" else MP2020
     else:
-        dataset = read_table(source)
-        energies, failures, counts = _energies(dataset, potential=potential, device=device)
-        entries, rejected = _from_dataset(dataset, energies, failures, references)
+        if elements.convention == "matpes":
+            raise ValueError(
+                f"hull.potential {settings.potential!r} has energies of another kind (matpes) than "
+                "any file: hull.reference must be 'dataset'"
+            )
+        known, scheme = _from_files(sources, csv=settings.reference == "csv")
+        if settings.reference != "csv":
+            lowest = ElementReferences(lowest_elements(known))
+            known = [_formed(entry, lowest) for entry in known]
+            # An element without an entry has no place on this hull, whatever the potential knows.
+            energies_of_both = {
+                symbol: energy
+                for symbol, energy in elements.references.energies.items()
+                if symbol in lowest.energies
+            }
+            references = replace(elements.references, energies=energies_of_both)
+            elements = replace(elements, references=references)
+        entries, rejected = _tables(known, source=settings.reference)
     if entries.empty:
-        raise ValueError(f"{source}: no entry for the hull; {len(rejected)} rows were rejected")
-    log.info("%d entries, %d rejected", len(entries), len(rejected))
+        named = ", ".join(map(str, sources))
+        raise ValueError(f"{named}: no entry for the hull; {len(rejected)} rows were rejected")
+    log.info("%d entries, %d rejected; corrections: %s", len(entries), len(rejected), scheme)
+    # The rules travel with the entries, so that every reader of the hull judges alike.
+    entries.attrs |= settings.model_dump(include={"min_references", "exclude_ytterbium"})
     write_table(args.out / "hull.parquet", entries)
     write_table(args.out / "rejected.parquet", rejected)
-    write_json(
-        args.out / "elements.json", {"potential": potential, "energies": dict(references.energies)}
-    )
+    write_elements(args.out / "elements.json", elements)
     provenance.write(
-        args.out / "provenance.json", items=len(entries), rejected=len(rejected), **counts
+        args.out / "provenance.json",
+        items=len(entries),
+        rejected=len(rejected),
+        corrections=scheme,
+        **counts,
     )
 
 
-def _from_csv(path: Path) -> pd.DataFrame:
-    # Without keep_default_na=False pandas would take sodium nitride, NaN, for a missing value.
-    try:
-        table = pd.read_csv(path, keep_default_na=False, dtype="str")
-    except UNREADABLE as error:
-        raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
-    if missing := [name for name in CSV_COLUMNS if name not in table.columns]:
-        raise ValueError(f"{path}: columns {missing} are missing; it has {list(table.columns)}")
-    energies = pd.to_numeric(table["formation_energy_per_atom"], errors="coerce").to_numpy()
-    if not np.isfinite(energies).all():
-        row = int(np.flatnonzero(~np.isfinite(energies))[0])
-        value = table["formation_energy_per_atom"].iloc[row]
+def _from_files(paths: Sequence[Path], *, csv: bool) -> tuple[list[Entry], str]:
+    """The entries of all files, and what corrected them: MP2020 as far as they show."""
+    found: list[Entry] = []
+    schemes: dict[Path, str | None] = {}
+    for path in paths:
+        entries = read_csv(path) if csv else list(progress(read_entries(path), label=path.name))
+        schemes[path] = scheme_of(path, entries)
+        found += entries
+    scheme = common_scheme(schemes)
+    if scheme not in (MP2020, UNSTATED, None):
         raise ValueError(
-            f"{path}: row {row + 1}, {table['formula'].iloc[row]}: formation_energy_per_atom "
-            f"{value!r} must be a finite number"
+            f"{', '.join(map(str, paths))}: correction scheme {scheme!r}, but the hull is one of "
+            f"{MP2020} energies: apply pymatgen's MaterialsProject2020Compatibility to the entries"
         )
-    blank = pd.Series([None] * len(table), dtype="str")
-    return pd.DataFrame(
-        {
-            "formula": table["formula"],
-            "formation_energy_per_atom": energies,
-            "source": "csv",
-            "id": table.get("material_id", table.get("id", blank)),
-        }
+    return found, scheme or UNSTATED
+
+
+def _formed(entry: Entry, elements: ElementReferences) -> Entry:
+    """The entry with its formation energy in place of its total energy."""
+    if entry.problem is not None:
+        return entry
+    try:
+        composition = Composition(parse_formula(entry.formula))
+        return replace(entry, energy=elements.formation_energy(composition, entry.energy))
+    except ValueError as error:
+        return replace(entry, problem=str(error))
+
+
+def _tables(entries: Sequence[Entry], *, source: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Entries with a place on the hull, and the others with the reason."""
+    good = [e for e in entries if e.problem is None]
+    bad = [e for e in entries if e.problem is not None]
+    return (
+        pd.DataFrame([(e.formula, e.energy, source, e.id) for e in good], columns=COLUMNS),
+        pd.DataFrame(
+            [(e.id, None, e.problem) for e in bad], columns=["id", "split", "reason"], dtype="str"
+        ),
     )
 
 
@@ -144,14 +184,25 @@ def _from_dataset(
     references: ElementReferences,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Entries and rejected rows."""
+    # The composition is enough, and quicker to have, where nothing is corrected.
+    corrected = references.correction is not None
+    crystals = structures_of(dataset) if corrected else map(Composition, dataset["formula"])
     entries: list[tuple[str, float, str, str]] = []
     rejected: list[tuple[str, str, str]] = []
-    rows = zip(dataset["id"], dataset["split"], dataset["formula"], energies, reasons, strict=True)
-    for name, split, formula, energy, reason in rows:
+    rows = zip(
+        dataset["id"],
+        dataset["split"],
+        dataset["formula"],
+        energies,
+        reasons,
+        crystals,
+        strict=True,
+    )
+    for name, split, formula, energy, reason, crystal in rows:
         problem = reason
         if problem is None:
             try:
-                formation = references.formation_energy(Composition(formula), energy)
+                formation = references.formation_energy(crystal, energy)
             except ValueError as error:
                 problem = str(error)
             else:
@@ -159,6 +210,6 @@ def _from_dataset(
         if problem is not None:
             rejected.append((name, split, problem))
     return (
-        pd.DataFrame(entries, columns=["formula", "formation_energy_per_atom", "source", "id"]),
+        pd.DataFrame(entries, columns=COLUMNS),
         pd.DataFrame(rejected, columns=["id", "split", "reason"], dtype="str"),
     )

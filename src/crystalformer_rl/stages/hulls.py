@@ -1,10 +1,24 @@
 """The files of the ``hull`` stage, as the stages after it read them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from crystalformer_rl.files import read_json, read_table
+from crystalformer_rl.files import read_json, read_table, write_json
+from crystalformer_rl.stability.corrections import mp2020_correction
 from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
+
+# What the energies are that a potential was trained on (potentials/base.py).
+CONVENTIONS = ("mp2020_corrected", "uncorrected", "matpes")
+
+
+@dataclass(frozen=True)
+class Elements:
+    """``elements.json``: whose energies, in which convention, and the energies themselves."""
+
+    potential: str
+    convention: str
+    references: ElementReferences
 
 
 def hull_files(folder: Path) -> list[Path]:
@@ -13,25 +27,30 @@ def hull_files(folder: Path) -> list[Path]:
 
 
 def read_hull(folder: Path) -> tuple[Hull, ElementReferences]:
-    """The hull, and the element energies that formation energies are measured from."""
+    """The hull with its rules, and the elements that formation energies are measured from."""
     entries, elements = hull_files(folder)
     table = read_table(entries, columns=["formula", "formation_energy_per_atom"])
-    _, references = read_elements(elements)
+    references = read_elements(elements).references
     hull = Hull(
         table["formula"].tolist(),
         table["formation_energy_per_atom"].to_numpy(),
         elements=references.energies.keys(),
+        min_references=table.attrs.get("min_references"),
+        exclude_ytterbium=bool(table.attrs.get("exclude_ytterbium")),
     )
     return hull, references
 
 
-def read_elements(path: Path) -> tuple[str, ElementReferences]:
-    """Name of the potential and its energies of the elements, from ``elements.json``.
+def read_elements(path: Path) -> Elements:
+    """Energies of the elements from ``elements.json``.
+
+    ``energy_convention`` may be missing, which means ``mp2020_corrected``. Energies of crystals
+    that are ``uncorrected`` are corrected on the way to a formation energy.
 
     Raises
     ------
     ValueError
-        If the file lacks an entry or an energy is not a number.
+        If the file lacks an entry, an energy is not a number or the convention is unknown.
     """
     record = read_json(path)
     if not isinstance(record, dict) or not {"potential", "energies"} <= record.keys():
@@ -42,6 +61,25 @@ def read_elements(path: Path) -> tuple[str, ElementReferences]:
     bad = [name for name, energy in energies.items() if type(energy) not in (int, float)]
     if bad:
         raise ValueError(f"{path}: the energy of {bad[0]} is {energies[bad[0]]!r}, not a number")
-    return str(record["potential"]), ElementReferences(
-        {symbol: float(energy) for symbol, energy in energies.items()}
+    convention = record.get("energy_convention", "mp2020_corrected")
+    if convention not in CONVENTIONS:
+        raise ValueError(
+            f"{path}: energy_convention {convention!r}; allowed: {', '.join(CONVENTIONS)}"
+        )
+    references = ElementReferences(
+        {symbol: float(energy) for symbol, energy in energies.items()},
+        correction=mp2020_correction if convention == "uncorrected" else None,
+    )
+    return Elements(str(record["potential"]), convention, references)
+
+
+def write_elements(path: Path, elements: Elements) -> None:
+    """Write what :func:`read_elements` reads."""
+    write_json(
+        path,
+        {
+            "potential": elements.potential,
+            "energy_convention": elements.convention,
+            "energies": dict(elements.references.energies),
+        },
     )

@@ -2,7 +2,17 @@
 
 from itertools import islice
 
-from crystalformer_rl.crystal.prototypes import compounds, elements, prototypes, pure_elements
+import numpy as np
+import pytest
+
+from crystalformer_rl.crystal.prototypes import (
+    RARE_ELEMENTS,
+    compounds,
+    elements,
+    prototypes,
+    pure_elements,
+    rare_elements,
+)
 
 MAX_ATOMS = 4
 
@@ -62,3 +72,15 @@ def test_every_element_has_candidates_of_its_own() -> None:
     found = list(pure_elements(max_atoms=1))
     assert {c.structure.elements[0].symbol for c in found} == set(elements())
     assert all(c.structure.n_elems == 1 for c in found)
+
+
+def test_rare_elements_are_references_of_no_compound() -> None:
+    found = list(rare_elements(max_atoms=1))
+    assert {c.structure.elements[0].symbol for c in found} == set(RARE_ELEMENTS)
+    assert not set(RARE_ELEMENTS) & set(elements())
+    assert len(set(RARE_ELEMENTS) | set(elements())) == 89
+    assert len({c.identifier for c in found}) == len(found)
+    (alpha,) = (c.structure for c in found if c.identifier == "A_mP16_11_8e-1-Pu")
+    assert len(alpha) == 16
+    (argon,) = (c.structure for c in found if c.identifier == "A_cF4_225_a-1-Ar")
+    assert argon.volume == pytest.approx(3.76**3 / np.sqrt(2))

@@ -92,7 +92,7 @@ def test_missing_references_are_told() -> None:
     columns = verdict.stability_columns(
         generated, hull=HULL, references=REFERENCES, stable_below=0.1
     )
-    assert columns["hull_status"] == ["missing_reference"]
+    assert columns["hull_status"] == ["no_element_reference"]
     assert not columns["stable"][0]
 
 
@@ -175,7 +175,7 @@ def test_the_first_failure_is_named() -> None:
     )
     reasons = verdict.failures(
         generated,
-        hull_status=["no_energy"] * 3 + ["missing_reference", "ok", "ok", "ok"],
+        hull_status=["no_energy"] * 3 + ["no_element_reference", "ok", "ok", "ok"],
         matching_problems=[None] * 4 + ["flat", None, None],
         evaluations=[None] * 5 + [Failure("error", "why"), Evaluation(0.0)],
     )
@@ -183,7 +183,7 @@ def test_the_first_failure_is_named() -> None:
         "decode: no volume",
         "relax: diverged: exploded",
         "relax: unphysical",
-        "hull: missing_reference",
+        "hull: no_element_reference",
         "match: flat",
         "properties: error: why",
         None,

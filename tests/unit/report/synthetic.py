@@ -78,7 +78,7 @@ def _row(
     if not decoded:
         failure = "decode: the cell has no volume"
     elif not known:
-        failure = "hull: missing_reference"
+        failure = "hull: no_element_reference"
     elif index == 0:
         failure = "match: the matcher gave up"
     row = {
@@ -92,7 +92,7 @@ def _row(
         "relax_status": None if not decoded else "converged" if relaxed else "not_converged",
         "relaxed": relaxed, "e_above_hull_initial": initial,
         "e_above_hull": final,
-        "hull_status": None if not decoded else "ok" if known else "missing_reference",
+        "hull_status": None if not decoded else "ok" if known else "no_element_reference",
         "stable_initial": bool(initial is not None and initial < 0.1), "stable": stable,
         "unique": unique, "novel": novel, "stable_unique": stable and unique,
         "sun": stable and unique and novel,

@@ -26,7 +26,7 @@ def test_a_good_run_has_no_warning() -> None:
     [
         ({"unique": False}, "Low uniqueness"),
         ({"e_above_hull": -0.5}, "Suspiciously deep"),
-        ({"hull_status": "missing_reference"}, "without a reference"),
+        ({"hull_status": "no_element_reference"}, "without a reference"),
         ({"relax_status": "not_converged"}, "cut short"),
     ],
 )

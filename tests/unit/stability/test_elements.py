@@ -1,7 +1,7 @@
 """Formation energies from total energies."""
 
 import pytest
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Lattice, Structure
 
 from crystalformer_rl.stability.elements import ElementReferences, element_amounts
 
@@ -25,6 +25,16 @@ def test_oxidation_states_and_isotopes_do_not_matter() -> None:
     )
     assert element_amounts(Composition("NaD")) == {"Na": 1.0, "H": 1.0}
     assert element_amounts(Composition("HD")) == {"H": 2.0}
+
+
+def test_what_is_uncorrected_is_corrected_first() -> None:
+    salt = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    references = ElementReferences(REFERENCES.energies, correction=lambda structure: -0.3)
+    plain = REFERENCES.formation_energy(salt, -3.0)
+    assert plain == REFERENCES.formation_energy(salt.composition, -3.0)
+    assert references.formation_energy(salt, -3.0) == pytest.approx(plain - 0.3)
+    with pytest.raises(TypeError, match="NaCl: to correct its energy takes the structure"):
+        references.formation_energy(salt.composition, -3.0)
 
 
 def test_an_unknown_element_is_named() -> None:

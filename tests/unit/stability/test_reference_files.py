@@ -1,0 +1,211 @@
+"""Files of reference energies: what is read, and what is refused by name and place."""
+
+import bz2
+import gzip
+import json
+import lzma
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
+
+from crystalformer_rl.stability.entries import (
+    MP2020,
+    UNCORRECTED,
+    UNSTATED,
+    Entry,
+    common_scheme,
+    lowest_elements,
+    scheme_of,
+)
+from crystalformer_rl.stability.readers import read_csv, read_entries
+
+SCHEME = MaterialsProject2020Compatibility(check_potcar=False)
+OPENERS = {".json": open, ".json.gz": gzip.open, ".json.bz2": bz2.open, ".json.xz": lzma.open}
+HERE = Path("hull.json")
+
+
+def record(first: str, second: str | None = None, *, corrected: bool = False) -> dict[str, Any]:
+    """A pymatgen entry of −3 eV/atom before corrections, as JSON would give it back."""
+    structure = Structure(Lattice.cubic(4), [first, second or first], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    entry = ComputedStructureEntry(
+        structure,
+        -6.0,
+        entry_id=f"{first}{second or ''}-1",
+        parameters={"run_type": "GGA", "hubbards": {}, "software": "none", "potcar_symbols": []},
+    )
+    if corrected:
+        SCHEME.process_entry(entry)
+    found: dict[str, Any] = json.loads(json.dumps(entry.as_dict()))
+    return found
+
+
+def written(path: Path, content: Any, opener: Callable[..., Any] = open) -> Path:
+    with opener(path, "wt") as stream:
+        json.dump(content, stream)
+    return path
+
+
+@pytest.mark.parametrize("suffix", OPENERS)
+def test_entries_of_pymatgen_with_their_corrections(tmp_path: Path, suffix: str) -> None:
+    records = [record("Na"), record("Na", "Cl", corrected=True), record("Al", "Ni")]
+    path = written(tmp_path / f"hull{suffix}", records, OPENERS[suffix])
+    sodium, salt, alloy = read_entries(path)
+    assert sodium == Entry("Na", -3.0, None, "Na-1")
+    assert salt == Entry("NaCl", pytest.approx(-3.0 - 0.614 / 2), MP2020, "NaCl-1")
+    assert (alloy.formula, alloy.scheme) == ("AlNi", None)
+    assert scheme_of(path, [sodium, salt, alloy]) == MP2020
+
+
+def test_the_layout_of_alexandria(tmp_path: Path) -> None:
+    """Entries under a key; composition and name may be in the structure and in the data."""
+    salt = record("Na", "Cl", corrected=True)
+    del salt["composition"]
+    salt |= {"entry_id": None, "data": {"mat_id": "agm002", "elements": ["Na", "Cl"]}}
+    path = written(tmp_path / "convex_hull_pbe.json.bz2", {"entries": [salt]}, bz2.open)
+    assert list(read_entries(path)) == [
+        Entry("NaCl", pytest.approx(-3.0 - 0.614 / 2), MP2020, "agm002")
+    ]
+
+
+def test_entries_are_streamed(tmp_path: Path) -> None:
+    salt = json.dumps(record("Na", "Cl", corrected=True))
+    path = tmp_path / "hull.json"
+    path.write_text(f"[{','.join([salt] * 2000)}]")
+    next(read_entries(path))  # what is loaded on first use stays
+    tracemalloc.start()
+    assert sum(1 for _ in read_entries(path)) == 2000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < path.stat().st_size / 4
+
+
+def test_isotopes_count_as_hydrogen_and_sodium_nitride_is_a_compound(tmp_path: Path) -> None:
+    entries = [
+        ComputedEntry("D2O", -9.0, correction=-0.687),
+        ComputedEntry("Na2N2", -12.0),
+    ]
+    path = written(tmp_path / "hull.json", [e.as_dict() for e in entries])
+    water, nitride = read_entries(path)
+    assert (water.formula, water.energy) == ("H2O", pytest.approx(-9.687 / 3))
+    assert (nitride.formula, nitride.energy) == ("NaN", -3.0)
+    table = tmp_path / "hull.csv"
+    table.write_text("formula,formation_energy_per_atom,id\nNaN,-0.2,a\nD2O,-1.0,b\n")
+    assert [e.formula for e in read_csv(table) if e.problem is None] == ["NaN", "D2O"]
+
+
+def test_charged_entries_are_refused_by_name(tmp_path: Path) -> None:
+    ion = ComputedEntry(Composition({"S6+": 1, "O2-": 4}), -30.0).as_dict()
+    cell = record("Na", "Cl")
+    cell["structure"]["charge"] = 1
+    neutral = ComputedEntry(Composition({"Na+": 1, "Cl-": 1}), -6.0).as_dict()
+    path = written(tmp_path / "hull.json", [ion, cell, neutral])
+    assert [e.problem for e in read_entries(path)] == [
+        "SO4 has charge -2: only neutral compounds are allowed",
+        "NaCl has charge +1: only neutral compounds are allowed",
+        None,
+    ]
+    table = tmp_path / "hull.csv"
+    table.write_text("formula,formation_energy_per_atom\nSO4-2,-3\nFe3+,0\nsodium,0\n")
+    problems = [e.problem or "" for e in read_csv(table)]
+    assert problems[0] == "formula 'SO4-2' cannot be read: only neutral compounds are allowed"
+    assert problems[1].startswith("formula 'Fe3+'")
+    assert problems[2].startswith("formula 'sodium'")
+
+
+@pytest.mark.parametrize("suffix", OPENERS)
+def test_a_file_cut_in_the_middle_is_named_with_the_place(tmp_path: Path, suffix: str) -> None:
+    records = [record("Na", "Cl") | {"entry_id": f"mp-{i}"} for i in range(200)]
+    path = written(tmp_path / f"hull{suffix}", {"entries": records}, OPENERS[suffix])
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
+    with pytest.raises(ValueError, match=r"hull\.json.*: cut or damaged after \d+ entries, before"):
+        list(read_entries(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("hull.json", "[]", "no entries; it must be an array, or an object"),
+        ("hull.json", '{"Na": {}}', "no entries"),
+        ("hull.json", "", "cut or damaged after 0 entries"),
+        ("hull.json", "formula,energy", "cut or damaged after 0 entries, before byte 14"),
+        ("hull.json", '[{"energy": 1}]', "entry 1: not an entry of pymatgen: KeyError"),
+        ("hull.json", "[7]", "entry 1: not an entry of pymatgen: AttributeError"),
+        ("hull.json", '[{"energy": NaN}]', "cut or damaged after 0 entries, before byte 17"),
+        ("hull.json.gz", "[7]", "cut or damaged after 0 entries, before byte 0"),
+        (
+            "hull.json",
+            '[{"energy": "nan", "correction": 0, "composition": {"Na": 1}}]',
+            "entry 1, Na: energy nan must be finite",
+        ),
+        ("hull.yaml", "[]", "unknown kind of file; allowed: .json, .json.gz"),
+    ],
+)
+def test_other_bad_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"{name}: {message}"):
+        list(read_entries(path))
+
+
+def entry(formula: str, scheme: str | None = None, problem: str | None = None) -> Entry:
+    return Entry(formula, -1.0, scheme, f"{formula}-1", problem)
+
+
+@pytest.mark.parametrize(
+    ("entries", "scheme"),
+    [
+        ([entry("Na"), entry("AlNi")], None),
+        ([entry("NaCl"), entry("AlNi")], UNCORRECTED),
+        ([entry("NaCl", MP2020), entry("AlNi"), entry("TiN")], MP2020),
+        ([entry("NaCl", MP2020), entry("MgO", problem="charged")], MP2020),
+    ],
+)
+def test_scheme_of_a_file(entries: list[Entry], scheme: str | None) -> None:
+    assert scheme_of(HERE, entries) == scheme
+
+
+def test_two_schemes_in_a_file_are_refused() -> None:
+    mixed = [entry("NaCl", MP2020), entry("MgO")]
+    message = r"hull.json: .* do not mix: NaCl-1 \(NaCl\): MP2020; MgO-1 \(MgO\): uncorrected"
+    with pytest.raises(ValueError, match=message):
+        scheme_of(HERE, mixed)
+
+
+def test_the_schemes_of_pymatgen_are_told_apart(tmp_path: Path) -> None:
+    records = [record("Mg", "O", corrected=True), record("Mg", "O", corrected=True)]
+    for adjustment in records[1]["energy_adjustments"]:
+        adjustment |= {"name": "MP Anion Correction"}
+        adjustment["cls"]["@class"] = "MaterialsProjectCompatibility"
+    path = written(tmp_path / "hull.json", records)
+    with pytest.raises(ValueError, match=r"MP2020; MgO-1 \(MgO\): MaterialsProjectCompatibility"):
+        scheme_of(path, list(read_entries(path)))
+    path = written(tmp_path / "manual.json", [ComputedEntry("MgO", -6, correction=-1).as_dict()])
+    assert scheme_of(path, list(read_entries(path))) == "unnamed"
+
+
+def test_two_files_of_different_schemes_are_refused(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    columns = {"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]}
+    pd.DataFrame(columns | {"scheme": [MP2020]}).to_csv(first, index=False)
+    pd.DataFrame(columns).to_csv(second, index=False)
+    schemes = {path: scheme_of(path, read_csv(path)) for path in (first, second)}
+    assert schemes == {first: MP2020, second: UNSTATED}
+    with pytest.raises(ValueError, match=r"do not mix: .*a\.csv: MP2020; .*b\.csv: unstated"):
+        common_scheme(schemes)
+    assert common_scheme({first: None, second: MP2020}) == MP2020
+    assert common_scheme({first: None}) is None
+
+
+def test_lowest_elements() -> None:
+    entries = [Entry("O2", -4.9), Entry("O8", -4.5), Entry("Na", -1.3), Entry("NaO", -9.0)]
+    assert lowest_elements([*entries, Entry("Na", -5.0, problem="charged")]) == {
+        "O": -4.9,
+        "Na": -1.3,
+    }
