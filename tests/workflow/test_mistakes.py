@@ -22,8 +22,8 @@ MISTAKES = {
     "dataset={sources: {all: nowhere.csv}}": "dataset.sources.all = nowhere.csv: no such file",
     "dataset={sources: {all: resources/downloads/x.csv}}": "manifest.yaml can download: mp_20/",
     "dataset={sources: {train: a.csv}}": "give either `all` alone or each of train, val and test",
-    "hull={reference: csv}": "csv_path must be given exactly when reference is 'csv'",
-    "hull={reference: csv, csv_path: gone.csv}": "hull.csv_path = gone.csv: no such file",
+    "hull={reference: csv}": "reference 'csv' takes at least one",
+    "hull={reference: csv, files: [gone.csv]}": "hull.files = gone.csv: no such file",
     "relx={max_force: 1}": "relx: unknown key (did you mean relax?)",
 }
 

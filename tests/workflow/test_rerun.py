@@ -141,6 +141,8 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "report.title": (setting("report.title", "Another title"), REPORT),
     "seed": (setting("seed", 1), PRETRAIN | AFTER_BASE),
     "dataset.limit": (setting("dataset.limit", 1000), EVERYTHING),
+    "jobs.checkpoint_minutes": (setting("jobs.checkpoint_minutes", 5), set()),
+    "jobs.tensorboard": (setting("jobs.tensorboard", True), set()),
     "a comment in config.yaml": (comment("config.yaml"), set()),
     "keys of config.yaml in another order": (reordered, set()),
     "code of evaluation/sun.py": (code("evaluation/sun.py"), END),

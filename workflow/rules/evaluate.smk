@@ -32,8 +32,8 @@ rule evaluate:
     params:
         settings=canonical(SETTINGS.evaluate),
         code=code("evaluate"),
-        samples=named(judged("sample")),
-        relaxed=named(judged("relax")),
+        samples=[f"{p}={part}" for p, part in judged_counts("sample").items()],
+        relaxed=[f"{p}={part}" for p, part in judged_counts("relax").items()],
         hull=subpath(input.hull, parent=True),
         out=subpath(output.structures, parent=True),
     message:

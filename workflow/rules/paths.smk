@@ -15,6 +15,11 @@ def trained(file):
     return {p: [f"{folder}/{file}" for folder in part] for p, part in folders.items()}
 
 
+def tensorboard(training):
+    """The argument that asks for TensorBoard's files; a resource, which reruns nothing."""
+    return f"--tensorboard {LOGS}/{training}" if SETTINGS.jobs.tensorboard else ""
+
+
 def weights(policy):
     """The weights of a policy; those of a branch are its last round's."""
     if policy not in POLICIES:
@@ -42,6 +47,16 @@ def shards(stage, policy, count, suffix="parquet"):
     """The shards that hold the first ``count`` crystals of a policy."""
     numbers = range(count // SETTINGS.sample.shard_size)
     return [f"{RUN}/{stage}/{policy}/shard-{number:04d}.{suffix}" for number in numbers]
+
+
+def shard_count(stage, policy, count):
+    """The same for a command line, which thousands of paths would not fit."""
+    return f"{RUN}/{stage}/{policy}:{count // SETTINGS.sample.shard_size}"
+
+
+def judged_counts(stage):
+    count = SETTINGS.sample.count
+    return {policy: shard_count(stage, policy, count) for policy in POLICIES}
 
 
 def judged(stage, suffix="parquet"):

@@ -9,9 +9,11 @@ rule report:
             rules.hull.output.provenance,
             rules.tokenize.output.provenance,
             *every(trained("provenance.json")),
+            rules.evaluate.output.provenance,
+        ],
+        shards=[
             *every(judged("sample", "provenance.json")),
             *every(judged("relax", "provenance.json")),
-            rules.evaluate.output.provenance,
         ],
     output:
         page=report(
@@ -47,10 +49,14 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         settings=canonical(SETTINGS.report),
-        config=canonical(SETTINGS),
+        config=canonical(SETTINGS, without=["jobs"]),
         code=code("report"),
         evaluation=subpath(input.evaluation, parent=True),
         histories=named(trained("history.parquet")),
+        shards=[
+            *judged_counts("sample").values(),
+            *judged_counts("relax").values(),
+        ],
         out=subpath(output.page, parent=True),
     message:
         "Writing the report [{resources.mem_mb} MB, {resources.runtime} min]"
@@ -59,4 +65,5 @@ rule report:
         " --settings {params.settings:q} --config {params.config:q}"
         " --evaluation {params.evaluation:q}"
         " --histories {params.histories:q} --provenance {input.provenance:q}"
+        " --shards {params.shards:q}"
         " --out {params.out:q}"

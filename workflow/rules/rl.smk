@@ -21,6 +21,9 @@ rule rl:
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
+        tensorboard=lambda wildcards: tensorboard(
+            f"rl-{wildcards.branch}/round-{wildcards.round}"
+        ),
     params:
         settings=branch_settings,
         seed=SETTINGS.seed,
@@ -37,4 +40,6 @@ rule rl:
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
         " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
-        " --minutes {resources.runtime} --checkpoint-minutes {resources.checkpoint_minutes} --out {params.out:q}"
+        " --minutes {resources.runtime}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} {resources.tensorboard}"
+        " --out {params.out:q}"

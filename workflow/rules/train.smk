@@ -25,6 +25,7 @@ rule pretrain:
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
+        tensorboard=tensorboard("pretrain"),
     params:
         settings=canonical(SETTINGS.pretrain),
         model=canonical(SETTINGS.model),
@@ -39,7 +40,9 @@ rule pretrain:
         "python -m crystalformer_rl pretrain --log {log:q} --threads 1"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
-        " --minutes {resources.runtime} --checkpoint-minutes {resources.checkpoint_minutes} --out {params.out:q}"
+        " --minutes {resources.runtime}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} {resources.tensorboard}"
+        " --out {params.out:q}"
 
 
 rule sft:
@@ -65,11 +68,13 @@ rule sft:
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
+        tensorboard=tensorboard("sft"),
     params:
         settings=canonical(SETTINGS.sft),
         seed=SETTINGS.seed,
         code=code("sft"),
         policy=subpath(input.policy, parent=True),
+        relaxed=shard_count("relax", "base", SETTINGS.sft.samples),
         hull=subpath(input.hull, parent=True),
         checkpoints=f"{RUN}/checkpoints/sft",
         out=subpath(output.model, parent=True),
@@ -78,5 +83,7 @@ rule sft:
     shell:
         "python -m crystalformer_rl sft --log {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
-        " --relaxed {input.relaxed:q} --hull {params.hull:q}"
-        " --checkpoints {params.checkpoints:q} --minutes {resources.runtime} --checkpoint-minutes {resources.checkpoint_minutes} --out {params.out:q}"
+        " --relaxed {params.relaxed:q} --hull {params.hull:q}"
+        " --checkpoints {params.checkpoints:q} --minutes {resources.runtime}"
+        " --checkpoint-minutes {resources.checkpoint_minutes} {resources.tensorboard}"
+        " --out {params.out:q}"

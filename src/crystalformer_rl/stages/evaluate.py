@@ -3,6 +3,7 @@
 import argparse
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,7 @@ from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.hulls import hull_files, read_hull
 from crystalformer_rl.stages.progress import progress
+from crystalformer_rl.stages.shards import shards_by_policy
 
 # The heads were trained on the crystal features of this potential and know no other.
 FEATURES_OF = "chgnet"
@@ -40,12 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in (("samples", "sample shards"), ("relaxed", "their relaxation shards")):
         parser.add_argument(
             f"--{name}",
-            type=_policy_file,
+            type=shards_by_policy,
             nargs="+",
-            action="extend",
             required=True,
-            metavar="POLICY=FILE",
-            help=f"{what}; may be repeated",
+            metavar="POLICY=FOLDER:COUNT",
+            help=f"{what} of each policy",
         )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
@@ -54,18 +55,19 @@ def run(args: argparse.Namespace) -> None:
     """Write ``structures.parquet``, ``summary.json`` and ``provenance.json`` into ``args.out``."""
     settings = EvaluateSettings.model_validate_json(args.settings)
     device = best_device()
+    samples, relaxed = list(chain(*args.samples)), list(chain(*args.relaxed))
     provenance = Provenance(
         "evaluate",
         settings=settings.model_dump(mode="json"),
         inputs={
             "hull": hull_files(args.hull),
             "structures": args.structures,
-            "samples": [path for _, path in args.samples],
-            "relaxed": [path for _, path in args.relaxed],
+            "samples": [path for _, path in samples],
+            "relaxed": [path for _, path in relaxed],
         },
         device=device,
     )
-    generated = join(_read_shards(args.samples), _read_shards(args.relaxed))
+    generated = join(_read_shards(samples), _read_shards(relaxed))
     log.info("%d generated crystals", len(generated.table))
     hull, references = read_hull(args.hull)
     tolerances = {
@@ -104,13 +106,6 @@ def run(args: argparse.Namespace) -> None:
     write_table(args.out / "structures.parquet", table)
     write_json(args.out / "summary.json", summarise(table))
     provenance.write(args.out / "provenance.json", items=len(table), failed=_count(failure))
-
-
-def _policy_file(text: str) -> tuple[str, Path]:
-    policy, equals, path = text.partition("=")
-    if not (policy and equals and path):
-        raise argparse.ArgumentTypeError(f"{text!r} must be POLICY=FILE")
-    return policy, Path(path)
 
 
 def _read_shards(shards: Sequence[tuple[str, Path]]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from crystalformer_rl.config import Config, ReportSettings
 from crystalformer_rl.files import read_json, read_table, write_text
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.report.page import build
+from crystalformer_rl.stages.shards import provenance_of_shards
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="provenance of every job that is told of",
     )
+    parser.add_argument(
+        "--shards",
+        type=provenance_of_shards,
+        nargs="*",
+        default=[],
+        metavar="FOLDER:COUNT",
+        help="shards whose provenance is told of as well",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
@@ -54,6 +64,7 @@ def run(args: argparse.Namespace) -> None:
     """
     settings = ReportSettings.model_validate_json(args.settings)
     config = Config.model_validate_json(args.config).model_copy(update={"report": settings})
+    records = [*args.provenance, *chain(*args.shards)]
     structures, summary = args.evaluation / "structures.parquet", args.evaluation / "summary.json"
     provenance = Provenance(
         "report",
@@ -61,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         inputs={
             "evaluation": [structures, summary],
             "histories": [path for _, path in args.histories],
-            "provenance": args.provenance,
+            "provenance": records,
         },
     )
     report = build(
@@ -69,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
         read_json(summary),
         config=config,
         histories_of=_histories(args.histories),
-        provenance=_records(args.provenance),
+        provenance=_records(records),
     )
     for folder in ("figures", "tables"):
         shutil.rmtree(args.out / folder, ignore_errors=True)

@@ -12,8 +12,11 @@ from crystalformer_rl.files import read_table
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.stages import trainings
+from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.hulls import hull_files, read_hull
+from crystalformer_rl.stages.shards import shards
 from crystalformer_rl.stages.trainings import Training
+from crystalformer_rl.training.parallel import Parallel, join
 from crystalformer_rl.training.pretrain import fit
 from crystalformer_rl.training.sft import Relaxed, select
 
@@ -23,13 +26,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trainings.add_arguments(parser)
     parser.add_argument("--policy", type=Path, required=True, help="folder of the base policy")
     parser.add_argument(
-        "--relaxed", type=Path, nargs="+", required=True, help="relaxed shards of its samples"
+        "--relaxed",
+        type=shards,
+        required=True,
+        metavar="FOLDER:COUNT",
+        help="relaxed shards of its samples",
     )
     parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``."""
+    """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
+
+    Several processes that torchrun started share every batch; each selects the same samples.
+    """
+    with join(best_device()) as parallel:
+        _train(args, parallel)
+
+
+def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     settings = SftSettings.model_validate_json(args.settings)
     seed = derive_seed(args.seed, "sft")
     training = Training(
@@ -42,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
             "hull": hull_files(args.hull),
         },
         seed=seed,
+        parallel=parallel,
     )
     policy = Policy.load(args.policy, device=training.device)
     hull, references = read_hull(args.hull)
@@ -61,11 +77,14 @@ def run(args: argparse.Namespace) -> None:
             settings=settings,
             seed=seed,
             loop=training.loop,
-            ids=selection.ids,
+            name_of=selection.ids.__getitem__,
+            parallel=parallel,
             track=training.track,
+            record=training.record,
         )
     policy.metadata |= {"trained_by": "sft"}
-    policy.save(args.out)
+    if parallel.first:
+        policy.save(args.out)
     training.finish(
         history,
         steps=history[-1]["step"],

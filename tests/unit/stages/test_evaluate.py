@@ -51,8 +51,8 @@ def write_shards(
         "steps": 1,
         **structure_columns(structures, prefix="relaxed_"),
     }
-    write_table(folder / f"sample-{policy}.parquet", pd.DataFrame(sample))
-    write_table(folder / f"relax-{policy}.parquet", pd.DataFrame(relaxed))
+    write_table(folder / f"sample-{policy}/shard-0000.parquet", pd.DataFrame(sample))
+    write_table(folder / f"relax-{policy}/shard-0000.parquet", pd.DataFrame(relaxed))
 
 
 @pytest.fixture
@@ -75,9 +75,8 @@ def run(folder: Path, *policies: str) -> Path:
     evaluate.add_arguments(parser)
     words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
     words += ["--structures", str(folder / "structures.parquet"), "--out", str(folder / "out")]
-    for policy in policies:
-        words += ["--samples", f"{policy}={folder}/sample-{policy}.parquet"]
-        words += ["--relaxed", f"{policy}={folder}/relax-{policy}.parquet"]
+    for name, stage in (("samples", "sample"), ("relaxed", "relax")):
+        words += [f"--{name}", *(f"{policy}={folder}/{stage}-{policy}:1" for policy in policies)]
     evaluate.run(parser.parse_args(words))
     return folder / "out"
 
@@ -106,7 +105,8 @@ def test_every_generated_crystal_has_a_row_and_a_verdict(folder: Path) -> None:
 
 def test_shards_of_another_policy_are_refused(folder: Path) -> None:
     write_shards(folder, "mixed", [(SALT, -3.0)])
-    (folder / "relax-sft.parquet").replace(folder / "relax-mixed.parquet")
+    other, shard = (folder / f"relax-{name}/shard-0000.parquet" for name in ("sft", "mixed"))
+    other.replace(shard)
     with pytest.raises(ValueError, match="not both in the sample and in the relaxation shards"):
         run(folder, "mixed")
 
@@ -115,5 +115,8 @@ def test_a_shard_without_a_policy_is_refused(capsys: pytest.CaptureFixture[str])
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
     with pytest.raises(SystemExit):
-        parser.parse_args(["--samples", "shard.parquet"])
-    assert "'shard.parquet' must be POLICY=FILE" in capsys.readouterr().err
+        parser.parse_args(["--samples", "folder:1"])
+    assert "'folder:1' must be POLICY=FOLDER:COUNT" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--samples", "base=folder"])
+    assert "'folder' must be FOLDER:COUNT with a count above 0" in capsys.readouterr().err

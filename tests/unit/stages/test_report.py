@@ -35,7 +35,8 @@ def arguments(tmp_path: Path) -> list[str]:
         "--evaluation", str(run / "evaluate"),
         "--histories", f"base={run / 'pretrain/history.parquet'}",
         *(f"rl-ehull={folder / 'history.parquet'}" for folder in rounds),
-        "--provenance", str(shard), *(str(folder / "provenance.json") for folder in rounds),
+        "--provenance", *(str(folder / "provenance.json") for folder in rounds),
+        "--shards", f"{shard.parent}:1",
         "--out", str(run / "report"),
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from launch import TORCHRUN, end, start
 from pymatgen.core import Lattice, Structure
 from tiny import TINY
 
@@ -48,27 +49,30 @@ def write_shard(path: Path, rows: list[tuple[str, Structure | None, float | None
     write_table(path, pd.DataFrame(columns | structures))
 
 
-def run(folder: Path, *shards: Path, **settings: float) -> None:
-    parser = argparse.ArgumentParser()
-    sft.add_arguments(parser)
+def arguments(folder: Path, *, out: str = "sft", **settings: float) -> list[str]:
     values = {
         "settings": SftSettings(epochs=2, **settings).model_dump_json(),
         "policy": folder / "pretrain",
         "hull": folder / "hull",
         "seed": 3,
-        "checkpoints": folder / "checkpoints",
-        "out": folder / "sft",
+        "checkpoints": folder / "checkpoints" / out,
+        "out": folder / out,
     }
     args = [f"--{name}={value}" for name, value in values.items()]
-    sft.run(parser.parse_args([*args, "--relaxed", *map(str, shards)]))
+    return [*args, f"--relaxed={folder / 'relax'}:{len(list((folder / 'relax').iterdir()))}"]
+
+
+def run(folder: Path, **settings: float) -> None:
+    parser = argparse.ArgumentParser()
+    sft.add_arguments(parser)
+    sft.run(parser.parse_args(arguments(folder, **settings)))
 
 
 # On the hull NaCl has (-1 - 2) / 2 - 2 = -3.5 eV/atom.
 def test_every_filter_is_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    first, second = folder / "shard-0000.parquet", folder / "shard-0001.parquet"
     write_shard(
-        first,
+        folder / "relax/shard-0000.parquet",
         [
             ("converged", rocksalt(5.6), -3.5),
             ("converged", rocksalt(5.7), -3.45),
@@ -76,14 +80,14 @@ def test_every_filter_is_counted(folder: Path, caplog: pytest.LogCaptureFixture)
         ],
     )
     write_shard(
-        second,
+        folder / "relax/shard-0001.parquet",
         [
             ("unphysical", None, None),
             ("converged", rocksalt(5.9), -3.0),
             ("converged", rocksalt(5.6, "Br"), -3.5),
         ],
     )
-    run(folder, first, second)
+    run(folder)
     counts = read_json(folder / "sft" / "provenance.json")["counts"]
     expected = {
         "samples": 6,
@@ -107,16 +111,31 @@ def test_every_filter_is_counted(folder: Path, caplog: pytest.LogCaptureFixture)
     assert any(not np.array_equal(before[name], after[name]) for name in before)
 
 
+def test_two_processes_of_torchrun_end_like_one(folder: Path) -> None:
+    quiet = MODEL.model_copy(update={"dropout": 0.0})
+    Policy(quiet, seed=1).save(folder / "pretrain")
+    write_shard(
+        folder / "relax/shard-0000.parquet",
+        [("converged", rocksalt(a), -3.5) for a in (5.5, 5.6, 5.7)],
+    )
+    run(folder, batch_size=2)
+    code, said = end(start("sft", arguments(folder, out="two", batch_size=2), TORCHRUN))
+    assert code == 0, said
+    one, two = (read_table(folder / name / "history.parquet") for name in ("sft", "two"))
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
 def test_none_left_says_why_and_what_to_change(folder: Path) -> None:
-    shard = folder / "shard-0000.parquet"
-    write_shard(shard, [("converged", rocksalt(5.6), -3.0), ("error", None, None)])
+    write_shard(
+        folder / "relax/shard-0000.parquet",
+        [("converged", rocksalt(5.6), -3.0), ("error", None, None)],
+    )
     with pytest.raises(ValueError, match=r"sft\.max_e_above_hull") as error:
-        run(folder, shard)
+        run(folder)
     assert "below_max_e_above_hull 0" in str(error.value)
 
 
 def test_all_failed(folder: Path) -> None:
-    shard = folder / "shard-0000.parquet"
-    write_shard(shard, [("error", None, None)])
+    write_shard(folder / "relax/shard-0000.parquet", [("error", None, None)])
     with pytest.raises(ValueError, match="converged 0"):
-        run(folder, shard)
+        run(folder)
