@@ -12,6 +12,7 @@ from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.rewards.base import build
 from crystalformer_rl.stages import trainings
 from crystalformer_rl.stages.hulls import hull_files, read_hull
+from crystalformer_rl.stages.policies import policy_files
 from crystalformer_rl.stages.trainings import Training
 from crystalformer_rl.training.reinforce import Carried, reinforce
 
@@ -45,8 +46,8 @@ def run(args: argparse.Namespace) -> None:
         sections={"rl": settings},
         names={"name": args.name, "round": args.round},
         inputs={
-            "policy": trainings.policy_files(args.policy),
-            "base": trainings.policy_files(args.base),
+            "policy": policy_files(args.policy),
+            "base": policy_files(args.base),
             "hull": hull_files(args.hull),
         },
         seed=seed,
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
             loop=training.loop,
             carried=_carried(policy, args),
             track=training.track,
+            record=training.record,
         )
     policy.metadata |= {"trained_by": f"rl-{args.name}", "rl": asdict(carried)}
     policy.save(args.out)

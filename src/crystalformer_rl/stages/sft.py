@@ -14,6 +14,7 @@ from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.stages import trainings
 from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.hulls import hull_files, read_hull
+from crystalformer_rl.stages.policies import policy_files
 from crystalformer_rl.stages.shards import shards
 from crystalformer_rl.stages.trainings import Training
 from crystalformer_rl.training.parallel import Parallel, join
@@ -52,7 +53,7 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
         args,
         sections={"sft": settings},
         inputs={
-            "policy": trainings.policy_files(args.policy),
+            "policy": policy_files(args.policy),
             "relaxed": args.relaxed,
             "hull": hull_files(args.hull),
         },

@@ -149,10 +149,5 @@ class Training:
         self.loop.finish()
 
 
-def policy_files(folder: Path) -> list[Path]:
-    """The two files of a policy."""
-    return [Path(folder) / "model.safetensors", Path(folder) / "model.json"]
-
-
 def _digests(paths: Path | list[Path]) -> list[str]:
     return [file_digest(path) for path in (paths if isinstance(paths, list) else [paths])]

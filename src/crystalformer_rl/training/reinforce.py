@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,7 @@ def reinforce(
     loop: Loop,
     carried: Carried,
     track: Track = iter,
+    record: Callable[[Row], None] | None = None,
 ) -> tuple[list[Row], Carried]:
     """Make ``settings.steps`` steps on ``policy`` in place; return history and what to carry on.
 
@@ -71,6 +72,8 @@ def reinforce(
         Of this round of this branch.
     track
         Wraps the range of steps, such as with a progress bar.
+    record
+        Called with each new row of the history.
 
     Returns
     -------
@@ -149,6 +152,8 @@ def reinforce(
             "seconds": time.monotonic() - start,
         }
         history = [*history, row]
+        if record is not None:
+            record(row)
         log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         loop.step_done(step + 1, state)
     return history, Carried(step=carried.step + settings.steps, baseline=baseline)

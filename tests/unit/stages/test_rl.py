@@ -90,3 +90,12 @@ def test_published_density_gives_way_to_that_of_the_samples(
         first = run(folder, policy="pretrain", number=1, out="round-1")
     assert "pretrain: coordinate_density is set from published to independent" in caplog.text
     assert Policy.load(first).settings.coordinate_density == "independent"
+
+
+def test_the_history_goes_to_tensorboard_on_request(folder: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run(folder, f"--tensorboard={folder / 'board'}", policy="pretrain", number=1, out="round-1")
+    board = events.EventAccumulator(str(folder / "board")).Reload()
+    rewards = [event.value for event in board.Scalars("reward_mean")]
+    history = read_table(folder / "round-1" / "history.parquet")
+    assert rewards == pytest.approx(history["reward_mean"].tolist())
