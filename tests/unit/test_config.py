@@ -44,7 +44,7 @@ def test_the_defaults_are_valid() -> None:
         ({"sample": {"count": 1}}, r"^sample\.count = 1 must be a multiple"),
         ({"run": "../x"}, r"^run = \"\.\./x\""),
         ({"report": None}, r"^report = null"),
-        ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, dataset"),
+        ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, base_policy"),
     ],
 )
 def test_a_mistake_names_its_key_and_what_is_allowed(raw: dict[str, object], words: str) -> None:

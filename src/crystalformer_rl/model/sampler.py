@@ -169,8 +169,8 @@ class _Drawing:
     def run(self, batch_size: int) -> None:
         """Draw all, at most ``batch_size`` at once.
 
-        A batch that has thinned below half waits while shallower ones, or new ones, are drawn as
-        far as it is, and goes on with what is left of them.
+        A batch that has thinned below a quarter waits while shallower ones, or new ones, are drawn
+        as far as it is, and goes on with what is left of them.
         """
         everyone = torch.arange(len(self.group), device=self.group.device)
         fresh = deque(torch.split(everyone, batch_size))
@@ -178,7 +178,7 @@ class _Drawing:
         while fresh or waiting:
             batch = self._start(fresh.popleft()) if fresh else waiting.pop(min(waiting))
             while len(batch.rows) and batch.site < self.settings.max_sites:
-                if 2 * len(batch.rows) < batch_size:
+                if 4 * len(batch.rows) < batch_size:
                     if batch.site in waiting:
                         batch = _Batch.join([waiting.pop(batch.site), batch])
                         continue
