@@ -13,9 +13,18 @@ import torch
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+EnergyConvention = Literal["mp2020_corrected", "uncorrected", "matpes"]
+"""What the energies are that a potential was trained on.
+
+``mp2020_corrected``: Materials Project PBE(+U) with the MP2020 corrections already in them.
+``uncorrected``: the same without them, so that they have to be applied, once.
+``matpes``: MatPES PBE, without U and with other pseudopotentials: the corrections do not fit.
+"""
+
 MIN_DISTANCE_ANGSTROM = 0.5
 VOLUME_PER_ATOM_ANGSTROM3 = (1.5, 400.0)
 MAX_LENGTH_ANGSTROM = 100.0
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -54,18 +63,38 @@ class Failure:
 class Potential(Protocol):
     """A machine-learned interatomic potential.
 
-    ``energy_convention`` says what its training labels were: energies with the MP2020 corrections
-    already in them, or plain PBE(+U) ones. ``elements`` are the symbols it was trained on.
+    Attributes
+    ----------
+    name, version
+        Its registered name, and which weights it has: ``chgnet`` and ``0.3.0``.
+    digest
+        sha256 of its weights and of its package's version, in hexadecimal.
+    energy_convention
+        What its training labels were.
+    elements
+        Symbols that it knows.
     """
 
     name: str
     version: str
-    energy_convention: Literal["mp2020_corrected", "uncorrected"]
+    digest: str
+    energy_convention: EnergyConvention
     elements: frozenset[str]
 
     def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
         """Evaluate structures in batches; raise if any of them cannot be evaluated."""
         ...
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on a GPU or on the CPU.
+
+    Only the CUDA allocator and Python have an exception of their own; the rest is told by its
+    words.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
 def screen(potential: Potential, structure: Structure | None) -> Failure | None:
@@ -157,12 +186,10 @@ def _bisect(
         return []
     try:
         answers: list[Evaluation | Failure] = list(potential.evaluate(structures, forces=forces))
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
         if len(structures) == 1:
-            return [Failure("out_of_memory", _first_line(error))]
-    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
-        if len(structures) == 1:
-            return [Failure("error", _first_line(error))]
+            status: FailureStatus = "out_of_memory" if is_out_of_memory(error) else "error"
+            return [Failure(status, _first_line(error))]
     else:
         return [_finite(answer) for answer in answers]
     half = len(structures) // 2

@@ -9,74 +9,50 @@ The price is one call of ``CHGNet._compute``, which the pinned version keeps sta
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
 
+import chgnet
 import numpy as np
 import torch
-from chgnet.graph.crystalgraph import CrystalGraph
 from chgnet.model.model import BatchedGraph, CHGNet
 from numpy.typing import NDArray
 from pymatgen.core import Element, Structure
 
-from crystalformer_rl.potentials.base import Evaluation
+from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.batching import BatchedPotential, array
+from crystalformer_rl.potentials.known import weights_digest
 
-ATOMS_PER_BATCH = {"cpu": 96, "cuda": 4096}
 
+class Chgnet(BatchedPotential):
+    """The :class:`~crystalformer_rl.potentials.base.Potential` of the ``chgnet`` package.
 
-class Chgnet:
-    """The :class:`~crystalformer_rl.potentials.base.Potential` of the ``chgnet`` package."""
+    Its evaluations carry (64,) features. An atom that has no neighbour within 6 Å raises a
+    ``ValueError``: CHGNet sees nothing of it.
+    """
 
     name = "chgnet"
     version = "0.3.0"
-    energy_convention: Literal["mp2020_corrected", "uncorrected"] = "mp2020_corrected"
+    energy_convention: EnergyConvention = "mp2020_corrected"
 
     def __init__(self, *, device: str = "cpu") -> None:
-        self._device = device
+        super().__init__(device=device)
         with contextlib.redirect_stdout(io.StringIO()):
             model = CHGNet.load(model_name=self.version, use_device=device, verbose=False)
         model.eval()
         model.requires_grad_(requires_grad=False)
         model.graph_converter.set_isolated_atom_response("error")
         self._model = model
+        folder = Path(chgnet.__file__).parent / "pretrained" / self.version
+        self.digest = weights_digest(folder.glob("*.pth.tar"), package="chgnet")
         seen = model.composition_model.fc.weight.view(-1) != 0
         self.elements = frozenset(
             Element.from_Z(z + 1).symbol for z in torch.nonzero(seen).view(-1).tolist()
         )
 
-    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
-        """Evaluate ``structures``; energies in eV per cell, eV/Å, eV/Å³, and (64,) features.
-
-        Raises
-        ------
-        ValueError
-            If an atom has no neighbour within 6 Å: CHGNet sees nothing of it.
-        """
-        results: list[Evaluation] = []
-        for batch in self._batches(structures):
-            graphs = [self._graph(structure) for structure in batch]
-            results += self._evaluate(graphs, forces=forces)
-        return results
-
-    def _batches(self, structures: Sequence[Structure]) -> Iterator[list[Structure]]:
-        """Consecutive structures, at most so many atoms at a time."""
-        limit = ATOMS_PER_BATCH[torch.device(self._device).type]
-        batch: list[Structure] = []
-        atoms = 0
-        for structure in structures:
-            if batch and atoms + len(structure) > limit:
-                yield batch
-                batch, atoms = [], 0
-            batch.append(structure)
-            atoms += len(structure)
-        if batch:
-            yield batch
-
-    def _graph(self, structure: Structure) -> CrystalGraph:
-        return self._model.graph_converter(structure).to(self._device)
-
-    def _evaluate(self, graphs: list[CrystalGraph], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
         model = self._model
+        graphs = [model.graph_converter(structure).to(self._device) for structure in structures]
         with torch.set_grad_enabled(forces):
             batch = BatchedGraph.from_graphs(
                 graphs,
@@ -93,18 +69,19 @@ class Chgnet:
         strains: list[NDArray[np.float64]] = []
         if forces:
             leaves = [*batch.atom_positions, *batch.strains]
-            slopes = [_array(g) for g in torch.autograd.grad(interaction.sum(), leaves)]
+            slopes = [array(g) for g in torch.autograd.grad(interaction.sum(), leaves)]
             gradients, strains = slopes[: len(graphs)], slopes[len(graphs) :]
         return [
             Evaluation(
                 energy=float(energies[i]),
                 forces=-gradients[i] if forces else None,
                 stress=strains[i] / float(batch.volumes[i]) if forces else None,
-                features=_array(features[i]),
+                features=array(features[i]),
             )
             for i in range(len(graphs))
         ]
 
 
-def _array(tensor: torch.Tensor) -> NDArray[np.float64]:
-    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)
+def build(_model: str | None, *, device: str) -> Chgnet:
+    """CHGNet 0.3.0."""
+    return Chgnet(device=device)

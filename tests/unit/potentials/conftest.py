@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
@@ -14,10 +15,11 @@ def chgnet() -> Potential:
 
 def rocksalt(first: str, second: str, length: float) -> Structure:
     """Primitive rock salt; ``length`` of the cubic cell in Å."""
-    cube = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
-    return cube.get_primitive_structure()
+    return Structure(face_centred(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def face_centred(length: float) -> Lattice:
+    return Lattice(length / 2 * (1 - np.eye(3)))
 
 
 @pytest.fixture
@@ -32,6 +34,4 @@ def mgo() -> Structure:
 
 @pytest.fixture
 def silicon() -> Structure:
-    return Structure.from_spacegroup(
-        "Fd-3m", Lattice.cubic(5.47), ["Si"], [[0, 0, 0]]
-    ).get_primitive_structure()
+    return Structure(face_centred(5.47), ["Si", "Si"], [[0, 0, 0], [0.25, 0.25, 0.25]])

@@ -5,7 +5,6 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.base import Potential
-from crystalformer_rl.potentials.registry import load
 
 
 def test_known_energies(
@@ -52,8 +51,3 @@ def test_isolated_atom_is_refused(chgnet: Potential) -> None:
     lonely = Structure(Lattice.cubic(7.0), ["Na"], [[0, 0, 0]])
     with pytest.raises(ValueError, match="isolated"):
         chgnet.evaluate([lonely])
-
-
-def test_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(ValueError, match="'chgnt' is unknown; available: chgnet"):
-        load("chgnt")

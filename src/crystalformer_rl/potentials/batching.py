@@ -1,0 +1,188 @@
+"""Batches of structures, as large as pays and as memory allows.
+
+The size of a batch is counted in atoms, which cost and memory follow. On a GPU it is found by
+measuring. On a CPU, where a larger batch gains nothing (docs/POTENTIALS.md), it keeps its first
+value: the sums of a batch then never depend on the clock, and a run repeats itself bit for bit.
+"""
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ase import Atoms
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from crystalformer_rl.potentials.base import EnergyConvention, Evaluation, is_out_of_memory
+
+ATOMS_ON_CPU = 96
+ATOMS_ON_GPU = 512
+TRIALS = 3
+GAIN = 1.1
+FULL = 0.75
+
+log = logging.getLogger(__name__)
+
+
+class BatchSize:
+    """Atoms per batch.
+
+    It doubles while that makes the throughput at least a tenth higher, and then stays. A batch
+    that does not fit into memory halves it for good.
+
+    Parameters
+    ----------
+    atoms
+        The first size.
+    grows
+        Whether larger sizes are tried.
+    """
+
+    def __init__(self, atoms: int, *, grows: bool) -> None:
+        self.atoms = atoms
+        self._grows = grows
+        self._best = 0.0
+        self._rates: list[float] = []
+
+    def take(self, structures: Sequence[Structure]) -> Sequence[Structure]:
+        """As many of the first ``structures`` as fit, at least one."""
+        atoms = 0
+        for count, structure in enumerate(structures):
+            atoms += len(structure)
+            if count and atoms > self.atoms:
+                return structures[:count]
+        return structures
+
+    def learn(self, atoms: int, seconds: float) -> None:
+        """Take note that a batch of ``atoms`` took ``seconds``.
+
+        The best of three batches counts, because the first ones warm the device up; batches that
+        are far from full say nothing about the size.
+        """
+        if not self._grows or atoms < FULL * self.atoms:
+            return
+        self._rates.append(atoms / seconds)
+        if len(self._rates) < TRIALS:
+            return
+        rate = max(self._rates)
+        self._rates = []
+        if rate > GAIN * self._best:
+            self._best = rate
+            self.atoms *= 2
+        else:
+            self.atoms //= 2
+            self._grows = False
+
+    def shrink(self, atoms: int) -> None:
+        """Take note that a batch of ``atoms`` did not fit into memory."""
+        self.atoms = max(1, atoms // 2)
+        self._grows = False
+        log.info("a batch of %d atoms does not fit into memory; %d from now on", atoms, self.atoms)
+
+
+class BatchedPotential(ABC):
+    """A :class:`~crystalformer_rl.potentials.base.Potential` but for one batch's evaluation.
+
+    With forces and without, time and memory differ: each has a batch size of its own.
+    """
+
+    name: str
+    version: str
+    digest: str
+    energy_convention: EnergyConvention
+    elements: frozenset[str]
+
+    def __init__(self, *, device: str) -> None:
+        self._device = torch.device(device)
+        on_cpu = self._device.type == "cpu"
+        self._sizes = {
+            forces: BatchSize(ATOMS_ON_CPU if on_cpu else ATOMS_ON_GPU, grows=not on_cpu)
+            for forces in (False, True)
+        }
+
+    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
+        """Evaluate ``structures``: eV per cell, eV/Å, eV/Å³.
+
+        Raises
+        ------
+        RuntimeError, MemoryError, ValueError
+            What the package raises for a structure that it cannot evaluate, or that does not fit
+            into memory alone.
+        """
+        results: list[Evaluation] = []
+        while len(results) < len(structures):
+            batch = self._sizes[forces].take(structures[len(results) :])
+            results += self._attempt(batch, forces=forces)
+        return results
+
+    def _attempt(self, batch: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+        """Evaluate a batch; nothing if it did not fit into memory, and the next is smaller."""
+        size, atoms = self._sizes[forces], sum(len(structure) for structure in batch)
+        start = time.perf_counter()
+        try:
+            answers = self._evaluate(batch, forces=forces)
+        except (RuntimeError, MemoryError) as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+            size.shrink(atoms)
+            answers = []
+        else:
+            size.learn(atoms, time.perf_counter() - start)
+        if not answers:
+            # Only here has the error let go of the tensors of the batch.
+            torch.cuda.empty_cache()
+        return answers
+
+    @abstractmethod
+    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+        """Evaluate ``structures`` in one batch."""
+
+
+def ase_atoms(structure: Structure) -> Atoms:
+    """``structure`` as the periodic ``Atoms`` that the packages' graph builders take."""
+    return Atoms(
+        numbers=structure.atomic_numbers,
+        cell=structure.lattice.matrix,
+        positions=structure.cart_coords,
+        pbc=True,
+    )
+
+
+def evaluations(
+    structures: Sequence[Structure],
+    energies: torch.Tensor,
+    forces: torch.Tensor | None = None,
+    stresses: torch.Tensor | None = None,
+) -> list[Evaluation]:
+    """Take a batch apart.
+
+    Parameters
+    ----------
+    structures
+        The m crystals of the batch.
+    energies
+        (m,) eV.
+    forces
+        (n, 3) eV/Å of the n atoms of all crystals, or None.
+    stresses
+        (m, 3, 3) eV/Å³, or None.
+    """
+    counts = [len(structure) for structure in structures]
+    totals = array(energies)
+    each_forces = None if forces is None else torch.split(forces, counts)
+    return [
+        Evaluation(
+            energy=float(totals[i]),
+            forces=None if each_forces is None else array(each_forces[i]),
+            stress=None if stresses is None else array(stresses[i]),
+        )
+        for i in range(len(structures))
+    ]
+
+
+def array(tensor: torch.Tensor) -> NDArray[np.float64]:
+    """The numbers of ``tensor`` in double precision, off its device and graph."""
+    return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)

@@ -1,0 +1,80 @@
+"""Potentials of the package ``matgl``: TensorNet, M3GNet, CHGNet and others, from a folder or hub.
+
+A folder that an older version of the package has written can load without an error and be wrong,
+because the two ends of an edge have changed places since: the known answers catch it.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import matgl
+import torch
+from ase.units import GPa
+from matgl.apps.pes import Potential as PackagePotential
+from matgl.ext.pymatgen import Structure2Graph
+from matgl.utils.io import _get_file_paths
+from pymatgen.core import Structure
+from torch_geometric.data import Batch
+
+from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.batching import BatchedPotential, evaluations
+from crystalformer_rl.potentials.known import weights_digest
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+STATES = 2
+
+
+class Matgl(BatchedPotential):
+    """The :class:`~crystalformer_rl.potentials.base.Potential` of a ``matgl`` model.
+
+    A model whose name has MatPES in it was trained on those energies, every other one on the
+    Materials Project's without corrections.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder or model, or it predicts something other than energies.
+    """
+
+    name = "matgl"
+
+    def __init__(self, model: str, *, device: str = "cpu") -> None:
+        super().__init__(device=device)
+        self.version = Path(model).name
+        self.energy_convention: EnergyConvention = (
+            "matpes" if "matpes" in self.version.lower() else "uncorrected"
+        )
+        if not Path(model).is_dir() and not HUB_NAME.fullmatch(model):
+            raise ValueError(f"matgl model {model!r}: there is no such folder")
+        files = _get_file_paths(Path(model), str_path=model)
+        self.digest = weights_digest(files.values(), package="matgl")
+        potential = matgl.load_model(Path(files["model.json"]).parent)
+        if not isinstance(potential, PackagePotential):
+            raise ValueError(  # noqa: TRY004
+                f"matgl model {model!r} is a {type(potential).__name__}, not a potential"
+            )
+        potential = potential.to(self._device).eval()
+        self._potential = potential.requires_grad_(requires_grad=False)
+        elements = potential.model.element_types
+        self._converter = Structure2Graph(elements, potential.model.cutoff)
+        self.elements = frozenset(elements)
+
+    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+        graphs, lattices, _ = zip(*map(self._converter.get_graph, structures), strict=True)
+        potential = self._potential
+        potential.calc_forces = potential.calc_stresses = forces
+        energies, each_force, stresses, *_ = potential(
+            Batch.from_data_list(list(graphs)).to(self._device),
+            torch.cat(lattices).to(self._device),
+            torch.zeros((len(structures), STATES), device=self._device),
+        )
+        energies = energies.reshape(-1)
+        if not forces:
+            return evaluations(structures, energies)
+        return evaluations(structures, energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
+
+
+def build(model: str, *, device: str) -> Matgl:
+    """A matgl potential by its folder or by its name on the hub."""
+    return Matgl(model, device=device)

@@ -1,0 +1,100 @@
+"""SevenNet, an equivariant network (Park et al., J. Chem. Theory Comput. 20, 4857, 2024).
+
+SevenNet-0 and others lie in the wheel of the package ``sevenn``; larger ones are downloaded by it.
+Trained on Materials Project energies without corrections.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import sevenn._keys as key
+import torch
+from pymatgen.core import Element, Structure
+from sevenn.atom_graph_data import AtomGraphData
+from sevenn.nn.sequential import AtomGraphSequential
+from sevenn.train.dataload import unlabeled_atoms_to_graph
+from sevenn.util import load_checkpoint
+from torch_geometric.data import Batch
+
+from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
+from crystalformer_rl.potentials.known import weights_digest
+
+# Of the labels that a model with several fidelities has learned, those of the Materials Project.
+FIDELITIES = ("mpa", "PBE")
+# The package's order of the six components, for each of the nine.
+VOIGT = [[0, 3, 5], [3, 1, 4], [5, 4, 2]]
+
+
+class SevenNet(BatchedPotential):
+    """The :class:`~crystalformer_rl.potentials.base.Potential` of the ``sevenn`` package.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or none of its fidelities is that of the Materials Project.
+    """
+
+    name = "sevennet"
+    energy_convention: EnergyConvention = "uncorrected"
+
+    def __init__(self, model: str, *, device: str = "cpu") -> None:
+        super().__init__(device=device)
+        checkpoint = load_checkpoint(model)
+        self.version = Path(model).name
+        self.digest = weights_digest([Path(checkpoint.checkpoint_path)], package="sevenn")
+        network = checkpoint.build_model().to(self._device).eval()
+        network.requires_grad_(requires_grad=False)
+        network.set_is_batch_data(True)
+        self._fidelity = _fidelity(model, network)
+        self._cutoff = network.cutoff
+        self.elements = frozenset(Element.from_Z(z).symbol for z in network.type_map)
+        # The last module differentiates. Without it the energy alone costs no backward pass.
+        modules = network._modules
+        self._differentiate = modules["force_output"]
+        network._modules = OrderedDict(
+            (name, module) for name, module in modules.items() if name != "force_output"
+        )
+        self._energies = network
+
+    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+        batch = Batch.from_data_list([self._graph(structure) for structure in structures])
+        batch = batch.to(self._device)
+        with torch.set_grad_enabled(forces):
+            batch = self._energies(batch)
+            if not forces:
+                return evaluations(structures, batch[key.PRED_TOTAL_ENERGY])
+            batch = self._differentiate(batch)
+        return evaluations(
+            structures,
+            batch[key.PRED_TOTAL_ENERGY],
+            batch[key.PRED_FORCE],
+            # The package's stress is the pressure-like one: positive when the cell wants to grow.
+            -batch[key.PRED_STRESS][:, VOIGT],
+        )
+
+    def _graph(self, structure: Structure) -> AtomGraphData:
+        graph = AtomGraphData.from_numpy_dict(
+            unlabeled_atoms_to_graph(ase_atoms(structure), self._cutoff)
+        )
+        if self._fidelity is not None:
+            graph[key.DATA_MODALITY] = self._fidelity
+        return graph
+
+
+def _fidelity(model: str, network: AtomGraphSequential) -> str | None:
+    if not network.modal_map:
+        return None
+    for name in FIDELITIES:
+        if name in network.modal_map:
+            return name
+    raise ValueError(
+        f"sevennet model {model!r} has the fidelities {', '.join(network.modal_map)}, and none of "
+        f"them is {' or '.join(FIDELITIES)}"
+    )
+
+
+def build(model: str, *, device: str) -> SevenNet:
+    """SevenNet by the name of a pretrained model or by the path of a checkpoint."""
+    return SevenNet(model, device=device)

@@ -1,0 +1,122 @@
+"""Batches grow while that pays, shrink where memory ends, and never change the answers."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each, is_out_of_memory
+from crystalformer_rl.potentials.batching import BatchedPotential, BatchSize
+
+
+def chain(atoms: int) -> Structure:
+    return Structure(
+        Lattice.orthorhombic(3 * atoms, 3, 3),
+        ["Na"] * atoms,
+        [[i / atoms, 0, 0] for i in range(atoms)],
+    )
+
+
+class SmallMemory(BatchedPotential):
+    """Counts atoms, and runs out of memory above ``room`` of them in a batch."""
+
+    name, version, digest, energy_convention = "small", "0", "0", "uncorrected"
+    elements = frozenset({"Na"})
+
+    def __init__(self, *, room: int, error: Exception | None = None) -> None:
+        super().__init__(device="cpu")
+        self.room, self.batches = room, []
+        self._error = error or torch.OutOfMemoryError("CUDA out of memory.")
+
+    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+        atoms = sum(len(structure) for structure in structures)
+        self.batches.append(atoms)
+        if atoms > self.room:
+            raise self._error
+        return [Evaluation(energy=float(len(structure))) for structure in structures]
+
+
+@given(st.lists(st.integers(1, 12), max_size=30), st.integers(12, 200))
+def test_every_crystal_is_answered_in_order(counts: list[int], room: int) -> None:
+    potential = SmallMemory(room=room)
+    answers = potential.evaluate([chain(count) for count in counts])
+    assert [answer.energy for answer in answers] == counts
+
+
+def test_out_of_memory_halves_and_is_remembered() -> None:
+    potential = SmallMemory(room=30)
+    crystals = [chain(8)] * 12
+    potential.evaluate(crystals)
+    assert potential.batches == [96, 48, 24, 24, 24, 24]
+    potential.batches.clear()
+    potential.evaluate(crystals)
+    assert potential.batches == [24, 24, 24, 24]
+    potential.batches.clear()
+    potential.evaluate(crystals[:6], forces=False)
+    assert potential.batches == [48, 24, 24]
+
+
+def test_what_does_not_fit_alone_is_a_record() -> None:
+    potential = SmallMemory(room=10)
+    answers = evaluate_each(potential, [chain(4), chain(11), chain(4)])
+    assert [type(answer) for answer in answers] == [Evaluation, Failure, Evaluation]
+    assert answers[1] == Failure("out_of_memory", "OutOfMemoryError: CUDA out of memory.")
+
+
+def test_another_error_is_not_retried() -> None:
+    potential = SmallMemory(room=10, error=RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        potential.evaluate([chain(8), chain(8)])
+    assert potential.batches == [16]
+
+
+def test_failed_allocations_are_known() -> None:
+    with pytest.raises(RuntimeError) as failure:
+        torch.empty(2**60)
+    assert is_out_of_memory(failure.value)
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def run(size: BatchSize, rates: dict[int, float]) -> list[int]:
+    """Sizes of full batches on a device that does ``rates`` atoms per second."""
+    sizes = []
+    for _ in range(15):
+        sizes.append(size.atoms)
+        size.learn(size.atoms, size.atoms / rates[size.atoms])
+    return sizes
+
+
+def test_it_doubles_while_that_pays() -> None:
+    rates = {64: 10.0, 128: 19.0, 256: 30.0, 512: 31.0}
+    sizes = run(BatchSize(64, grows=True), rates)
+    assert sizes == [64] * 3 + [128] * 3 + [256] * 3 + [512] * 3 + [256] * 3
+
+
+def test_it_stays_where_it_must_not_grow() -> None:
+    assert run(BatchSize(64, grows=False), {64: 10.0}) == [64] * 15
+
+
+def test_a_slow_first_batch_does_not_count() -> None:
+    size = BatchSize(64, grows=True)
+    for seconds in (6.4, 6.4, 6.4, 60.0, 6.0, 6.0):
+        size.learn(size.atoms, seconds)
+    assert size.atoms == 256
+
+
+def test_after_a_failure_it_grows_no_more() -> None:
+    size = BatchSize(64, grows=True)
+    size.shrink(60)
+    assert run(size, {30: 10.0}) == [30] * 15
+
+
+def test_a_batch_that_is_not_full_says_nothing() -> None:
+    size = BatchSize(64, grows=True)
+    for _ in range(10):
+        size.learn(40, 1.0)
+    assert size.atoms == 64

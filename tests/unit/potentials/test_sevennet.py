@@ -1,0 +1,51 @@
+"""SevenNet against its own calculator, and its known answers; needs the ``sevennet`` extra."""
+
+import pytest
+import torch
+
+pytest.importorskip("sevenn")
+
+from laws import (
+    check_batch_does_not_matter,
+    check_equals_calculator,
+    check_stress_is_the_slope,
+)
+from sevenn.calculator import SevenNetCalculator
+
+from crystalformer_rl.potentials.base import Potential
+from crystalformer_rl.potentials.registry import load
+
+
+@pytest.fixture(scope="module")
+def sevennet() -> Potential:
+    torch.set_num_threads(1)
+    return load("sevennet")
+
+
+def test_equals_the_package(sevennet: Potential) -> None:
+    check_equals_calculator(sevennet, SevenNetCalculator("7net-0", device="cpu"))
+
+
+def test_batch_does_not_matter(sevennet: Potential) -> None:
+    check_batch_does_not_matter(sevennet)
+
+
+def test_stress_is_the_slope(sevennet: Potential) -> None:
+    check_stress_is_the_slope(sevennet, tolerance=5e-4)
+
+
+def test_what_it_declares(sevennet: Potential) -> None:
+    assert (sevennet.name, sevennet.version) == ("sevennet", "7net-0")
+    assert sevennet.energy_convention == "uncorrected"
+    assert {"H", "O", "Pu"} <= sevennet.elements
+    assert "Po" not in sevennet.elements
+
+
+def test_of_several_fidelities_the_materials_project_s_is_taken() -> None:
+    potential = load("sevennet:7net-mf-0")
+    check_equals_calculator(potential, SevenNetCalculator("7net-mf-0", modal="PBE", device="cpu"))
+
+
+def test_unknown_model_lists_what_there_is() -> None:
+    with pytest.raises(ValueError, match="7net-0"):
+        load("sevennet:8net")
