@@ -3,18 +3,22 @@
 import json
 
 import pytest
+from ase.data import chemical_symbols
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalformer_rl.config import (
+    SYMBOLS,
     Config,
     FigureOfMeritReward,
     RelaxSettings,
     RLSettings,
     SampleSettings,
     canonical,
+    fields,
     read,
 )
+from crystalformer_rl.potentials import registry
 
 
 def test_the_defaults_are_valid() -> None:
@@ -37,7 +41,10 @@ def test_the_defaults_are_valid() -> None:
         ({"rl": {"a": {"reward": {"floor": 4.0}}}}, r"^rl\.a\.reward.*"),
         ({"pretrain": {"epochs": 1.5}}, r"^pretrain\.epochs = 1\.5: input should be a valid int"),
         ({"sample": {"space_groups": [1, 231]}}, r"^sample\.space_groups\.1 = 231: .*equal to 230"),
-        ({"hull": {"potential": "none"}}, r"^hull\.potential = \"none\": input should be 'chgnet'"),
+        (
+            {"hull": {"potential": "none"}},
+            r"^hull\.potential: 'none' is no potential: allowed are chg",
+        ),
         ({"model": {"key_size": 15}}, r"^model: key_size must be even .*got 15"),
         ({"dataset": {"sources": {}}}, r"^dataset: sources has none: give either"),
         ({"dataset": {"sources": {"all": "a", "train": "b"}}}, r"^dataset: sources has all, train"),
@@ -88,3 +95,27 @@ def test_keys_that_only_add_jobs_can_be_left_out() -> None:
     assert canonical(more, without=["rounds"]) == canonical(fewer, without=["rounds"])
     assert canonical(more) != canonical(fewer)
     assert "count" not in json.loads(canonical(SampleSettings(), without=["count"]))
+
+
+@pytest.mark.parametrize("spec", ["sevennet", "sevennet:7net-0", "orb:a/b c.ckpt", "mace:m.model"])
+def test_potentials_of_the_config_are_those_of_the_registry(spec: str) -> None:
+    assert list(fields.POTENTIALS) == list(registry.POTENTIALS)
+    assert read({"hull": {"potential": spec}, "relax": {"potential": spec}, "rl": {}})
+    assert registry.parse(spec).name == spec.partition(":")[0]
+
+
+@pytest.mark.parametrize("spec", ["emt", "chgnet:x", "orb", "orb: ", ""])
+def test_a_potential_that_is_none_is_refused_as_the_registry_does(spec: str) -> None:
+    with pytest.raises(ValueError, match=r"hull\.potential: .* is no potential: allowed are"):
+        read({"hull": {"potential": spec}})
+    with pytest.raises(ValueError, match="potential"):
+        registry.parse(spec)
+
+
+def test_energies_of_two_potentials_do_not_mix() -> None:
+    with pytest.raises(ValueError, match=r"relax\.potential = chgnet must be hull\.potential"):
+        read({"hull": {"potential": "sevennet"}, "rl": {}})
+
+
+def test_symbols_are_those_of_ase() -> None:
+    assert list(SYMBOLS) == chemical_symbols[1:]

@@ -91,6 +91,14 @@ class Config(Section):
                     f"{path} = {count} must be a multiple of sample.shard_size = {size}, so that "
                     "a larger run adds shards and changes none"
                 )
+        placed = {"relax.potential": self.relax.potential}
+        placed |= {f"rl.{name}.reward.potential": b.reward.potential for name, b in self.rl.items()}
+        for path, potential in placed.items():
+            if potential != self.hull.potential:
+                raise ValueError(
+                    f"{path} = {potential} must be hull.potential = {self.hull.potential}: "
+                    "energies of two potentials do not mix"
+                )
         if self.tokenize.max_sites >= self.model.max_sites:
             raise ValueError(
                 f"model.max_sites = {self.model.max_sites} must exceed tokenize.max_sites = "

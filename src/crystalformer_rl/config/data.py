@@ -59,7 +59,9 @@ class HullSettings(Section):
         "(eV/atom, elements at 0), or JSON (.json, .json.gz, .json.bz2); all corrected alike.",
     )
     potential: PotentialName = Field(
-        default="chgnet", description="Potential whose energies are placed on this hull."
+        default="chgnet",
+        description="Potential whose energies are placed on this hull: chgnet, sevennet, "
+        "sevennet:MODEL, orb:MODEL_OR_PATH, matgl:FOLDER_OR_NAME, nequix:PATH or mace:PATH.",
     )
 
     min_references: PositiveInt | None = Field(

@@ -1,7 +1,7 @@
 """What the sections are made of: base class, kinds of values."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -10,7 +10,15 @@ PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 SpaceGroup = Annotated[int, Field(ge=1, le=230)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
-PotentialName = Literal["chgnet"]
+POTENTIALS = {
+    "chgnet": "chgnet",
+    "sevennet": "sevennet or sevennet:MODEL",
+    "orb": "orb:MODEL_OR_PATH",
+    "matgl": "matgl:FOLDER_OR_NAME",
+    "nequix": "nequix:PATH",
+    "mace": "mace:PATH",
+}
+"""How each potential is named in the settings."""
 
 _ELEMENTS = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
@@ -28,7 +36,17 @@ def _is_element(symbol: str) -> str:
     return symbol
 
 
+def _is_potential(spec: str) -> str:
+    name, colon, model = spec.partition(":")
+    forms = POTENTIALS.get(name, "").split(" or ")
+    known = name in POTENTIALS and (":" in forms[-1] and model.strip() if colon else name in forms)
+    if not known:
+        raise ValueError(f"{spec!r} is no potential: allowed are {', '.join(POTENTIALS.values())}")
+    return spec
+
+
 ElementSymbol = Annotated[str, AfterValidator(_is_element)]
+PotentialName = Annotated[str, AfterValidator(_is_potential)]
 
 
 class Section(BaseModel):

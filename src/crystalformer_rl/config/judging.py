@@ -32,7 +32,9 @@ class SampleSettings(PromptSettings):
 class RelaxSettings(Section):
     """Relaxation of samples: FIRE over positions and cell."""
 
-    potential: PotentialName = Field(default="chgnet", description="Potential that relaxes.")
+    potential: PotentialName = Field(
+        default="chgnet", description="Potential that relaxes; that of the hull."
+    )
     max_force: PositiveFloat = Field(
         default=0.1, description="Converged below this force (and cell force), eV/Å."
     )

@@ -108,7 +108,9 @@ class EhullReward(Section):
     """Minus the energy above hull of the unrelaxed crystal, eV/atom."""
 
     kind: Literal["ehull"] = "ehull"
-    potential: PotentialName = Field(default="chgnet", description="Potential of the reward.")
+    potential: PotentialName = Field(
+        default="chgnet", description="Potential of the reward; that of the hull."
+    )
     floor: float = Field(
         default=-0.1,
         description="E_hull below this is counted as this, eV/atom: deeper is an artefact.",
@@ -139,8 +141,8 @@ class FigureOfMeritReward(Section):
     """Band gap (eV) × electronic dielectric constant, from heads on CHGNet features."""
 
     kind: Literal["figure_of_merit"] = "figure_of_merit"
-    potential: PotentialName = Field(
-        default="chgnet", description="Potential of the stability guard."
+    potential: Literal["chgnet"] = Field(
+        default="chgnet", description="Potential of the features and of the stability guard."
     )
     caution: float = Field(
         default=0.5,

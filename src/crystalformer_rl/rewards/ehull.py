@@ -12,6 +12,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import EhullReward
+from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.rewards.energies import EnergyJudge
@@ -62,5 +63,5 @@ def build(
     settings: EhullReward, *, hull: Hull, references: ElementReferences, device: str
 ) -> Ehull:
     """Load the potential and make the reward."""
-    potential = load(settings.potential, device=device)
+    potential = CachedPotential(load(settings.potential, device=device))
     return Ehull(settings, EnergyJudge(potential, hull, references))

@@ -60,7 +60,7 @@ class EnergyJudge:
                 features[index] = answer.features
             if self.elements.energies.keys() >= element_amounts(composition).keys():
                 energy = answer.energy / len(structure)
-                formation.append(self.elements.formation_energy(composition, energy))
+                formation.append(self.elements.formation_energy(structure, energy))
                 placed.append(index)
         if placed:
             known = [c for index in placed if (c := compositions[index]) is not None]

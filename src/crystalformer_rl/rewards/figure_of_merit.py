@@ -12,6 +12,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import FigureOfMeritReward
+from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import Heads, load_heads
 from crystalformer_rl.rewards.base import RewardBatch
@@ -82,7 +83,7 @@ def build(
     settings: FigureOfMeritReward, *, hull: Hull, references: ElementReferences, device: str
 ) -> FigureOfMerit:
     """Load the potential and the committed heads, and make the reward."""
-    potential = load(settings.potential, device=device)
+    potential = CachedPotential(load(settings.potential, device=device))
     return FigureOfMerit(
         settings,
         EnergyJudge(potential, hull, references),

@@ -118,7 +118,7 @@ def _below(
     compositions = [structure.composition for _, structure, _ in covered]
     energies: NDArray[np.float64] = np.array(
         [
-            references.formation_energy(structure.composition, energy)
+            references.formation_energy(structure, energy)
             for _, structure, energy in covered
         ],
         dtype=float,
