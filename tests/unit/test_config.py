@@ -43,7 +43,7 @@ def test_the_defaults_are_valid() -> None:
         ({"sample": {"space_groups": [1, 231]}}, r"^sample\.space_groups\.1 = 231: .*equal to 230"),
         (
             {"hull": {"potential": "none"}},
-            r"^hull\.potential: 'none' is no potential: allowed are chg",
+            r"^hull\.potential: 'none' is no potential: allowed are",
         ),
         ({"model": {"key_size": 15}}, r"^model: key_size must be even .*got 15"),
         ({"dataset": {"sources": {}}}, r"^dataset: sources has none: give either"),
