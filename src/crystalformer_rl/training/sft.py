@@ -117,10 +117,7 @@ def _below(
 ) -> list[tuple[Relaxed, Structure]]:
     compositions = [structure.composition for _, structure, _ in covered]
     energies: NDArray[np.float64] = np.array(
-        [
-            references.formation_energy(structure, energy)
-            for _, structure, energy in covered
-        ],
+        [references.formation_energy(structure, energy) for _, structure, energy in covered],
         dtype=float,
     )
     result = hull.e_above_hull(compositions, energies)
