@@ -1,47 +1,50 @@
 """The policies in resources/pretrained."""
 
-from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from ase.data import atomic_numbers
+from pymatgen.core import Structure
+from uneven import FIXTURES
 
+from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
 
-FOLDERS = sorted(
-    path.parent
-    for path in (Path(__file__).parents[3] / "resources" / "pretrained").glob("*/model.json")
-)
-ROCK_SALTS = ["NaCl", "KBr", "RbI", "MgO", "CaS", "SrSe", "LiF", "BaO", "TbN", "PbTe"]
+PRETRAINED = Path(__file__).parents[3] / "resources" / "pretrained"
+FOLDERS = sorted(path.parent for path in PRETRAINED.glob("*/model.json"))
 
 
-def rock_salts(pairs: list[tuple[str, str]]) -> CrystalTokens:
-    elements = np.array([[atomic_numbers[a], atomic_numbers[b]] for a, b in pairs])
-    count = len(pairs)
-    return CrystalTokens(
-        space_group=np.full(count, 225),
-        wyckoff=np.tile([1, 2], (count, 1)),
-        element=elements,
-        position=np.tile([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], (count, 1, 1)),
-        lattice=np.tile([2.8, 2.8, 2.8, *[np.pi / 2] * 3], (count, 1)),
-    )
-
-
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_it_is_small_and_knows_salts_from_pairs_of_metals(folder: Path) -> None:
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
-    policy = Policy.load(folder)
-    assert policy.space_group_counts.sum() > 20_000
-    symbols = [tuple("".join(c if c.islower() else f" {c}" for c in s).split()) for s in ROCK_SALTS]
-    metals = [a for a, _ in symbols]
-    with torch.no_grad():
-        salts = policy.log_prob(rock_salts(symbols)).element
-        alloys = policy.log_prob(rock_salts(list(permutations(metals, 2)))).element
-    assert float(salts.mean()) > float(alloys.mean()) + 1
+@pytest.fixture(scope="module")
+def validation() -> CrystalTokens:
+    """16 validation crystals of MP-20."""
+    table = pd.read_csv(FIXTURES / "mp20_val_16.csv")
+    structures = [Structure.from_str(text, fmt="cif") for text in table["cif"]]
+    tokens, rows, _ = tokenize_many(structures, symprec=0.01, max_sites=20)
+    assert len(rows) == 16
+    return tokens
 
 
 def test_there_is_one() -> None:
     assert FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_it_is_small_and_knows_crystals_it_has_not_seen(
+    folder: Path, validation: CrystalTokens
+) -> None:
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 10e6
+    policy = Policy.load(folder)
+    assert policy.space_group_counts.sum() > 20_000
+    turned = CrystalTokens(
+        **(validation.to_arrays() | {"position": validation.position[..., ::-1]})
+    )
+    other = np.where(validation.element > 0, 1 + (validation.element + 20) % 90, 0)
+    changed = CrystalTokens(**(validation.to_arrays() | {"element": other}))
+    with torch.no_grad():
+        true, moved, renamed = (policy.log_prob(t) for t in (validation, turned, changed))
+    assert -30 < float(true.total.mean()) < -10
+    assert float(true.element.mean()) > float(renamed.element.mean()) + 2
+    assert float(true.position.mean()) > float(moved.position.mean()) + 1
