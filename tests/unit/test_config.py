@@ -49,6 +49,11 @@ def test_the_defaults_are_valid() -> None:
         ({"dataset": {"sources": {}}}, r"^dataset: sources has none: give either"),
         ({"dataset": {"sources": {"all": "a", "train": "b"}}}, r"^dataset: sources has all, train"),
         ({"sample": {"count": 1}}, r"^sample\.count = 1 must be a multiple"),
+        (
+            {"judge": {"potential": "chgnet"}},
+            r"^judge\.potential = chgnet is hull\.potential, which the rewards saw",
+        ),
+        ({"judge": {"potential": "none"}}, r"^judge\.potential: 'none' is no potential"),
         ({"run": "../x"}, r"^run = \"\.\./x\""),
         ({"report": None}, r"^report = null"),
         ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, base_policy"),

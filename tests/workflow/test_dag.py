@@ -12,7 +12,7 @@ from snakemake.utils import update_config
 
 from crystalformer_rl.config import Config, read
 
-GPU_RULES = ("hull", "pretrain", "sft", "rl", "sample", "relax")
+GPU_RULES = ("elements", "hull", "pretrain", "sft", "rl", "sample", "relax")
 
 
 def counts(output: str) -> dict[str, int]:
@@ -81,6 +81,42 @@ def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
     refused = copy.snakemake("--dry-run", "--config", "base_policy=nowhere", check=False)
     assert "base_policy = nowhere: no folder with model.safetensors" in refused
     assert "which has shipped" in refused
+
+
+def test_another_potential_brings_elements_of_its_own(copy: Copy) -> None:
+    own = {"potential": "sevennet"}
+    overlay = copy.folder / "own.yaml"
+    # The figure of merit knows the features of CHGNet alone.
+    rl = {"ehull": {"reward": own}, "fom": None}
+    overlay.write_text(yaml.safe_dump({"hull": own, "relax": own, "rl": rl}))
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--configfile", "own.yaml")
+    assert counts(output)["elements"] == counts(output)["hull"] == 1
+    assert "--elements results/default/elements/elements.json" in output
+    assert "resources/embedded/elements.json" not in output
+    overlay.write_text(yaml.safe_dump({"hull": own, "relax": own, "rl": {"fom": None}}))
+    refused = copy.snakemake("--dry-run", "--configfile", "own.yaml", check=False)
+    assert "rl.ehull.reward.potential = chgnet must be hull.potential = sevennet" in refused
+
+
+def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> None:
+    without = copy.planned()
+    judge = ("--config", "judge={potential: sevennet}", "hull={exclude_ytterbium: false}")
+    wanted = ("judge/hull/hull.parquet", "judge/relax/base/shard-0000.parquet")
+    targets = [f"results/default/{path}" for path in wanted]
+    output = copy.snakemake("--dry-run", "--printshellcmds", *judge, "--", *targets)
+    added = set(re.findall(r"^Job \d+: (.+?)(?: \[.*\])?$", output, flags=re.MULTILINE)) - without
+    assert added == {
+        "Relaxing the elements with sevennet",
+        "Building the judge's convex hull",
+        "Judging base, shard 0000, with another potential",
+    }
+    (hull,) = re.findall(r"crystalformer_rl hull .*", output)
+    assert '"exclude_ytterbium": false' in hull
+    assert '"potential": "sevennet", "reference": "dataset"' in hull
+    assert "--elements results/default/judge/elements/elements.json" in hull
+    (relaxation,) = re.findall(r"crystalformer_rl relax .*", output)
+    assert '"potential": "sevennet"' in relaxation
+    assert "--sample results/default/sample/base/shard-0000.parquet" in relaxation
 
 
 @pytest.mark.parametrize("profile", ["slurm", "slurm-without-accounting"])

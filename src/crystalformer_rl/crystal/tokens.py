@@ -45,7 +45,8 @@ class CrystalTokens:
     def __post_init__(self) -> None:
         for field in fields(self):
             kind = np.float64 if field.name in ("position", "lattice") else np.int64
-            object.__setattr__(self, field.name, np.asarray(getattr(self, field.name), dtype=kind))
+            array = np.ascontiguousarray(getattr(self, field.name), dtype=kind)
+            object.__setattr__(self, field.name, array)
         if self.wyckoff.ndim != 2:
             raise ValueError(f"wyckoff must be (B, N), got shape {self.wyckoff.shape}")
         batch, sites = self.wyckoff.shape

@@ -72,12 +72,12 @@ def test_unique_equals_the_plain_loop() -> None:
 def test_novelty_equals_the_plain_loop() -> None:
     known, asked = zoo(5, 2), zoo(5, 3)
     names = [f"mp-{i}" for i in range(len(known))]
-    index = ReferenceIndex(known, names, matcher=MATCHER)
+    index = ReferenceIndex(known, names)
     expected = [
         next((n for n, k in zip(names, known, strict=True) if MATCHER.fit(k, one)), None)
         for one in asked
     ]
-    assert [index.match(one) for one in asked] == expected
+    assert [index.match(one, MATCHER) for one in asked] == expected
     assert any(expected) and not all(expected)
 
 
@@ -108,8 +108,8 @@ def test_what_cannot_be_reduced_is_neither_unique_nor_matched() -> None:
     assert candidate.problem is not None
     answer = unique_flags([salt, candidate, salt], MATCHER)
     assert answer.representative.tolist() == [0, -1, 0]
-    index = ReferenceIndex([salt], ["mp-1"], matcher=MATCHER)
-    assert index.match(candidate) is None
+    index = ReferenceIndex([salt], ["mp-1"])
+    assert index.match(candidate, MATCHER) is None
     assert index.problem(candidate) == candidate.problem
     assert index.problem(Candidate(salt)) is None
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from crystalformer_rl.evaluation.diversity import TrainingSet
 from crystalformer_rl.evaluation.sun import FLAGS, NUMBERS, summarise
 
 
@@ -29,6 +30,7 @@ def table() -> pd.DataFrame:
         {
             "policy": ["base"] * 4 + ["sft"],
             "space_group": [225, 225, 2, 2, 1],
+            "prototype": ["225 ab", "225 ab", "2 i", None, "1 aa"],
             "formula": ["NaCl", "NaCl", "Fe", None, "MgO"],
             "relax_status": ["converged", "not_converged", "diverged", "unphysical", "error"],
             "hull_status": ["ok", "ok", "no_energy", "no_energy", "no_energy"],
@@ -76,13 +78,26 @@ def test_failures_artefacts_and_space_groups() -> None:
     assert base["hull_status"] == {"no_energy": 2, "ok": 2}
     assert list(base["relax_status"]) == ["converged", "diverged", "not_converged", "unphysical"]
     assert base["below_hull_artefacts"] == {"e_above_hull_initial": 0, "e_above_hull": 1}
-    assert base["diversity"]["formulas"] == 2
+    assert base["diversity"]["formulas"]["distinct"] == 2
+    assert base["diversity"]["prototypes"]["coverage"] is None
     groups = base["space_groups"]
     assert list(groups) == ["2", "225"]
     assert (groups["225"]["generated"], groups["225"]["sun"]["k"]) == (2, 1)
     assert groups["2"]["sun"] == pytest.approx(
         {"k": 0, "n": 2, "fraction": 0.0, "low": 0.0, "high": 0.6576}, abs=1e-4
     )
+
+
+def test_coverage_is_of_the_training_set() -> None:
+    training = TrainingSet(10, {225: 9, 1: 1}, {"225 ab": 10}, {"Na": 5, "Cl": 5, "O": 5})
+    policies = summarise(table(), training=training)["policies"]
+    covered = {name: policies[name]["diversity"]["elements"]["coverage"] for name in policies}
+    assert (covered["base"]["covered"], covered["sft"]["covered"], covered["sft"]["of"]) == (
+        2,
+        1,
+        3,
+    )
+    assert policies["sft"]["diversity"]["prototypes"]["coverage"]["covered"] == 0
 
 
 def test_nothing_but_failures_is_json() -> None:

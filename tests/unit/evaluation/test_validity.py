@@ -19,11 +19,34 @@ def test_a_real_crystal_is_valid() -> None:
     assert verdict.valid
     assert verdict.reason is None
     assert verdict.min_distance == pytest.approx(2.82)
+    assert verdict.cell_volume == pytest.approx(5.64**3)
+    assert verdict.density
+    assert verdict.mass_density == pytest.approx(2.165, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("length", "plausible"), [(2.4, False), (2.6, True), (30, True), (60, False)]
+)
+def test_density_is_judged_apart(length: float, plausible: bool) -> None:
+    """Rock salt of 28, 22, 0.014 and 0.002 g/cm³: all of it valid by the published rule."""
+    verdict = judge(rock_salt(length=length))
+    assert verdict.density is plausible
+    assert verdict.valid and verdict.reason is None
+
+
+@pytest.mark.parametrize("formula", ["H", "Os"])
+def test_the_lightest_and_the_heaviest_solids_are_plausible(formula: str) -> None:
+    cells = {"H": Lattice.hexagonal(3.78, 6.17), "Os": Lattice.hexagonal(2.734, 4.32)}
+    atoms = 4 if formula == "H" else 2
+    solid = Structure(cells[formula], [formula] * atoms, np.arange(3 * atoms).reshape(-1, 3) / 97)
+    assert judge(solid).density
 
 
 def test_what_was_not_decoded_is_not_valid() -> None:
     verdict = judge(None)
-    assert not (verdict.distance or verdict.volume or verdict.charge or verdict.valid)
+    assert not (verdict.distance or verdict.volume or verdict.charge or verdict.density)
+    assert not verdict.valid
+    assert verdict.mass_density is None
     assert verdict.reason == "no structure"
 
 
@@ -56,9 +79,9 @@ def test_small_and_flat_cells() -> None:
     tiny = judge(Structure(Lattice.cubic(0.4), ["H"], [[0, 0, 0]]))
     assert not tiny.volume and not tiny.distance
     flat = judge(Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["H"], [[0, 0, 0]]))
-    assert not flat.volume and not flat.distance
+    assert not flat.volume and not flat.distance and not flat.density
     broken = judge(Structure(Lattice(np.full((3, 3), np.nan)), ["H"], [[0, 0, 0]]))
-    assert not broken.volume and not broken.distance
+    assert not broken.volume and not broken.distance and not broken.density
 
 
 @pytest.mark.parametrize("formula", ["NaCl", "Fe2O3", "TiO2", "CuZn", "Fe", "NaD", "Na4Cl4"])

@@ -42,6 +42,7 @@ def shards(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
             "policy": policies,
             "id": ids,
             "space_group": 1,
+            "wyckoff": [[1]] * len(rows),
             "log_prob": -1.0,
             "decode_error": ["no volume" if row["before"] is None else None for row in rows],
             **structure_columns([row["before"] for row in rows]),
@@ -51,6 +52,7 @@ def shards(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
         {
             "policy": policies,
             "id": ids,
+            "potential": "chgnet",
             "status": [row.get("status", "converged") for row in rows],
             "error": [row.get("error") for row in rows],
             "energy_initial": [row.get("initial") for row in rows],
@@ -111,7 +113,7 @@ def test_sun_is_stable_then_unique_then_novel() -> None:
     columns = verdict.matching_columns(
         generated,
         stable=np.array([False, True, True, True, False, True, False]),
-        known=ReferenceIndex([SALT], ["mp-22862"], matcher=MATCHER),
+        known=ReferenceIndex([SALT], ["mp-22862"]),
         matcher=MATCHER,
     )
     assert columns["unique"].tolist() == [True, False, True, False, False, True, True]
@@ -124,6 +126,23 @@ def test_sun_is_stable_then_unique_then_novel() -> None:
     ]  # fmt: skip
 
 
+def test_strict_tolerances_tell_variants_apart() -> None:
+    bent = CESIUM.copy().apply_strain([0.2, 0.0, 0.0])
+    generated = joined([{"before": CESIUM}, {"before": bent}, {"before": bent}])
+    known = ReferenceIndex([CESIUM], ["mp-22862"])
+    asked = {"generated": generated, "stable": np.array([False, True, True]), "known": known}
+    usual = verdict.matching_columns(**asked, matcher=MATCHER)
+    strict = verdict.strict_columns(
+        **asked,
+        matcher=matcher_of(length_tolerance=0.1, site_tolerance=0.15, angle_tolerance=3),
+    )
+    assert set(strict) == {"unique_strict", "novel_strict", "stable_unique_strict", "sun_strict"}
+    assert usual["unique"].tolist() == [True, False, False]
+    assert strict["unique_strict"].tolist() == [True, True, False]
+    assert not usual["sun"].any()
+    assert strict["sun_strict"].tolist() == [False, True, False]
+
+
 def test_the_relaxed_crystal_is_matched_else_the_generated_one() -> None:
     generated = joined(
         [
@@ -131,7 +150,7 @@ def test_the_relaxed_crystal_is_matched_else_the_generated_one() -> None:
             {"before": CESIUM, "after": SALT, "status": "diverged"},
         ]
     )
-    known = ReferenceIndex([SALT], ["mp-22862"], matcher=MATCHER)
+    known = ReferenceIndex([SALT], ["mp-22862"])
     columns = verdict.matching_columns(
         generated, stable=np.array([True, True]), known=known, matcher=MATCHER
     )

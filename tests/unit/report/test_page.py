@@ -8,12 +8,13 @@ import pytest
 import synthetic
 
 from crystalformer_rl.config import Config, FigureOfMeritReward, RLSettings
+from crystalformer_rl.evaluation.diversity import TrainingSet
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.report.page import Report, build
 
 SECTIONS = (
-    "summary", "policies", "energies", "reinforcement", "training", "space-groups", "properties",
-    "best", "structures", "failures", "reading", "provenance",
+    "summary", "policies", "diversity", "energies", "reinforcement", "training", "space-groups",
+    "properties", "best", "structures", "failures", "reading", "provenance",
 )  # fmt: skip
 VOID = {"meta", "link", "br", "img", "input"}
 
@@ -140,6 +141,18 @@ def test_missing_optional_columns_are_shown_as_absent() -> None:
     keep = ["id", "policy", "space_group", "formula", "decoded"]
     report = build(table[keep], summary, config=Config(), histories_of={}, provenance={})
     assert set(SECTIONS) <= set(Page(report.html).ids)
+
+
+def test_diversity_and_both_tolerances_are_shown() -> None:
+    table = synthetic.structures({"base": 12}).assign(decoded=True, prototype="225 ab")
+    table["formula"] = "NaCl"
+    training = TrainingSet(4, {225: 4}, {"225 ab": 3, "2 i": 1}, {"Na": 4, "Cl": 2, "Mg": 2})
+    summary = summarise(table, training=training)
+    report = build(table, summary, config=Config(), histories_of={}, provenance={})
+    assert "2/3 = 66.7&#8239;%" in report.html
+    assert "1/2 = 50.0&#8239;%" in report.html
+    assert "ltol 0.2, stol 0.3, angle_tol 5°" in report.html
+    assert "ltol 0.1, stol 0.15, angle_tol 3°" in report.html
 
 
 def test_page_says_when_the_judge_is_the_reward(run_of_four: Report) -> None:

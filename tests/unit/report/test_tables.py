@@ -6,6 +6,7 @@ import pytest
 import synthetic
 
 from crystalformer_rl.evaluation import sun
+from crystalformer_rl.evaluation.diversity import TrainingSet
 from crystalformer_rl.report import tables
 
 
@@ -48,6 +49,17 @@ def test_shares_and_means_are_those_of_the_summary(table: pd.DataFrame) -> None:
     assert mean.n == len(energies)
 
 
+def test_diversity_is_that_of_the_summary(table: pd.DataFrame) -> None:
+    training = TrainingSet(10, {225: 9, 1: 1}, {"225 ab": 10}, {"Na": 5, "Cl": 5})
+    kinds = tables.diversity_table(sun.summarise(table, training=training))
+    assert len(kinds) == 2 * len(tables.KINDS)
+    row = kinds[(kinds.policy == "sft") & (kinds.kind == "space_groups")].iloc[0]
+    decoded = table[(table.policy == "sft") & table.decoded]
+    assert (row.crystals, row.distinct) == (len(decoded), decoded.space_group.nunique())
+    assert (row.covered, row.of) == (1, 2)
+    assert kinds[kinds.kind == "formulas"]["of"].isna().all()
+
+
 def test_artefacts_mean_the_same_as_in_the_evaluation() -> None:
     assert tables.ARTEFACT_BELOW == sun.ARTEFACT_BELOW
 
@@ -74,6 +86,7 @@ def test_ledger_counts_every_failure_and_joins_like_reasons() -> None:
         valid_charge=[False, False, False, True],
         valid_distance=True,
         valid_volume=True,
+        valid_density=True,
     )
     ledger = tables.failures(frame).to_dict("list")
     assert ledger["stage"] == ["decode", "validity", "relax"]
@@ -87,7 +100,7 @@ def test_ledger_counts_every_failure_and_joins_like_reasons() -> None:
 def test_ledger_of_a_perfect_run_is_empty() -> None:
     frame = synthetic.structures({"base": 2}).assign(
         decoded=True, failure=None, relax_status="converged",
-        valid_charge=True, valid_distance=True, valid_volume=True,
+        valid_charge=True, valid_distance=True, valid_volume=True, valid_density=True,
     )  # fmt: skip
     assert tables.failures(frame).empty
 

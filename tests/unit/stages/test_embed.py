@@ -56,6 +56,17 @@ def test_elements_are_the_zero_of_formation_energies(crystals: pd.DataFrame) -> 
             assert formation >= -1e-9
 
 
+def test_each_element_has_crystals_for_other_potentials(crystals: pd.DataFrame) -> None:
+    table = read_table(EMBEDDED / "element_crystals.parquet")
+    symbols = [s.elements[0].symbol for s in structures_of(table) if s is not None]
+    lowest = table.groupby(pd.Series(symbols, index=table.index))["energy_per_atom"].min()
+    energies = read_json(EMBEDDED / "elements.json")["energies"]
+    assert dict(lowest) == pytest.approx(energies, abs=1e-9)
+    assert table.groupby("formula").size().eq(2).all()
+    known = set(crystals["id"])
+    assert sum(name in known for name in table["id"]) == 2 * 78
+
+
 def test_relaxes_goes_on_and_judges(tmp_path: Path) -> None:
     library = dict(prototypes(2))
     salt = library["AB_cF8_225_a_b-1"]

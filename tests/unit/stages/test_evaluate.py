@@ -4,15 +4,19 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.config import EvaluateSettings
+from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.sun import summarise
-from crystalformer_rl.files import read_json, read_table, write_json, write_table
+from crystalformer_rl.files import read_json, read_table, write_json, write_table, write_tensors
 from crystalformer_rl.stages import evaluate
 
 
@@ -24,6 +28,13 @@ def crystal(group: str, first: str, second: str, length: float) -> Structure:
 
 SALT = crystal("Fm-3m", "Na", "Cl", 5.6)
 CESIUM = crystal("Pm-3m", "Na", "Cl", 3.5)
+TRAINED = CrystalTokens(
+    space_group=[225, 62],
+    wyckoff=[[1, 2], [3, 3]],
+    element=[[11, 17], [12, 8]],
+    position=np.zeros((2, 2, 3)),
+    lattice=np.ones((2, 6)),
+)
 
 
 def write_shards(
@@ -36,12 +47,14 @@ def write_shards(
         "id": ids,
         "space_group": 225,
         "num_sites": 2,
+        "wyckoff": [[1, 2]] * len(rows),
         "log_prob": -3.0,
         "decode_error": [None if good else "no volume" for good in decoded],
         **structure_columns(structures),
     }
     relaxed = {
         "id": ids,
+        "potential": "chgnet",
         "status": ["converged" if good else "unphysical" for good in decoded],
         "error": [None if good else "no structure" for good in decoded],
         "energy_initial": [energy for _, energy in rows],
@@ -65,6 +78,7 @@ def folder(tmp_path: Path) -> Path:
     known = {"id": ["mp-22862", "mp-1"], "split": ["test", "train"]}
     known |= structure_columns([SALT, crystal("Fm-3m", "Mg", "O", 4.2)])
     write_table(tmp_path / "structures.parquet", pd.DataFrame(known))
+    write_tensors(tmp_path / "tokens.safetensors", PackedTokens.from_tokens(TRAINED).to_arrays())
     write_shards(tmp_path, "base", [(SALT, -3.45), (CESIUM, -3.45), (None, None), (CESIUM, -3.4)])
     write_shards(tmp_path, "sft", [(None, None)])
     return tmp_path
@@ -75,6 +89,7 @@ def run(folder: Path, *policies: str) -> Path:
     evaluate.add_arguments(parser)
     words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
     words += ["--structures", str(folder / "structures.parquet"), "--out", str(folder / "out")]
+    words += ["--training", str(folder / "tokens.safetensors")]
     for name, stage in (("samples", "sample"), ("relaxed", "relax")):
         words += [f"--{name}", *(f"{policy}={folder}/{stage}-{policy}:1" for policy in policies)]
     evaluate.run(parser.parse_args(words))
@@ -97,10 +112,21 @@ def test_every_generated_crystal_has_a_row_and_a_verdict(folder: Path) -> None:
     text = (out / "summary.json").read_text()
     assert "NaN" not in text
     summary = json.loads(text)
-    assert summary == json.loads(json.dumps(summarise(table)))
+    training = training_set(PackedTokens.from_tokens(TRAINED))
+    assert summary == json.loads(json.dumps(summarise(table, training=training)))
+    assert table["prototype"].dropna().tolist() == ["225 ab"] * 3
+    covered = summary["policies"]["base"]["diversity"]["space_groups"]["coverage"]
+    assert (covered["covered"], covered["of"]) == (1, 2)
+    assert table["sun_strict"].tolist() == table["sun"].tolist()
     assert summary["policies"]["base"]["fractions"]["sun"]["fraction"] == 0.25
     assert summary["policies"]["sft"]["fractions"]["decoded"]["k"] == 0
     assert read_json(out / "provenance.json")["counts"] == {"items": 5, "failed": 2}
+
+
+def test_every_column_is_documented(folder: Path) -> None:
+    columns = read_table(run(folder, "sft") / "structures.parquet").columns
+    text = (Path(__file__).parents[3] / "docs/EVALUATION.md").read_text(encoding="utf-8")
+    assert [name for name in columns if f"`{name}`" not in text] == []
 
 
 def test_shards_of_another_policy_are_refused(folder: Path) -> None:

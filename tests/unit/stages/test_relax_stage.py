@@ -1,13 +1,23 @@
-"""The relax stage: a record per crystal of the shard, in order, whatever became of it."""
+"""The relax stage: a record per crystal of the shard, whatever became of it or of the process."""
 
+import re
+import signal
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import pytest
+import torch
+from launch import end, start, wait_for
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.cli import main
 from crystalformer_rl.crystal.structures import structure_columns, structures_of
 from crystalformer_rl.files import read_json, read_table, write_table
+from crystalformer_rl.stages.journal import Journal
+
+COUNT = 5
+SLOW = '{"max_force": 0.0001, "max_steps": 30}'
 
 
 def salt(length: float) -> Structure:
@@ -18,20 +28,29 @@ def salt(length: float) -> Structure:
     )
 
 
+def write_sample(path: Path, crystals: list[Structure | None]) -> list[str]:
+    ids = [f"base-0000-{i:04d}" for i in range(len(crystals))]
+    write_table(path, pd.DataFrame({"id": ids, **structure_columns(crystals)}))
+    return ids
+
+
+def arguments(folder: Path, out: str, settings: str) -> list[str]:
+    values = {
+        "settings": settings,
+        "sample": folder / "sample.parquet",
+        "journal": folder / "checkpoints" / f"{out}.journal",
+        "out": folder / "relax" / f"{out}.parquet",
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
 def test_every_crystal_has_a_record(tmp_path: Path) -> None:
     overlap = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.05, 0, 0]])
     heavy = Structure(Lattice.cubic(4), ["Cf"], [[0, 0, 0]])
-    crystals = [salt(5.8), None, overlap, heavy]
-    shard = pd.DataFrame(
-        {"id": [f"base-0000-{i:04d}" for i in range(4)], **structure_columns(crystals)}
-    )
-    write_table(tmp_path / "sample.parquet", shard)
-    out = tmp_path / "relax/shard-0000.parquet"
-    settings = '{"max_force": 0.05, "max_steps": 60}'
-    sample = str(tmp_path / "sample.parquet")
-    main(["relax", "--settings", settings, "--sample", sample, "--out", str(out)])
-    table = read_table(out)
-    assert table["id"].tolist() == shard["id"].tolist()
+    ids = write_sample(tmp_path / "sample.parquet", [salt(5.8), None, overlap, heavy])
+    main(["relax", *arguments(tmp_path, "shard", '{"max_force": 0.05, "max_steps": 60}')])
+    table = read_table(tmp_path / "relax/shard.parquet")
+    assert table["id"].tolist() == ids
     assert table["status"].tolist() == [
         "converged",
         "unphysical",
@@ -42,6 +61,64 @@ def test_every_crystal_has_a_record(tmp_path: Path) -> None:
     assert table["energy_final"].iloc[0] < table["energy_initial"].iloc[0]
     relaxed = structures_of(table, prefix="relaxed_")
     assert [s is None for s in relaxed] == [False, True, True, True]
-    record = read_json(tmp_path / "relax/shard-0000.provenance.json")
+    record = read_json(tmp_path / "relax/shard.provenance.json")
     assert record["counts"]["converged"] == 1
     assert record["counts"]["unphysical"] == 2
+    assert record["counts"]["items"] == 4
+    assert record["counts"]["steps"] == record["counts"]["steps_of_this_job"] > 0
+    assert not (tmp_path / "checkpoints/shard.journal").exists()
+
+
+def test_a_shard_without_crystals(tmp_path: Path) -> None:
+    write_sample(tmp_path / "sample.parquet", [None])
+    write_table(tmp_path / "sample.parquet", read_table(tmp_path / "sample.parquet").head(0))
+    main(["relax", *arguments(tmp_path, "shard", SLOW)])
+    table = read_table(tmp_path / "relax/shard.parquet")
+    assert len(table) == 0
+    assert {"id", "status", "energy_final", "relaxed_lattice"} <= set(table)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shard, and its relaxation that was never stopped."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("relax")
+    write_sample(path / "sample.parquet", [salt(5.4 + 0.1 * i) for i in range(COUNT)])
+    main(["relax", *arguments(path, "straight", SLOW)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)]
+)
+def test_a_killed_process_goes_on_to_the_same_bits(
+    folder: Path, number: signal.Signals, code: int
+) -> None:
+    args = arguments(folder, number.name, SLOW)
+    out = folder / "relax" / f"{number.name}.parquet"
+    log, journal = folder / f"{number.name}.log", folder / f"checkpoints/{number.name}.journal"
+    Journal(journal, key={"settings": "others"}).append(3, "must not be used")
+    process = start("relax", [*args, f"--log={log}"])
+    wait_for(process, "base-0000-0001 ")
+    process.send_signal(number)
+    found, said = end(process)
+    assert found == code, said
+    assert ("SIGTERM; run again to continue" in said) == (number == signal.SIGTERM)
+    assert not out.exists()
+    kept = journal.read_bytes().count(b"\n") - 1
+    assert 2 <= kept < COUNT
+    torn = journal.read_bytes().splitlines()[-1][:-20]
+    with journal.open("ab") as stream:
+        stream.write(b"\n" + torn)
+
+    main(["relax", *args, f"--log={log}"])
+    assert out.read_bytes() == (folder / "relax/straight.parquet").read_bytes()
+    assert not journal.exists()
+    text = log.read_text()
+    assert f"{kept} of {COUNT} crystals are in journal {journal}" in text
+    # Each crystal was finished once, in one process or the other.
+    done = Counter(re.findall(r"(base-0000-\d{4}) \w+ after \d+ steps", text))
+    assert done == Counter(read_table(out)["id"])
+    counts = read_json(out.with_suffix(".provenance.json"))["counts"]
+    assert counts["items"] == COUNT - kept
+    assert 0 < counts["steps_of_this_job"] < counts["steps"]
