@@ -1,3 +1,4 @@
+# Resumable: the journal lies outside the declared outputs, which Snakemake deletes before a job.
 rule relax:
     """Relax one shard; a structure that fails is a record with a reason."""
     input:
@@ -19,8 +20,10 @@ rule relax:
     params:
         settings=canonical(SETTINGS.relax),
         code=code("relax"),
+        journal=f"{RUN}/checkpoints/relax/{{policy}}/shard-{{shard}}.journal",
     message:
         "Relaxing {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
         "python -m crystalformer_rl relax --log {log:q} --threads 1"
-        " --settings {params.settings:q} --sample {input.sample:q} --out {output.shard:q}"
+        " --settings {params.settings:q} --sample {input.sample:q}"
+        " --journal {params.journal:q} --out {output.shard:q}"

@@ -46,9 +46,9 @@ class Fire:
         return np.asarray(self._cell @ expm(self._log).T)
 
     @property
-    def positions(self) -> Array:
-        """(n, 3) present Cartesian positions, Å."""
-        return np.asarray(self._natural @ expm(self._log).T)
+    def fractional(self) -> Array:
+        """(n, 3) present fractional positions; the deformation leaves them as they are."""
+        return np.asarray(np.linalg.solve(self._cell.T, self._natural.T).T)
 
     def generalised_forces(self, forces: Array, stress: Array) -> Array:
         """(n + 3, 3) forces on undeformed positions and on the scaled log deformation, eV/Å.

@@ -1,7 +1,8 @@
 """Relaxation of many structures at once: FIRE over positions and cell, energies in batches.
 
 Every structure has an optimiser of its own and shares only the potential's batched call: it
-leaves when it is converged, broken or out of steps, and the next one enters.
+leaves when it is converged, broken or out of steps, and the next ones enter. What becomes of it
+therefore depends on its neighbours only where the potential's sums do, in the last digits.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ Status = Literal[
     "converged", "not_converged", "diverged", "unphysical", "unknown_element", "out_of_memory",
     "error",
 ]  # fmt: skip
-STRUCTURES_AT_ONCE = 24
+ATOMS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,22 @@ class Relaxation:
     Attributes
     ----------
     status
-        ``converged`` and ``not_converged`` (out of steps) carry a relaxed structure; ``diverged``
-        means that it left the physical range on the way, and carries the last good geometry.
+        ``converged``; ``not_converged``: out of steps; ``diverged``: it left the physical range
+        on the way, or the potential gave no finite answer there any more; ``out_of_memory``: it
+        did not fit into memory, even alone. Of what never had an evaluation: ``unphysical``,
+        ``unknown_element`` and ``error``, what the potential raised or returned.
     error
         The reason, for every status but the first two.
     structure
-        Last good geometry, or None if there never was one.
+        Last geometry that could be evaluated, or None if there never was one.
     energy_initial, energy_final
-        eV/atom before the first and at the last good step.
+        eV/atom of the first and of the last such geometry.
     max_force
-        Largest force on an atom, eV/Å, at the last good step.
+        Largest force on an atom there, eV/Å.
     max_stress
-        Largest component of the stress, eV/Å³, at the last good step.
+        Largest component of the stress there, eV/Å³.
     steps
-        Steps taken.
+        Steps taken, the one that failed included.
     """
 
     status: Status
@@ -65,19 +68,23 @@ class _Walker:
         self._species = structure.species
         self._fire = Fire(structure.lattice.matrix, structure.cart_coords)
         self._forces: NDArray[np.float64] | None = None
+        self._first: float | None = None
+        self._last: Evaluation | None = None
+        self._good: Structure | None = None
         self.structure = structure
-        self.first: float | None = None
-        self.last: Evaluation | None = None
-        self.good: Structure | None = None
         self.steps = 0
+
+    def __len__(self) -> int:
+        """Atoms."""
+        return len(self._species)
 
     def accept(self, evaluation: Evaluation) -> None:
         """Take the evaluation of the present geometry."""
         assert evaluation.forces is not None and evaluation.stress is not None
         self._forces = self._fire.generalised_forces(evaluation.forces, evaluation.stress)
-        if self.first is None:
-            self.first = evaluation.energy
-        self.last, self.good = evaluation, self.structure
+        if self._first is None:
+            self._first = evaluation.energy
+        self._last, self._good = evaluation, self.structure
 
     def is_converged(self, max_force: float) -> bool:
         """Whether forces on the atoms and on the cell are all below ``max_force``, eV/Å."""
@@ -89,23 +96,24 @@ class _Walker:
         assert self._forces is not None
         self._fire.move(self._forces)
         self.steps += 1
-        self.structure = Structure(
-            Lattice(self._fire.cell),
-            self._species,
-            self._fire.positions,
-            coords_are_cartesian=True,
-        )
+        self.structure = Structure(Lattice(self._fire.cell), self._species, self._fire.fractional)
+
+    def fail(self, failure: Failure) -> Relaxation:
+        """The record of a structure whose present geometry cannot be evaluated."""
+        on_the_way = self._last is not None and failure.status != "out_of_memory"
+        return self.finish("diverged" if on_the_way else failure.status, failure.reason)
 
     def finish(self, status: Status, error: str | None = None) -> Relaxation:
-        last, count = self.last, len(self.structure)
+        """The record of a structure that goes no further."""
+        first, last = self._first, self._last
         return Relaxation(
             status=status,
             error=error,
-            structure=self.good,
-            energy_initial=None if self.first is None else self.first / count,
-            energy_final=None if last is None else last.energy / count,
-            max_force=_largest(None if last is None else last.forces, rows=True),
-            max_stress=_largest(None if last is None else last.stress, rows=False),
+            structure=self._good,
+            energy_initial=None if first is None else first / len(self),
+            energy_final=None if last is None else last.energy / len(self),
+            max_force=None if last is None else _largest(last.forces, rows=True),
+            max_stress=None if last is None else _largest(last.stress, rows=False),
             steps=self.steps,
         )
 
@@ -116,22 +124,31 @@ def relax(
     *,
     max_force: float,
     max_steps: int,
-    at_once: int = STRUCTURES_AT_ONCE,
+    atoms_at_once: int = ATOMS_AT_ONCE,
     on_done: Callable[[int, Relaxation], None] | None = None,
+    on_sweep: Callable[[], None] | None = None,
 ) -> list[Relaxation]:
     """Relax positions and cell of ``structures`` (primitive cells are cheapest).
 
     Parameters
     ----------
+    structures
+        May hold None for what could not be decoded.
     max_force
-        Converged when every force on an atom, and on the cell (the filter's: the virial over the
-        number of atoms), is below this, eV/Å.
+        eV/Å. Converged when every force on an atom and every row of the force on the cell is
+        shorter, as in ASE with its ``FrechetCellFilter``. The force on the cell is minus the
+        derivative of the energy by the log of the deformation, over the number of atoms; it is
+        counted in the same number although its unit is eV. Near the start it is minus the stress
+        times the volume per atom: at 15 Å³ per atom a limit of 0.1 stands for 1 GPa.
     max_steps
         Steps after which a structure is given up as ``not_converged``.
-    at_once
-        Structures under way at a time.
+    atoms_at_once
+        Atoms of the structures under way at a time; a larger structure goes alone, and with 1
+        all go alone: then what becomes of one does not depend on the others in a single bit.
     on_done
         Called with index and record as soon as a structure is finished.
+    on_sweep
+        Called before each evaluation of the structures under way; what it raises ends the call.
 
     Returns
     -------
@@ -148,23 +165,28 @@ def relax(
         if on_done is not None:
             on_done(index, record)
 
-    while waiting or walkers:
-        while waiting and len(walkers) < at_once:
-            index = waiting.pop()
-            structure = structures[index]
+    def enter() -> None:
+        atoms = sum(map(len, walkers.values()))
+        while waiting:
+            structure = structures[waiting[-1]]
             if structure is None:
-                finish(index, NOTHING)
-            else:
-                walkers[index] = _Walker(structure)
-        active = sorted(walkers)
-        answers = evaluate_each(
-            potential, [walkers[i].structure for i in active], forces=True, chunk=at_once
-        )
-        for index, answer in zip(active, answers, strict=True):
-            walker = walkers[index]
+                finish(waiting.pop(), NOTHING)
+                continue
+            atoms += len(structure)
+            if walkers and atoms > atoms_at_once:
+                return
+            walkers[waiting.pop()] = _Walker(structure)
+
+    enter()
+    while walkers:
+        if on_sweep is not None:
+            on_sweep()
+        under_way = sorted(walkers.items())
+        geometries = [walker.structure for _, walker in under_way]
+        answers = evaluate_each(potential, geometries, forces=True, chunk=len(geometries))
+        for (index, walker), answer in zip(under_way, answers, strict=True):
             if isinstance(answer, Failure):
-                status: Status = answer.status if walker.first is None else "diverged"
-                finish(index, walker.finish(status, answer.reason))
+                finish(index, walker.fail(answer))
                 continue
             walker.accept(answer)
             if walker.is_converged(max_force):
@@ -173,10 +195,10 @@ def relax(
                 finish(index, walker.finish("not_converged"))
             else:
                 walker.move()
+        enter()
     return [done[i] for i in range(len(structures))]
 
 
-def _largest(values: NDArray[np.float64] | None, *, rows: bool) -> float | None:
-    if values is None:
-        return None
+def _largest(values: NDArray[np.float64] | None, *, rows: bool) -> float:
+    assert values is not None
     return float(np.linalg.norm(values, axis=1).max() if rows else np.abs(values).max())

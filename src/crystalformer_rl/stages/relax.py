@@ -1,20 +1,30 @@
-"""``relax``: one shard of generated crystals, relaxed with one potential."""
+"""``relax``: one shard of generated crystals, relaxed with one potential.
+
+What is finished is kept in a journal, from which an interrupted job goes on; the crystals that were
+under way start again from their start.
+"""
 
 import argparse
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
+from crystalformer_rl.closure import fingerprint
 from crystalformer_rl.config import RelaxSettings
-from crystalformer_rl.crystal.structures import structure_columns, structures_of
+from crystalformer_rl.crystal.structures import COLUMNS, structure_columns, structures_of
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.potentials.relax import Relaxation, relax
-from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, Relaxation, relax
+from crystalformer_rl.provenance import Provenance, file_digest
 from crystalformer_rl.stages.devices import best_device
+from crystalformer_rl.stages.journal import Journal
+from crystalformer_rl.stages.termination import Termination
+
+FLOATS = ("energy_initial", "energy_final", "max_force", "max_stress")
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +33,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--settings", required=True, help="the relax section, as JSON")
     parser.add_argument("--sample", type=Path, required=True, help="shard of the sample stage")
+    parser.add_argument(
+        "--journal", type=Path, required=True, help="file that survives an interruption"
+    )
     parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write a record per crystal of the shard, whatever became of it, and the provenance."""
+    """Write a record per crystal of the shard, whatever became of it, and the provenance.
+
+    SIGTERM ends the process with code 75. On a CPU crystals are relaxed one by one: a batch gains
+    little there (docs/RELAXATION.md), and so an interruption changes no bit of the result.
+    """
+    with Termination() as termination:
+        _relax(args, termination)
+
+
+def _relax(args: argparse.Namespace, termination: Termination) -> None:
     settings = RelaxSettings.model_validate_json(args.settings)
     device = best_device()
     provenance = Provenance(
@@ -37,44 +59,77 @@ def run(args: argparse.Namespace) -> None:
         device=device,
     )
     sample = read_table(args.sample)
-    structures = structures_of(sample)
+    ids, structures = sample["id"].tolist(), structures_of(sample)
     potential = load(settings.potential, device=device)
-    with tqdm(total=len(structures), desc="relax", disable=None) as bar:
+    journal = Journal(
+        args.journal,
+        key={
+            "settings": settings.model_dump(mode="json"),
+            "sample": file_digest(args.sample),
+            "potential": potential.digest,
+            "code": fingerprint("crystalformer_rl.stages.relax"),
+            "device": device,
+        },
+    )
+    rows: dict[int, dict[str, Any]] = dict(journal.found)
+    left = [place for place in range(len(ids)) if place not in rows]
+    if rows:
+        log.info("%d of %d crystals are in journal %s", len(rows), len(ids), args.journal)
+    with tqdm(total=len(ids), initial=len(rows), desc="relax", disable=None) as bar:
 
-        def report(index: int, record: Relaxation) -> None:
+        def keep(index: int, record: Relaxation) -> None:
+            place = left[index]
+            rows[place] = _row(record)
+            journal.append(place, rows[place])
             bar.update()
-            name, error = sample["id"].iloc[index], record.error or ""
-            log.info("%s %s after %d steps %s", name, record.status, record.steps, error)
+            reason = record.error or ""
+            log.info("%s %s after %d steps %s", ids[place], record.status, record.steps, reason)
 
-        records = relax(
+        relax(
             potential,
-            structures,
+            [structures[place] for place in left],
             max_force=settings.max_force,
             max_steps=settings.max_steps,
-            on_done=report,
+            atoms_at_once=1 if device == "cpu" else ATOMS_AT_ONCE,
+            on_done=keep,
+            on_sweep=termination.obey,
         )
-    write_table(args.out, _table(sample["id"].tolist(), records, potential=settings.potential))
+    table = _table(ids, [rows[place] for place in range(len(ids))], potential=settings.potential)
+    write_table(args.out, table)
     provenance.write(
         args.out.with_suffix(".provenance.json"),
-        items=len(records),
-        steps=sum(record.steps for record in records),
-        **Counter(str(record.status) for record in records),
+        items=len(left),
+        steps=int(table["steps"].sum()),
+        steps_of_this_job=sum(rows[place]["steps"] for place in left),
+        **Counter(table["status"]),
     )
+    journal.remove()
 
 
-def _table(ids: list[str], records: list[Relaxation], *, potential: str) -> pd.DataFrame:
-    columns = structure_columns([record.structure for record in records], prefix="relaxed_")
+def _row(record: Relaxation) -> dict[str, Any]:
+    """A row of the shard, ready for JSON."""
+    cell = structure_columns([record.structure])
+    return {
+        "status": record.status,
+        "error": record.error,
+        **{name: getattr(record, name) for name in FLOATS},
+        "steps": record.steps,
+        **{f"relaxed_{name}": column[0] for name, column in cell.items()},
+    }
+
+
+def _table(ids: list[str], rows: list[dict[str, Any]], *, potential: str) -> pd.DataFrame:
+    def column(name: str) -> list[Any]:
+        return [row[name] for row in rows]
+
     return pd.DataFrame(
         {
             "id": ids,
             "potential": potential,
-            "status": [record.status for record in records],
-            "error": pd.Series([record.error for record in records], dtype="string"),
-            **{
-                name: pd.Series([getattr(record, name) for record in records], dtype="Float64")
-                for name in ("energy_initial", "energy_final", "max_force", "max_stress")
-            },
-            "steps": [record.steps for record in records],
-            **columns,
+            "status": column("status"),
+            "error": pd.Series(column("error"), dtype="string"),
+            **{name: pd.Series(column(name), dtype="Float64") for name in FLOATS},
+            "steps": column("steps"),
+            **{f"relaxed_{name}": column(f"relaxed_{name}") for name in COLUMNS},
         }
     )

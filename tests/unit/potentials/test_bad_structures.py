@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from analytic import Analytic, argon, lennard_jones
+from analytic import LIMITS, Analytic, argon, lennard_jones, same
 from pymatgen.core import Lattice, Structure
-from test_relax import LIMITS, same
 
 from crystalformer_rl.potentials.base import Evaluation, Potential
 from crystalformer_rl.potentials.relax import Relaxation, relax
@@ -102,6 +101,7 @@ def test_bad_from_the_start(
     assert record.steps == 0
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the violent one
 @pytest.mark.parametrize(
     ("formula", "status", "reason"),
     [

@@ -1,10 +1,8 @@
 """Batched relaxation: the minimum, the records, and nobody's neighbour matters."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from analytic import Analytic, argon, lennard_jones
+from analytic import LIMITS, Analytic, argon, lennard_jones, same
 from ase.calculators.lj import LennardJones
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,22 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.base import Evaluation, Potential
 from crystalformer_rl.potentials.batching import ase_atoms
-from crystalformer_rl.potentials.relax import Relaxation, relax
-
-LIMITS = {"max_force": 0.002, "max_steps": 60}
-
-
-def same(first: Relaxation, second: Relaxation) -> bool:
-    """Whether two records agree in every bit."""
-    geometries = [
-        None if r.structure is None else (r.structure.lattice.matrix, r.structure.frac_coords)
-        for r in (first, second)
-    ]
-    if None in geometries:
-        equal = geometries == [None, None]
-    else:
-        equal = all(np.array_equal(a, b) for a, b in zip(*geometries, strict=True))
-    return equal and replace(first, structure=None) == replace(second, structure=None)
+from crystalformer_rl.potentials.relax import relax
 
 
 def test_argon_is_ases() -> None:

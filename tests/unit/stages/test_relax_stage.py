@@ -2,7 +2,6 @@
 
 import re
 import signal
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -111,14 +110,15 @@ def test_a_killed_process_goes_on_to_the_same_bits(
     with journal.open("ab") as stream:
         stream.write(b"\n" + torn)
 
+    before = len(log.read_text())
     main(["relax", *args, f"--log={log}"])
     assert out.read_bytes() == (folder / "relax/straight.parquet").read_bytes()
     assert not journal.exists()
-    text = log.read_text()
+    text = log.read_text()[before:]
     assert f"{kept} of {COUNT} crystals are in journal {journal}" in text
-    # Each crystal was finished once, in one process or the other.
-    done = Counter(re.findall(r"(base-0000-\d{4}) \w+ after \d+ steps", text))
-    assert done == Counter(read_table(out)["id"])
+    # What the journal had is not relaxed again.
+    done = re.findall(r"(base-0000-\d{4}) \w+ after \d+ steps", text)
+    assert done == read_table(out)["id"].tolist()[kept:]
     counts = read_json(out.with_suffix(".provenance.json"))["counts"]
     assert counts["items"] == COUNT - kept
     assert 0 < counts["steps_of_this_job"] < counts["steps"]
