@@ -13,7 +13,7 @@ MISTAKES = {
     "relax={max_forse: 0.1}": "relax.max_forse: unknown key (did you mean max_force?); allowed",
     "relax={max_force: small}": 'relax.max_force = "small": input should be a valid number',
     "relax={max_force: -1}": 'relax.max_force = "-1": input should be greater than 0',
-    "hull={potential: orb}": "hull.potential = \"orb\": input should be 'chgnet'",
+    "hull={potential: orb}": "hull.potential: 'orb' is no potential: allowed are chgnet, sevennet",
     "run='a b; $(rm)'": "run = ",
     "sample={count: 30}": "sample.count = 30 must be a multiple of sample.shard_size",
     "rl={ehull: {reward: {kind: ehul}}}": "expected tags: 'ehull', 'figure_of_merit'",

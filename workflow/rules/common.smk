@@ -80,5 +80,8 @@ SOURCES = {
 }
 HULL_FILES = [existing(path, "hull.files") for path in SETTINGS.hull.files]
 ELEMENTS = existing("resources/embedded/elements.json", "energies of the elements")
+ELEMENT_CRYSTALS = existing(
+    "resources/embedded/element_crystals.parquet", "crystals of the elements"
+)
 DATASET = SETTINGS.dataset.model_copy(update={"sources": SOURCES})
 HULL = SETTINGS.hull.model_copy(update={"files": HULL_FILES})

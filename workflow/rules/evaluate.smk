@@ -4,7 +4,9 @@ rule evaluate:
         samples=every(judged("sample")),
         relaxed=every(judged("relax")),
         structures=rules.dataset.output.structures,
+        training=rules.tokenize.output.tokens[0],
         hull=rules.hull.output.hull,
+        judge=second_opinion_files(),
     output:
         structures=report(
             f"{RUN}/evaluate/structures.parquet",
@@ -35,11 +37,13 @@ rule evaluate:
         samples=[f"{p}={part}" for p, part in judged_counts("sample").items()],
         relaxed=[f"{p}={part}" for p, part in judged_counts("relax").items()],
         hull=subpath(input.hull, parent=True),
+        judge=second_opinion(),
         out=subpath(output.structures, parent=True),
     message:
         "Judging the generated structures [{resources.mem_mb} MB, {resources.runtime} min]"
     shell:
         "python -m crystalformer_rl evaluate --log {log:q} --threads 1"
         " --settings {params.settings:q} --hull {params.hull:q}"
-        " --structures {input.structures:q} --samples {params.samples:q}"
-        " --relaxed {params.relaxed:q} --out {params.out:q}"
+        " --structures {input.structures:q} --training {input.training:q}"
+        " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.judge:q}"
+        " --out {params.out:q}"

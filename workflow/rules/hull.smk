@@ -1,8 +1,40 @@
+rule elements:
+    """Relax crystals of every element: what formation energies are measured from."""
+    input:
+        crystals=ELEMENT_CRYSTALS,
+    output:
+        elements=f"{RUN}/elements/elements.json",
+        provenance=f"{RUN}/elements/elements.provenance.json",
+    log:
+        f"{LOGS}/elements.log",
+    benchmark:
+        f"{RUN}/benchmarks/elements.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        runtime=240,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        potential=HULL.potential,
+        code=code("elements"),
+    message:
+        "Relaxing the elements with {params.potential} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+    shell:
+        "python -m crystalformer_rl elements --log {log:q} --threads 1"
+        " --potential {params.potential:q} --crystals {input.crystals:q}"
+        " --out {output.elements:q}"
+
+
 rule hull:
     """Place the reference energies on the convex hull that every E_hull is measured from."""
     input:
         structures=rules.dataset.output.structures,
-        elements=ELEMENTS,
+        # Those of CHGNet come with the project.
+        elements=(
+            ELEMENTS if HULL.potential == "chgnet" else rules.elements.output.elements
+        ),
         files=HULL_FILES,
     output:
         hull=f"{RUN}/hull/hull.parquet",

@@ -65,6 +65,22 @@ def judged(stage, suffix="parquet"):
     return {policy: shards(stage, policy, count, suffix) for policy in POLICIES}
 
 
+def second_opinion():
+    """The arguments that name what the judge found; none without a judge."""
+    if SETTINGS.judge.potential is None:
+        return []
+    counts = judged_counts("judge/relax")
+    parts = [f"{policy}={part}" for policy, part in counts.items()]
+    return ["--judge-hull", f"{RUN}/judge/hull", "--judged", *parts]
+
+
+def second_opinion_files():
+    """The same files as the inputs of a rule."""
+    if SETTINGS.judge.potential is None:
+        return []
+    return [rules.judge_hull.output.hull, *every(judged("judge/relax"))]
+
+
 def named(files_by_name):
     """Arguments NAME=FILE."""
     return [f"{name}={file}" for name, files in files_by_name.items() for file in files]

@@ -15,6 +15,7 @@ from crystalformer_rl.config.data import DatasetSettings, HullSettings, Tokenize
 from crystalformer_rl.config.fields import SYMBOLS, Name, PositiveInt, Section, without_nulls
 from crystalformer_rl.config.judging import (
     EvaluateSettings,
+    JudgeSettings,
     RelaxSettings,
     ReportSettings,
     SampleSettings,
@@ -74,6 +75,7 @@ class Config(Section):
     )
     sample: SampleSettings = Field(default_factory=SampleSettings)
     relax: RelaxSettings = Field(default_factory=RelaxSettings)
+    judge: JudgeSettings = Field(default_factory=JudgeSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
 
@@ -99,6 +101,11 @@ class Config(Section):
                     f"{path} = {potential} must be hull.potential = {self.hull.potential}: "
                     "energies of two potentials do not mix"
                 )
+        if self.judge.potential == self.hull.potential:
+            raise ValueError(
+                f"judge.potential = {self.judge.potential} is hull.potential, which the rewards "
+                "saw: name another, or null"
+            )
         if self.tokenize.max_sites >= self.model.max_sites:
             raise ValueError(
                 f"model.max_sites = {self.model.max_sites} must exceed tokenize.max_sites = "
@@ -140,6 +147,7 @@ __all__ = [
     "FigureOfMeritReward",
     "HullSettings",
     "JobSettings",
+    "JudgeSettings",
     "ModelSettings",
     "OptimiserSettings",
     "PretrainSettings",

@@ -41,16 +41,51 @@ class RelaxSettings(Section):
     max_steps: int = Field(default=100, ge=0, description="Steps after which to give up.")
 
 
-class EvaluateSettings(Section):
+class JudgeSettings(Section):
+    """A second potential, with elements and a hull of its own, that no reward ever sees."""
+
+    potential: PotentialName | None = Field(
+        default=None,
+        description="Potential that relaxes and judges the same samples again; not that of the "
+        "hull and the rewards. null: the potential that rewards also judges.",
+    )
+    max_force: PositiveFloat = Field(
+        default=0.1, description="Converged below this force (and cell force), eV/Å."
+    )
+    max_steps: int = Field(default=100, ge=0, description="Steps after which to give up.")
+
+
+class Tolerances(Section):
+    """When two structures are the same; the defaults are pymatgen's."""
+
+    length_tolerance: PositiveFloat = Field(default=0.2, description="StructureMatcher ltol.")
+    site_tolerance: PositiveFloat = Field(default=0.3, description="StructureMatcher stol.")
+    angle_tolerance: PositiveFloat = Field(
+        default=5.0, description="StructureMatcher angle_tol, °."
+    )
+
+
+class StrictTolerances(Tolerances):
+    """A second opinion on what is unique and new, for which distorted variants are different.
+
+    About half of pymatgen's tolerances.
+    """
+
+    length_tolerance: PositiveFloat = Field(default=0.1, description="StructureMatcher ltol.")
+    site_tolerance: PositiveFloat = Field(default=0.15, description="StructureMatcher stol.")
+    angle_tolerance: PositiveFloat = Field(
+        default=3.0, description="StructureMatcher angle_tol, °."
+    )
+
+
+class EvaluateSettings(Tolerances):
     """The verdict on every generated structure."""
 
     stable_below: float = Field(
         default=0.1, description="Stable: relaxed energy above hull below this, eV/atom."
     )
-    length_tolerance: PositiveFloat = Field(default=0.2, description="StructureMatcher ltol.")
-    site_tolerance: PositiveFloat = Field(default=0.3, description="StructureMatcher stol.")
-    angle_tolerance: PositiveFloat = Field(
-        default=5.0, description="StructureMatcher angle_tol, °."
+    strict: StrictTolerances = Field(
+        default_factory=StrictTolerances, description="Tighter tolerances, judged beside these."
     )
 
 

@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
+from crystalformer_rl.evaluation.diversity import prototype
 from crystalformer_rl.evaluation.matching import Candidate
 
 # With these statuses the last geometry has an energy that means something. A crystal that ran out
 # of steps is judged as it stands: its energy is above that of the minimum, not below.
 JUDGED = ("converged", "not_converged")
 KEY = ["policy", "id"]
-SAMPLE_COLUMNS = ("policy", "id", "space_group", "log_prob", "decode_error", *COLUMNS)
+SAMPLE_COLUMNS = ("policy", "id", "space_group", "wyckoff", "log_prob", "decode_error", *COLUMNS)
 RELAX_COLUMNS = (
-    "policy", "id", "status", "error", "energy_initial", "energy_final",
+    "policy", "id", "potential", "status", "error", "energy_initial", "energy_final",
     *(f"relaxed_{name}" for name in COLUMNS),
 )  # fmt: skip
 
@@ -41,6 +42,11 @@ class Generated:
     structures: list[Structure | None]
     relaxed: list[Structure | None]
     candidates: list[Candidate | None]
+
+    def prototypes(self) -> list[str | None]:
+        """Space group and Wyckoff letters of each; None where it could not be decoded."""
+        rows = zip(self.structures, self.table["space_group"], self.table["wyckoff"], strict=True)
+        return [prototype(group, letters) if one else None for one, group, letters in rows]
 
     def energies(self, name: str) -> NDArray[np.float64]:
         """(n,) ``energy_initial`` or ``energy_final``, eV/atom; NaN where there is none."""

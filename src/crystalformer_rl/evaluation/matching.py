@@ -137,14 +137,9 @@ class ReferenceIndex:
     ----------
     structures, ids
         The known crystals and their names, in the order in which they are compared.
-    matcher
-        From :func:`matcher_of`.
     """
 
-    def __init__(
-        self, structures: Sequence[Structure], ids: Sequence[str], *, matcher: StructureMatcher
-    ) -> None:
-        self._matcher = matcher
+    def __init__(self, structures: Sequence[Structure], ids: Sequence[str]) -> None:
         self._buckets: dict[FormulaKey, list[tuple[str, Candidate]]] = {}
         for name, structure in zip(ids, structures, strict=True):
             candidate = Candidate(structure)
@@ -154,8 +149,8 @@ class ReferenceIndex:
         """Why ``candidate`` cannot be compared with the known crystals of its formula, or None."""
         return candidate.problem if candidate.formula in self._buckets else None
 
-    def match(self, structure: Structure | Candidate) -> str | None:
+    def match(self, structure: Structure | Candidate, matcher: StructureMatcher) -> str | None:
         """Id of the first known crystal that matches, or None if it is new."""
         candidate = structure if isinstance(structure, Candidate) else Candidate(structure)
         known = self._buckets.get(candidate.formula, [])
-        return next((name for name, one in known if same(self._matcher, one, candidate)), None)
+        return next((name for name, one in known if same(matcher, one, candidate)), None)

@@ -1,13 +1,14 @@
 """Stable, unique, novel: from the table of generated crystals to the numbers of the report.
 
-Everything here is computed from the table alone. A row is a generated crystal; one that failed
-anywhere is a row whose flags are False, so that it counts in every denominator, which is always
-the number generated.
+Everything here is computed from the table, and coverage from it and the training set. A row is a
+generated crystal; one that failed anywhere is a row whose flags are False, so that it counts in
+every denominator, which is always the number generated.
 
 The published order (CrystalFormer-RL, MatterGen) is: stable; of those the unique; of those the
 novel. Hence two kinds of uniqueness: ``unique`` is the first of its kind among *all* decoded
 crystals, ``stable_unique`` the first among the *stable* ones, which may repeat an unstable one.
-S.U.N. is ``stable_unique`` and ``novel``.
+S.U.N. is ``stable_unique`` and ``novel``. The same under stricter tolerances of the matcher stands
+beside each, as ``…_strict``: what the matcher tells apart more easily is more often unique and new.
 """
 
 from dataclasses import asdict
@@ -17,15 +18,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crystalformer_rl.evaluation.diversity import diversity
+from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
 from crystalformer_rl.evaluation.intervals import CONFIDENCE, mean_interval, wilson
+from crystalformer_rl.evaluation.second_opinion import agreement
 
 FLAGS = (
-    "decoded", "valid_distance", "valid_volume", "valid_charge", "valid", "relaxed",
-    "stable_initial", "stable", "unique", "novel", "stable_unique", "sun",
+    "decoded", "valid_distance", "valid_volume", "valid_structure", "valid_charge", "valid",
+    "valid_density", "relaxed", "stable_initial", "stable", "unique", "novel", "stable_unique",
+    "sun", "unique_strict", "novel_strict", "stable_unique_strict", "sun_strict",
 )  # fmt: skip
 NUMBERS = (
-    "e_above_hull_initial", "e_above_hull", "rmsd", "band_gap", "dielectric", "figure_of_merit",
+    "density", "e_above_hull_initial", "e_above_hull", "rmsd", "band_gap", "dielectric",
+    "figure_of_merit",
 )  # fmt: skip
 # Deeper than this below the hull is more likely an error of the potential than a discovery.
 ARTEFACT_BELOW = -0.1
@@ -36,36 +40,47 @@ DEFINITIONS = {
     "crystals that have none",
     "sun": "stable, of those the first of their kind, of those the ones not in the dataset",
     "unique": "first of its kind among all decoded crystals of the policy",
+    "diversity": "of the decoded crystals: distinct kinds, exp(entropy) as their effective number, "
+    "and which of the training set's kinds occur, beside the fraction expected of as many crystals "
+    "of the training set; a prototype is space group and Wyckoff letters as generated",
+    "strict": "unique_strict, novel_strict, sun_strict: by the tolerances evaluate.strict",
+    "judge": "by a second potential on its own hull, which no reward has seen; null without one. "
+    "agreement: what both call stable, one or neither; agree: of the n that both could place",
     "below_hull_artefacts": f"crystals below {ARTEFACT_BELOW} eV/atom",
 }
 
 
-def summarise(table: pd.DataFrame) -> dict[str, Any]:
+def summarise(table: pd.DataFrame, *, training: TrainingSet | None = None) -> dict[str, Any]:
     """Counts, fractions and means of each policy, ready for JSON (no NaN).
 
     Parameters
     ----------
     table
-        The evaluation table: columns ``policy``, ``space_group``, ``formula``, ``relax_status``,
-        ``hull_status``, ``failure``, the boolean :data:`FLAGS` and the :data:`NUMBERS` (eV/atom,
-        Å, eV, –, eV; null where unknown).
+        The evaluation table: columns ``policy``, ``space_group``, ``prototype``, ``formula``,
+        ``relax_status``, ``hull_status``, ``failure``, the boolean :data:`FLAGS` and the
+        :data:`NUMBERS` (g/cm³, eV/atom, Å, eV, –, eV; null where unknown). Where a second
+        potential judged, also the columns of ``second_opinion.judge_columns``.
+    training
+        What coverage is measured against; without it there is none.
 
     Raises
     ------
     ValueError
         If a column is missing.
     """
-    needed = {"policy", "space_group", "formula", "relax_status", "hull_status", "failure"}
+    needed = {
+        "policy", "space_group", "prototype", "formula", "relax_status", "hull_status", "failure",
+    }  # fmt: skip
     if missing := sorted((needed | {*FLAGS, *NUMBERS}) - set(table.columns)):
         raise ValueError(f"the evaluation table lacks {missing}; it has {sorted(table.columns)}")
     policies = table["policy"].unique().tolist()
     return {
         "definitions": DEFINITIONS,
-        "policies": {name: _policy(table[table["policy"] == name]) for name in policies},
+        "policies": {name: _policy(table[table["policy"] == name], training) for name in policies},
     }
 
 
-def _policy(rows: pd.DataFrame) -> dict[str, Any]:
+def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
     total = len(rows)
     decoded = rows[rows["decoded"]]
     return {
@@ -78,9 +93,13 @@ def _policy(rows: pd.DataFrame) -> dict[str, Any]:
         },
         "relax_status": _counts(rows["relax_status"]),
         "hull_status": _counts(rows["hull_status"]),
+        "judge": _judge(rows) if "judge_stable" in rows else None,
         "failures": _counts(rows["failure"].dropna().str.split(":", n=1).str[0]),
         "diversity": asdict(
-            diversity(decoded["formula"].tolist(), decoded["space_group"].tolist())
+            diversity(
+                *(decoded[name].tolist() for name in ("formula", "space_group", "prototype")),
+                training=training,
+            )
         ),
         "space_groups": {
             str(group): {
@@ -89,6 +108,20 @@ def _policy(rows: pd.DataFrame) -> dict[str, Any]:
             }
             for group, part in rows.groupby("space_group", sort=True)
         },
+    }
+
+
+def _judge(rows: pd.DataFrame) -> dict[str, Any]:
+    """The same numbers by the second potential, and how far the two agree."""
+    return {
+        "fractions": {
+            flag: _fraction(int(rows[flag].sum()), len(rows))
+            for flag in ("judge_stable", "sun_judge")
+        },
+        "numbers": {"judge_e_above_hull": _number(rows["judge_e_above_hull"])},
+        "relax_status": _counts(rows["judge_status"]),
+        "hull_status": _counts(rows["judge_hull_status"]),
+        "agreement": agreement(rows),
     }
 
 

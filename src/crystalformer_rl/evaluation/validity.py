@@ -1,8 +1,14 @@
-"""Validity of a generated crystal: distances, volume and charges.
+"""Validity of a generated crystal: distances, volume and charges, and beside them the density.
 
-The rules are CDVAE's (Xie et al., ICLR 2022, arXiv 2110.06197), with one departure: an atom's own
+What counts as valid is CDVAE's rule (Xie et al., ICLR 2022, arXiv 2110.06197): distances and volume
+(structural validity) and charges (compositional validity), with one departure: an atom's own
 periodic images count as neighbours, without which a collapsed cell of one atom would pass. The
 oxidation states are SMACT's of 2014, as in CDVAE; newer sets give other fractions.
+
+The density is judged beside it and is no condition of ``valid``, whose fractions would otherwise
+not compare with published ones. Its bounds are LeMat-GenBench's (arXiv 2512.04562), 0.01 to
+25 g/cm³. All of MP-20 lies within them, from solid hydrogen (0.097) to plutonium (24.3); a lower
+bound of 0.1 would refuse the former.
 """
 
 from dataclasses import dataclass
@@ -18,6 +24,7 @@ from crystalformer_rl.stability.elements import element_amounts
 
 MIN_DISTANCE_ANGSTROM = 0.5
 MIN_VOLUME_ANGSTROM3 = 0.1
+DENSITY_G_CM3 = (0.01, 25.0)
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,10 @@ class Validity:
     charge
         SMACT finds neutral oxidation states in accord with Pauling's electronegativities, or the
         crystal is an element or an alloy.
-    min_distance
-        Å, or None if there is no crystal.
+    density
+        The mass density lies between 0.01 and 25 g/cm³.
+    min_distance, cell_volume, mass_density
+        Å, Å³, g/cm³, or None if there is no crystal; the density is None without a volume, too.
     reason
         Why it is not valid, or None.
     """
@@ -42,24 +51,41 @@ class Validity:
     distance: bool
     volume: bool
     charge: bool
+    density: bool
     min_distance: float | None
+    cell_volume: float | None
+    mass_density: float | None
     reason: str | None
 
     @property
+    def valid_structure(self) -> bool:
+        """CDVAE's structural validity: distance and volume."""
+        return self.distance and self.volume
+
+    @property
     def valid(self) -> bool:
-        """Whether all three hold."""
-        return self.distance and self.volume and self.charge
+        """CDVAE's validity: structure and charge. The density is no part of it."""
+        return self.valid_structure and self.charge
 
 
 def judge(structure: Structure | None) -> Validity:
     """Validity of ``structure``; what could not be decoded (None) is not valid."""
     if structure is None:
         return Validity(
-            distance=False, volume=False, charge=False, min_distance=None, reason="no structure"
+            distance=False,
+            volume=False,
+            charge=False,
+            density=False,
+            min_distance=None,
+            cell_volume=None,
+            mass_density=None,
+            reason="no structure",
         )
     reasons = []
     volume = abs(float(structure.volume))
-    shortest = min_distance(structure) if volume > 0 and np.isfinite(volume) else 0.0
+    solid = volume > 0 and np.isfinite(volume)
+    shortest = min_distance(structure) if solid else 0.0
+    density = float(structure.density) if solid else None
     if not shortest > MIN_DISTANCE_ANGSTROM:
         reasons.append(f"atoms {shortest:.3f} Å apart")
     if not volume > MIN_VOLUME_ANGSTROM3:
@@ -71,7 +97,10 @@ def judge(structure: Structure | None) -> Validity:
         distance=shortest > MIN_DISTANCE_ANGSTROM,
         volume=volume > MIN_VOLUME_ANGSTROM3,
         charge=uncharged is None,
+        density=density is not None and DENSITY_G_CM3[0] <= density <= DENSITY_G_CM3[1],
         min_distance=float(shortest),
+        cell_volume=volume,
+        mass_density=density,
         reason="; ".join(reasons) or None,
     )
 

@@ -18,6 +18,8 @@ from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull, HullResult
 
 Columns = dict[str, Any]
+# The flags that are also given under the strict tolerances, with "_strict" after their name.
+MATCHING_FLAGS = ("unique", "novel", "stable_unique", "sun")
 
 
 def validity_columns(structures: Sequence[Structure | None]) -> Columns:
@@ -28,9 +30,13 @@ def validity_columns(structures: Sequence[Structure | None]) -> Columns:
         "num_atoms": pd.array([len(s) if s else None for s in structures], dtype="Int64"),
         "decoded": [structure is not None for structure in structures],
         "min_distance": np.array([v.min_distance for v in verdicts], dtype=np.float64),
+        "volume": np.array([v.cell_volume for v in verdicts], dtype=np.float64),
+        "density": np.array([v.mass_density for v in verdicts], dtype=np.float64),
         "valid_distance": [v.distance for v in verdicts],
         "valid_volume": [v.volume for v in verdicts],
+        "valid_structure": [v.valid_structure for v in verdicts],
         "valid_charge": [v.charge for v in verdicts],
+        "valid_density": [v.density for v in verdicts],
         "valid": [v.valid for v in verdicts],
         "invalid_reason": [v.reason for v in verdicts],
     }
@@ -40,8 +46,15 @@ def stability_columns(
     generated: Generated, *, hull: Hull, references: ElementReferences, stable_below: float
 ) -> Columns:
     """Energy above hull before and after relaxation, eV/atom, and whether it is below the limit."""
-    before = _above_hull(generated, "energy_initial", hull=hull, references=references)
-    after = _above_hull(generated, "energy_final", hull=hull, references=references)
+    crystals = generated.structures
+    before = _above_hull(
+        crystals, generated.energies("energy_initial"), hull=hull, references=references
+    )
+    # Relaxation may change what a correction goes by, such as the bonds of oxygen.
+    crystals = [after or first for after, first in zip(generated.relaxed, crystals, strict=True)]
+    after = _above_hull(
+        crystals, generated.energies("energy_final"), hull=hull, references=references
+    )
     return {
         "relax_status": generated.table["status"].to_numpy(),
         "relaxed": (generated.table["status"] == "converged").to_numpy(dtype=bool, na_value=False),
@@ -56,22 +69,25 @@ def stability_columns(
 
 
 def _above_hull(
-    generated: Generated, energy: str, *, hull: Hull, references: ElementReferences
+    crystals: Sequence[Structure | None],
+    energies: NDArray[np.float64],
+    *,
+    hull: Hull,
+    references: ElementReferences,
 ) -> HullResult:
     """As :meth:`Hull.e_above_hull`, with the status ``no_energy`` where there is none."""
-    energies = generated.energies(energy)
-    rows, formation = [], []
+    rows, formation, compositions = [], [], []
     status = ["no_energy"] * len(energies)
-    for row, structure in enumerate(generated.structures):
-        if structure is None or not np.isfinite(energies[row]):
+    for row, crystal in enumerate(crystals):
+        if crystal is None or not np.isfinite(energies[row]):
             continue
         try:
-            formation.append(references.formation_energy(structure.composition, energies[row]))
+            formation.append(references.formation_energy(crystal, energies[row]))
         except ValueError:
             status[row] = "no_element_reference"
         else:
             rows.append(row)
-    compositions = [s.composition for row in rows if (s := generated.structures[row]) is not None]
+            compositions.append(crystal.composition)
     answer = hull.e_above_hull(compositions, formation)
     above = np.full(len(energies), np.nan)
     counts = np.zeros(len(energies), dtype=np.int64)
@@ -103,7 +119,7 @@ def matching_columns(
         representative[rows[found]] = ids[rows[answer.representative[found]]]
         of_stable = [c if keep else None for c, keep in zip(own, stable[rows], strict=True)]
         stable_unique[rows] = unique_flags(of_stable, matcher).flags
-    matched = [known.match(c) if c is not None else None for c in candidates]
+    matched = [known.match(c, matcher) if c is not None else None for c in candidates]
     problems = [known.problem(c) if c is not None else None for c in candidates]
     novel = np.array(
         [
@@ -120,6 +136,18 @@ def matching_columns(
         "stable_unique": stable_unique,
         "sun": stable_unique & novel,
     }
+
+
+def strict_columns(
+    generated: Generated,
+    *,
+    stable: NDArray[np.bool_],
+    known: ReferenceIndex,
+    matcher: StructureMatcher,
+) -> Columns:
+    """The flags of :func:`matching_columns` by a stricter ``matcher``, and so named."""
+    columns = matching_columns(generated, stable=stable, known=known, matcher=matcher)
+    return {f"{name}_strict": columns[name] for name in MATCHING_FLAGS}
 
 
 def displacements(

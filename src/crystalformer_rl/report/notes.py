@@ -16,13 +16,14 @@ from crystalformer_rl.report.tables import (
     numbers,
     policies_of,
     share,
+    share_of,
 )
 
 FEW = 100
 UNIQUE_AT_LEAST = 0.9
 MANY_SHORT = 0.1  # fraction of the structures
 
-_POTENTIALS = {"chgnet": "CHGNet"}
+_POTENTIALS = {"chgnet": "CHGNet", "sevennet": "SevenNet"}
 _REFERENCES = {
     "dataset": "the {potential} energies of the dataset's own structures and of the elements",
     "csv": "formation energies read from <code>{files}</code>",
@@ -47,7 +48,7 @@ def statement(summary: Summary, config: Config) -> str:
     return (
         f"<p>Run <b>{escape(config.run)}</b>, seed {config.seed}. Every structure sampled from a "
         f"policy ({counts or 'none'}) was relaxed with <b>{_potential(config.relax.potential)}</b> "
-        f"and its formation energy placed on a convex hull of {hull}. "
+        f"and its formation energy placed on a convex hull of {hull}. {_second_judge(config)}"
         f"{branches or 'No policy was reinforced'}. A structure is called stable if its relaxed "
         f"energy above hull ({EHULL}) is below {config.evaluate.stable_below:g} eV/atom. All "
         "energies are those of a machine-learned potential, and band gap and dielectric constant "
@@ -130,12 +131,48 @@ def findings(summary: Summary, *, losses: Mapping[str, pd.DataFrame], config: Co
     )
 
 
+def second_opinion(summary: Summary, config: Config) -> str:
+    """What the judge calls stable beside the first verdict; nothing where there is no judge."""
+    rows = []
+    for name, entry in summary["policies"].items():
+        judge = entry.get("judge")
+        if judge is None:
+            continue
+        first, second, both = entry["fractions"], judge["fractions"], judge["agreement"]
+        shares = (first["stable"], second["judge_stable"], first["sun"], second["sun_judge"])
+        kinds = ("both_stable", "only_first_stable", "only_judge_stable")
+        rows.append(
+            [
+                escape(name),
+                *(_counted(share_of(part)) for part in shares),
+                *(str(both[kind]) for kind in kinds),
+                _counted(share_of(both["agree"])),
+            ]
+        )
+    if not rows or config.judge.potential is None:
+        return ""
+    rewarding, judging = (_potential(n) for n in (config.relax.potential, config.judge.potential))
+    return "<h3>A second opinion</h3>" + table(
+        ["policy", f"stable, {rewarding}", f"stable, {judging}", f"S.U.N., {rewarding}",
+         f"S.U.N., {judging}", "stable by both", f"by {rewarding} alone", f"by {judging} alone",
+         "agree"],
+        rows,
+        kind="words",
+        caption=f"{judging} rewarded no policy. It relaxed every structure itself and placed it "
+        "on a hull of its own energies; what is unique and new is as by the first verdict. Agree: "
+        "of the structures to which both give an energy above hull. A gain that the second opinion "
+        "does not share may be errors of the rewarding potential, found and exploited.",
+    )  # fmt: skip
+
+
 def apart(first: Mean | Share, second: Mean | Share) -> bool:
     """Whether two intervals do not overlap; False if either has no ends."""
     return bool(first.high < second.low or second.high < first.low)
 
 
 def _judge_is_reward(config: Config) -> list[str]:
+    if config.judge.potential is not None:
+        return []
     judge = config.relax.potential
     same = [f"rl-{name}" for name, b in config.rl.items() if b.reward.potential == judge]
     if not same:
@@ -147,6 +184,15 @@ def _judge_is_reward(config: Config) -> list[str]:
         "the gain as an upper bound until another potential or density-functional theory has "
         "judged the structures."
     ]
+
+
+def _second_judge(config: Config) -> str:
+    if config.judge.potential is None:
+        return ""
+    return (
+        f"<b>{_potential(config.judge.potential)}</b>, which rewarded no policy, relaxed and "
+        "judged the same structures again on a hull of its own energies. "
+    )
 
 
 def _listed(values: Mapping[str, object]) -> str:
@@ -194,6 +240,10 @@ def _mean_text(found: Mean) -> str:
     if found.n == 0:
         return MISSING
     return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def _counted(found: Share) -> str:
+    return f"{found.k}/{found.n} = {_share_text(found)}" if found.n else MISSING
 
 
 def _share_text(found: Share) -> str:

@@ -94,6 +94,7 @@ def build(
     sections = [
         _summary(summary, config=config, losses=losses),
         results.policies(summary, drawn),
+        results.diversity(summary, config.evaluate),
         results.energies(drawn, threshold=config.evaluate.stable_below),
         appendix.reinforcement(drawn, list(branches)),
         appendix.training(drawn),
@@ -107,6 +108,7 @@ def build(
     ]
     written = {
         "policies": tables.policy_table(summary),
+        "diversity": tables.diversity_table(summary),
         "funnel": tables.funnel_table(_funnels(table)),
         "space_groups": tables.group_table(summary),
         "failures": ledger,
@@ -159,6 +161,7 @@ def _summary(summary: Summary, *, config: Config, losses: Mapping[str, pd.DataFr
         results.tiles(summary)
         + notes.statement(summary, config)
         + "".join(notes.warnings(summary, config))
+        + notes.second_opinion(summary, config)
         + "<h3>What this run shows</h3>"
         + notes.findings(summary, losses=losses, config=config)
     )

@@ -1,7 +1,10 @@
-"""The sections about the judged structures: policies, energies, space groups, properties, best."""
+"""The sections about the judged structures, from the policies to the properties."""
 
 from collections.abc import Mapping
+from typing import Any
 
+from crystalformer_rl.config import EvaluateSettings
+from crystalformer_rl.config.judging import Tolerances
 from crystalformer_rl.report import figures, markup, tables
 from crystalformer_rl.report.markup import EHULL, Section, escape, number
 from crystalformer_rl.report.style import policy_colours
@@ -10,6 +13,7 @@ from crystalformer_rl.report.tables import Summary
 _DEFINITIONS = {
     "decoded": "the tokens are a crystal: its cell has a volume and its sites fit its space group",
     "valid": "smallest distance above 0.5 Å, volume above 0.1 Å³, charges can balance (SMACT)",
+    "valid_density": "between 0.01 and 25 g/cm³; no part of <i>valid</i>",
     "relaxed": "the relaxation of positions and cell reached its force threshold",
     "stable": "energy above hull after relaxation, finished or not, below the threshold",
     "unique": "the first of its kind among all decoded structures of the policy (StructureMatcher)",
@@ -86,6 +90,59 @@ def policies(summary: Summary, drawn: Mapping[str, str]) -> Section:
     return Section("policies", "The policies", fractions + means + funnel)
 
 
+def diversity(summary: Summary, tolerances: EvaluateSettings) -> Section:
+    """Uniqueness and novelty by both sets of tolerances, and how many kinds there are."""
+    names = tables.policies_of(summary)
+    colours = policy_colours(names)
+    dots = {name: markup.dot(colours[name]) + escape(name) for name in names}
+    flags = [flag + end for flag in tables.STRICT for end in ("", "_strict")]
+    matching = markup.table(
+        ["policy", *(_title(flag.removesuffix("_strict")) + end
+                     for flag in tables.STRICT for end in ("", ", strict"))],
+        [
+            [dots[name], *(markup.share(tables.share(summary, name, flag)) for flag in flags)]
+            for name in names
+        ],
+        caption="The same structures compared twice with pymatgen's StructureMatcher: with the "
+        f"tolerances of the run ({_tolerances(tolerances)}), which the rest of the page uses, and "
+        f"with strict ones ({_tolerances(tolerances.strict)}). What tighter tolerances tell apart "
+        "counts as unique and as new more often: where the columns differ much, the verdict hangs "
+        "on what is called the same.",
+    )  # fmt: skip
+    kinds = markup.table(
+        ["policy", *(kind.replace("_", " ") for kind in tables.KINDS)],
+        [
+            [
+                dots[name],
+                *(_kinds(summary["policies"][name]["diversity"][kind]) for kind in tables.KINDS),
+            ]
+            for name in names
+        ],
+        caption="Distinct kinds among the decoded structures; effective number, exp(entropy): as "
+        "many equally frequent kinds would be as diverse; and which of the training set's kinds "
+        "occur, in brackets the share expected of as many structures drawn from the training set. "
+        "Counts grow with the number of structures: compare policies of equal size. A prototype "
+        "is the space group with the Wyckoff letters of the sites, as generated.",
+    )
+    return Section("diversity", "Matching and diversity", matching + kinds)
+
+
+def _tolerances(e: Tolerances) -> str:
+    return (
+        f"ltol {e.length_tolerance:g}, stol {e.site_tolerance:g}, angle_tol {e.angle_tolerance:g}°"
+    )
+
+
+def _kinds(entry: Mapping[str, Any]) -> str:
+    """Distinct kinds, and beneath them their effective number and coverage."""
+    cell = f"<b>{entry['distinct']}</b><small>effective {number(entry['effective'], 1)}</small>"
+    coverage = entry["coverage"]
+    if coverage is None or not coverage["of"]:
+        return cell
+    share, expected = (markup.percent(coverage[name]) for name in ("fraction", "expected"))
+    return f"{cell}<small>{coverage['covered']}/{coverage['of']} = {share} [{expected}]</small>"
+
+
 def energies(drawn: Mapping[str, str], *, threshold: float) -> Section:
     """Histograms and means of the energy above hull."""
     low, high = figures.EHULL_RANGE
@@ -139,4 +196,4 @@ def properties(drawn: Mapping[str, str]) -> Section:
 
 
 def _title(name: str) -> str:
-    return "S.U.N." if name == "sun" else name
+    return {"sun": "S.U.N.", "valid_density": "density"}.get(name, name)

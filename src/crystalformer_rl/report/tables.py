@@ -14,11 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-SHARES = ("decoded", "valid", "relaxed", "stable", "unique", "novel", "sun")
+SHARES = ("decoded", "valid", "valid_density", "relaxed", "stable", "unique", "novel", "sun")
+KINDS = ("formulas", "chemical_systems", "elements", "space_groups", "prototypes")
+STRICT = ("unique", "novel", "sun")  # shares that are also given by strict tolerances
 ARTEFACT_BELOW = -0.1  # eV/atom; a formation energy this far below the hull is a likely artefact
 
 _STAGES = ("decode", "validity", "relax", "hull", "match", "properties")
-_CHECKS = ("distance", "volume", "charge")
+_CHECKS = ("distance", "volume", "charge", "density")
 
 Summary = Mapping[str, Any]
 
@@ -51,7 +53,7 @@ class Mean:
 
 def share(summary: Summary, policy: str, flag_name: str) -> Share:
     """A fraction of a policy, as the evaluation's summary has it."""
-    return _share(summary["policies"][policy]["fractions"][flag_name])
+    return share_of(summary["policies"][policy]["fractions"][flag_name])
 
 
 def mean(summary: Summary, policy: str, name: str) -> Mean:
@@ -69,7 +71,8 @@ def policies_of(summary: Summary) -> list[str]:
     return list(summary["policies"])
 
 
-def _share(entry: Mapping[str, Any]) -> Share:
+def share_of(entry: Mapping[str, Any]) -> Share:
+    """A fraction as a summary writes it."""
     low, high = (np.nan if entry[key] is None else float(entry[key]) for key in ("low", "high"))
     return Share(k=int(entry["k"]), n=int(entry["n"]), low=low, high=high)
 
@@ -130,7 +133,9 @@ def group_label(number: int) -> str:
 def sun_by_group(summary: Summary, *, groups: int) -> dict[str, dict[str, Share]]:
     """S.U.N. share per space group and policy, of the most sampled groups in order of number."""
     shares = {
-        policy: {int(number): _share(part["sun"]) for number, part in entry["space_groups"].items()}
+        policy: {
+            int(number): share_of(part["sun"]) for number, part in entry["space_groups"].items()
+        }
         for policy, entry in summary["policies"].items()
     }
     sampled: dict[int, int] = {}
@@ -216,6 +221,23 @@ def policy_table(summary: Summary) -> pd.DataFrame:
         ]
     columns = ["policy", "quantity", "k", "n", "fraction", "mean", "low", "high", "median"]
     return pd.DataFrame(records, columns=columns)
+
+
+def diversity_table(summary: Summary) -> pd.DataFrame:
+    """Distinct kinds, their effective number and their coverage, per policy, for a CSV."""
+    rows = [
+        {
+            "policy": policy,
+            "kind": kind,
+            "crystals": entry["diversity"]["crystals"],
+            **{name: entry["diversity"][kind][name] for name in ("distinct", "effective")},
+            **(entry["diversity"][kind]["coverage"] or {}),
+        }
+        for policy, entry in summary["policies"].items()
+        for kind in KINDS
+    ]
+    columns = ["policy", "kind", "crystals", "distinct", "effective"]
+    return pd.DataFrame(rows, columns=[*columns, "covered", "of", "fraction", "expected"])
 
 
 def group_table(summary: Summary) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from crystalformer_rl.crystal.prototypes import (
     pure_elements,
     rare_elements,
 )
-from crystalformer_rl.crystal.structures import structure_columns, structures_of
+from crystalformer_rl.crystal.structures import COLUMNS, structure_columns, structures_of
 from crystalformer_rl.crystal.tokenizer import Rejection, tokenize
 from crystalformer_rl.files import read_table, write_json, write_table
 from crystalformer_rl.potentials.registry import load
@@ -44,6 +44,7 @@ ELEMENT_ATOMS = 8
 RARE_ATOMS = 4
 # Of each element, lowest first; all of them would make a third of the set pure elements.
 CRYSTALS_PER_ELEMENT = 2
+ELEMENT_COLUMNS = ["id", "prototype", "formula", "potential", "energy_per_atom", *COLUMNS]
 SYMPREC_ANGSTROM = 0.01
 MAX_SITES = 20
 
@@ -64,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``crystals.parquet``, ``elements.json`` and ``provenance.json`` to ``--out``."""
+    """Write ``crystals.parquet``, ``element_crystals.parquet``, ``elements.json``, provenance."""
     choices = {
         name: getattr(args, name)
         for name in ("effort", "max_atoms", "below", "max_force", "max_steps")
@@ -77,9 +78,14 @@ def run(args: argparse.Namespace) -> None:
     # References alone: no compound is made with them, and they are not among the crystals.
     rare = _relaxed(args, "rare", rare_elements(max_atoms=RARE_ATOMS))
     log.info("%d elements and %d compounds relaxed", len(pure) + len(rare), len(mixed))
-    references = _references(pd.concat([pure, rare], ignore_index=True))
+    all_elements = pd.concat([pure, rare], ignore_index=True)
+    references = _references(all_elements)
     crystals = _judged(pd.concat([pure, mixed], ignore_index=True), references, args.below)
     write_table(args.out / "crystals.parquet", crystals)
+    write_table(
+        args.out / "element_crystals.parquet",
+        _judged(all_elements, references, args.below)[ELEMENT_COLUMNS],
+    )
     write_json(
         args.out / "elements.json", {"potential": "chgnet", "energies": dict(references.energies)}
     )

@@ -7,15 +7,17 @@ from itertools import chain
 from pathlib import Path
 
 import pandas as pd
-from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalformer_rl.config import EvaluateSettings
+from crystalformer_rl.config.judging import Tolerances
+from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import structures_of
-from crystalformer_rl.evaluation import verdict
+from crystalformer_rl.evaluation import second_opinion, verdict
+from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.generated import Generated, join
 from crystalformer_rl.evaluation.matching import ReferenceIndex, formula_key, matcher_of
 from crystalformer_rl.evaluation.sun import summarise
-from crystalformer_rl.files import read_table, write_json, write_table
+from crystalformer_rl.files import map_tensors, read_table, write_json, write_table
 from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import load_heads
@@ -39,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--structures", type=Path, required=True, help="table of the dataset: what is known"
     )
+    parser.add_argument(
+        "--training", type=Path, required=True, help="tokens of the training split: its variety"
+    )
     for name, what in (("samples", "sample shards"), ("relaxed", "their relaxation shards")):
         parser.add_argument(
             f"--{name}",
@@ -48,6 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="POLICY=FOLDER:COUNT",
             help=f"{what} of each policy",
         )
+    parser.add_argument("--judge-hull", type=Path, help="folder of the judge's hull")
+    parser.add_argument(
+        "--judged",
+        type=shards_by_policy,
+        nargs="+",
+        default=[],
+        metavar="POLICY=FOLDER:COUNT",
+        help="relaxation shards of the judge, of each policy; with --judge-hull",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
@@ -56,35 +70,50 @@ def run(args: argparse.Namespace) -> None:
     settings = EvaluateSettings.model_validate_json(args.settings)
     device = best_device()
     samples, relaxed = list(chain(*args.samples)), list(chain(*args.relaxed))
+    judged = list(chain(*args.judged))
+    if bool(judged) != (args.judge_hull is not None):
+        raise ValueError("--judged and --judge-hull must be given together, or neither")
     provenance = Provenance(
         "evaluate",
         settings=settings.model_dump(mode="json"),
         inputs={
             "hull": hull_files(args.hull),
             "structures": args.structures,
+            "training": args.training,
             "samples": [path for _, path in samples],
             "relaxed": [path for _, path in relaxed],
+            "judged": [path for _, path in judged],
+            "judge_hull": hull_files(args.judge_hull) if judged else [],
         },
         device=device,
     )
+    training = training_set(PackedTokens.from_arrays(map_tensors(args.training)))
     generated = join(_read_shards(samples), _read_shards(relaxed))
     log.info("%d generated crystals", len(generated.table))
     hull, references = read_hull(args.hull)
-    tolerances = {
-        "length_tolerance": settings.length_tolerance,
-        "site_tolerance": settings.site_tolerance,
-        "angle_tolerance": settings.angle_tolerance,
-    }
-    matcher = matcher_of(**tolerances)
     stability = verdict.stability_columns(
         generated, hull=hull, references=references, stable_below=settings.stable_below
     )
+    known, stable = _known(args.structures, generated), stability["stable"]
+    tolerances = _tolerances(settings)
     matching = verdict.matching_columns(
-        generated,
-        stable=stability["stable"],
-        known=_known(args.structures, generated, matcher),
-        matcher=matcher,
+        generated, stable=stable, known=known, matcher=matcher_of(**tolerances)
     )
+    strict = verdict.strict_columns(
+        generated, stable=stable, known=known, matcher=matcher_of(**_tolerances(settings.strict))
+    )
+    second: verdict.Columns = {}
+    if judged:
+        own_hull, own_references = read_hull(args.judge_hull)
+        second = second_opinion.judge_columns(
+            generated,
+            join(_read_shards(samples), _read_shards(judged)),
+            novel=matching["novel"],
+            hull=own_hull,
+            references=own_references,
+            stable_below=settings.stable_below,
+            matcher=matcher_of(**tolerances),
+        )
     evaluations = _evaluate(generated, device=device)
     properties = verdict.property_columns(
         evaluations, {name: load_heads(name) for name in ("band_gap", "dielectric")}
@@ -95,16 +124,19 @@ def run(args: argparse.Namespace) -> None:
         matching_problems=matching.pop("matching_problem"),
         evaluations=evaluations,
     )
-    table = generated.table.drop(columns=["status", "error", "decode_error"]).assign(
+    table = generated.table.drop(columns=["wyckoff", "status", "error", "decode_error"]).assign(
+        prototype=pd.array(generated.prototypes(), dtype="str"),
         **verdict.validity_columns(generated.structures),
         **stability,
         **matching,
+        **strict,
         rmsd=verdict.displacements(generated, **tolerances),
         **properties,
+        **second,
         failure=pd.array(failure, dtype="str"),
     )
     write_table(args.out / "structures.parquet", table)
-    write_json(args.out / "summary.json", summarise(table))
+    write_json(args.out / "summary.json", summarise(table, training=training))
     provenance.write(args.out / "provenance.json", items=len(table), failed=_count(failure))
 
 
@@ -114,7 +146,11 @@ def _read_shards(shards: Sequence[tuple[str, Path]]) -> pd.DataFrame:
     )
 
 
-def _known(path: Path, generated: Generated, matcher: StructureMatcher) -> ReferenceIndex:
+def _tolerances(settings: Tolerances) -> dict[str, float]:
+    return {name: getattr(settings, name) for name in Tolerances.model_fields}
+
+
+def _known(path: Path, generated: Generated) -> ReferenceIndex:
     """The crystals of the dataset, all splits, that share a formula with a generated one."""
     table = read_table(path, columns=["id", "lattice", "numbers", "positions"])
     wanted = {candidate.formula for candidate in generated.candidates if candidate is not None}
@@ -123,7 +159,7 @@ def _known(path: Path, generated: Generated, matcher: StructureMatcher) -> Refer
     pairs = zip(table["id"], structures_of(table), strict=True)
     known = {str(name): structure for name, structure in pairs if structure is not None}
     log.info("%d known crystals share a formula", len(known))
-    return ReferenceIndex(list(known.values()), list(known), matcher=matcher)
+    return ReferenceIndex(list(known.values()), list(known))
 
 
 def _evaluate(generated: Generated, *, device: str) -> list[Evaluation | Failure | None]:

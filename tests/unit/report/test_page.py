@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from crystalformer_rl.config import Config, FigureOfMeritReward, RLSettings
+from crystalformer_rl.config import Config, FigureOfMeritReward, JudgeSettings, RLSettings
 from crystalformer_rl.evaluation.diversity import TrainingSet
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.report.page import Report, build
@@ -157,6 +157,24 @@ def test_diversity_and_both_tolerances_are_shown() -> None:
 
 def test_page_says_when_the_judge_is_the_reward(run_of_four: Report) -> None:
     assert "The judge is the reward." in run_of_four.html
+    assert "A second opinion" not in run_of_four.html
+
+
+def test_page_shows_what_another_potential_calls_stable() -> None:
+    table = synthetic.structures({"base": 4}).assign(
+        stable=[True, True, False, False],
+        e_above_hull=[0.0, 0.0, 0.3, 0.3],
+        judge_stable=[True, False, True, False],
+        judge_e_above_hull=[0.0, 0.3, 0.0, 0.3],
+        judge_status="converged",
+        judge_hull_status="ok",
+        sun_judge=[True, False, False, False],
+    )
+    report = _build(table, Config(judge=JudgeSettings(potential="sevennet")))
+    assert "The judge is the reward." not in report.html
+    assert "<b>SevenNet</b>, which rewarded no policy" in report.html
+    assert "S.U.N., SevenNet" in report.html
+    assert "2/4 = 50.0&#8239;% [15.0, 85.0]" in report.html
 
 
 def test_odd_branch_names_and_empty_histories_do_not_break_the_page() -> None:

@@ -84,7 +84,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *policies: str) -> Path:
+def run(folder: Path, *policies: str, judge: bool = False) -> Path:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
     words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
@@ -92,8 +92,22 @@ def run(folder: Path, *policies: str) -> Path:
     words += ["--training", str(folder / "tokens.safetensors")]
     for name, stage in (("samples", "sample"), ("relaxed", "relax")):
         words += [f"--{name}", *(f"{policy}={folder}/{stage}-{policy}:1" for policy in policies)]
+    if judge:
+        words += ["--judge-hull", str(folder / "judge-hull"), "--judged"]
+        words += [f"{policy}={folder}/judge-{policy}:1" for policy in policies]
     evaluate.run(parser.parse_args(words))
     return folder / "out"
+
+
+def write_judge(folder: Path, policy: str, energies: list[float]) -> None:
+    """The judge's hull, and its relaxations of the samples of a policy."""
+    hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-1.0]})
+    write_table(folder / "judge-hull" / "hull.parquet", hull)
+    record = {"potential": "sevennet", "energies": {"Na": 0.0, "Cl": 0.0}}
+    write_json(folder / "judge-hull" / "elements.json", record)
+    shard = read_table(folder / f"relax-{policy}/shard-0000.parquet")
+    shard = shard.assign(potential="sevennet", energy_initial=energies, energy_final=energies)
+    write_table(folder / f"judge-{policy}/shard-0000.parquet", shard)
 
 
 def test_every_generated_crystal_has_a_row_and_a_verdict(folder: Path) -> None:
@@ -123,8 +137,35 @@ def test_every_generated_crystal_has_a_row_and_a_verdict(folder: Path) -> None:
     assert read_json(out / "provenance.json")["counts"] == {"items": 5, "failed": 2}
 
 
+def test_a_judge_gives_a_second_verdict(folder: Path) -> None:
+    write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
+    out = run(folder, "base", judge=True)
+    table = read_table(out / "structures.parquet")
+    # What the first verdict says does not change.
+    assert table["stable"].tolist() == [True, True, False, False]
+    assert table["sun"].tolist() == [False, True, False, False]
+    above = [0.0, 0.5, -0.05]
+    assert table["judge_e_above_hull"].dropna().tolist() == pytest.approx(above)
+    assert table["judge_stable"].tolist() == [True, False, False, True]
+    assert table["sun_judge"].tolist() == [False, False, False, True]
+    judge = read_json(out / "summary.json")["policies"]["base"]["judge"]
+    assert judge["fractions"]["sun_judge"]["k"] == 1
+    assert judge["agreement"]["only_judge_stable"] == 1
+
+
+def test_a_judge_needs_its_hull_and_its_relaxations(folder: Path) -> None:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
+    words += ["--structures", "x", "--training", "x", "--out", "x", "--samples", "base=x:1"]
+    words += ["--relaxed", "base=x:1", "--judge-hull", "x"]
+    with pytest.raises(ValueError, match="--judged and --judge-hull must be given together"):
+        evaluate.run(parser.parse_args(words))
+
+
 def test_every_column_is_documented(folder: Path) -> None:
-    columns = read_table(run(folder, "sft") / "structures.parquet").columns
+    write_judge(folder, "sft", [np.nan])
+    columns = read_table(run(folder, "sft", judge=True) / "structures.parquet").columns
     text = (Path(__file__).parents[3] / "docs/EVALUATION.md").read_text(encoding="utf-8")
     assert [name for name in columns if f"`{name}`" not in text] == []
 

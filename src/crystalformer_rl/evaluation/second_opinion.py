@@ -1,0 +1,85 @@
+"""A second verdict on the same crystals, by a potential that no reward has seen.
+
+The judge relaxes every generated crystal itself and has elements and a hull of its own. What is
+unique and new is decided on the crystals of the first relaxation, so that the two verdicts differ
+in stability alone.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
+
+from crystalformer_rl.evaluation.generated import Generated
+from crystalformer_rl.evaluation.intervals import wilson
+from crystalformer_rl.evaluation.matching import unique_flags
+from crystalformer_rl.evaluation.verdict import Columns, stability_columns
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+
+def judge_columns(
+    generated: Generated,
+    judged: Generated,
+    *,
+    novel: NDArray[np.bool_],
+    hull: Hull,
+    references: ElementReferences,
+    stable_below: float,
+    matcher: StructureMatcher,
+) -> Columns:
+    """The judge's energies, eV/atom, what it calls stable, and S.U.N. by it.
+
+    Parameters
+    ----------
+    generated, judged
+        The same samples joined with the relaxations of the first potential and of the judge.
+    novel
+        (n,) what is new by the first verdict.
+    hull, references
+        The judge's own.
+    """
+    stability = stability_columns(
+        judged, hull=hull, references=references, stable_below=stable_below
+    )
+    stable = stability["stable"]
+    first = np.zeros(len(stable), dtype=bool)
+    for rows in generated.table.groupby("policy", sort=False).indices.values():
+        own = [generated.candidates[row] if stable[row] else None for row in rows]
+        first[rows] = unique_flags(own, matcher).flags
+    return {
+        "judge_potential": judged.table["potential"].to_numpy(),
+        "judge_status": stability["relax_status"],
+        "judge_energy": judged.energies("energy_final"),
+        "judge_e_above_hull": stability["e_above_hull"],
+        "judge_hull_status": stability["hull_status"],
+        "judge_stable": stable,
+        "sun_judge": first & novel,
+    }
+
+
+def agreement(rows: pd.DataFrame) -> dict[str, Any]:
+    """How the two verdicts on stability compare, ready for JSON.
+
+    Counts are over all rows; ``agree`` is over those to which both potentials give an energy above
+    hull (``n``), with Wilson's interval: failures would agree for no merit of either.
+    """
+    first, second = (rows[name].to_numpy(dtype=bool) for name in ("stable", "judge_stable"))
+    known = rows["e_above_hull"].notna().to_numpy() & rows["judge_e_above_hull"].notna().to_numpy()
+    same = int(((first == second) & known).sum())
+    interval = wilson(same, int(known.sum()))
+    return {
+        "both_stable": int((first & second).sum()),
+        "only_first_stable": int((first & ~second).sum()),
+        "only_judge_stable": int((~first & second).sum()),
+        "neither_stable": int((~first & ~second).sum()),
+        "agree": {
+            "k": same,
+            "n": int(known.sum()),
+            "fraction": interval.estimate,
+            "low": interval.low,
+            "high": interval.high,
+        },
+    }

@@ -1,0 +1,92 @@
+"""``elements``: the energies of the elements that a potential's formation energies start from."""
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.files import read_table
+from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.potentials.relax import Relaxation, relax
+from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stages.devices import best_device
+from crystalformer_rl.stages.hulls import Elements, write_elements
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--potential", required=True, help="NAME or NAME:MODEL_OR_PATH")
+    parser.add_argument(
+        "--crystals", type=Path, required=True, help="table of crystals of one element each"
+    )
+    # As tight as the references that come with the project; elements need few steps.
+    parser.add_argument("--max-force", type=float, default=0.05, help="eV/Å")
+    parser.add_argument("--max-steps", type=int, default=200)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Relax all crystals; write the lowest converged energy of each element and the provenance.
+
+    Raises
+    ------
+    ValueError
+        If a crystal is missing or holds several elements, or none converges.
+    """
+    device = best_device()
+    provenance = Provenance(
+        "elements",
+        settings={name: getattr(args, name) for name in ("potential", "max_force", "max_steps")},
+        inputs={"crystals": args.crystals},
+        device=device,
+    )
+    table = read_table(args.crystals)
+    crystals = structures_of(table)
+    symbols: list[str] = []
+    for name, crystal in zip(table["id"], crystals, strict=True):
+        if crystal is None or crystal.n_elems != 1:
+            raise ValueError(f"{args.crystals}: {name} must be a crystal of one element")
+        symbols.append(crystal.elements[0].symbol)
+    potential = load(args.potential, device=device)
+    with tqdm(total=len(crystals), desc="elements", disable=None) as bar:
+        records = relax(
+            potential,
+            crystals,
+            max_force=args.max_force,
+            max_steps=args.max_steps,
+            on_done=lambda index, record: bar.update(),
+        )
+    for name, record in zip(table["id"], records, strict=True):
+        if record.status != "converged":
+            log.info("%s rejected: %s %s", name, record.status, record.error or "")
+    energies = _lowest(symbols, records)
+    if not energies:
+        raise ValueError(f"{args.crystals}: no crystal converges with potential {args.potential!r}")
+    missing = sorted(set(symbols) - energies.keys())
+    if missing:
+        log.warning("%s: no energy of %s", args.potential, ", ".join(missing))
+    elements = Elements(args.potential, potential.energy_convention, ElementReferences(energies))
+    write_elements(args.out, elements)
+    provenance.write(
+        args.out.with_suffix(".provenance.json"),
+        items=len(records),
+        elements=len(energies),
+        missing=" ".join(missing),
+        **Counter[str](record.status for record in records),
+    )
+
+
+def _lowest(symbols: Sequence[str], records: Sequence[Relaxation]) -> dict[str, float]:
+    """Lowest converged energy of each element, eV/atom."""
+    energies: dict[str, float] = {}
+    for symbol, record in sorted(zip(symbols, records, strict=True), key=lambda pair: pair[0]):
+        if record.status == "converged" and record.energy_final is not None:
+            energies[symbol] = min(record.energy_final, energies.get(symbol, record.energy_final))
+    return energies

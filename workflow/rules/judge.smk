@@ -1,0 +1,51 @@
+"""A second opinion: another potential, which no reward saw, relaxes and judges the same samples."""
+
+JUDGE_HULL = HULL.model_copy(
+    update={"reference": "dataset", "files": [], "potential": SETTINGS.judge.potential}
+)
+
+
+use rule elements as judge_elements with:
+    output:
+        elements=f"{RUN}/judge/elements/elements.json",
+        provenance=f"{RUN}/judge/elements/elements.provenance.json",
+    log:
+        f"{LOGS}/judge/elements.log",
+    benchmark:
+        f"{RUN}/benchmarks/judge-elements.tsv"
+    params:
+        potential=JUDGE_HULL.potential,
+
+
+use rule hull as judge_hull with:
+    input:
+        structures=rules.dataset.output.structures,
+        elements=rules.judge_elements.output.elements,
+    output:
+        hull=f"{RUN}/judge/hull/hull.parquet",
+        rejected=f"{RUN}/judge/hull/rejected.parquet",
+        elements=f"{RUN}/judge/hull/elements.json",
+        provenance=f"{RUN}/judge/hull/provenance.json",
+    log:
+        f"{LOGS}/judge/hull.log",
+    benchmark:
+        f"{RUN}/benchmarks/judge-hull.tsv"
+    params:
+        settings=canonical(JUDGE_HULL),
+    message:
+        "Building the judge's convex hull [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+
+
+use rule relax as judge with:
+    output:
+        shard=f"{RUN}/judge/relax/{{policy}}/shard-{{shard}}.parquet",
+        provenance=f"{RUN}/judge/relax/{{policy}}/shard-{{shard}}.provenance.json",
+    log:
+        f"{LOGS}/judge/relax/{{policy}}/shard-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/judge-{{policy}}-{{shard}}.tsv"
+    params:
+        settings=canonical(SETTINGS.judge),
+        journal=f"{RUN}/checkpoints/judge/{{policy}}/shard-{{shard}}.journal",
+    message:
+        "Judging {wildcards.policy}, shard {wildcards.shard}, with another potential [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
