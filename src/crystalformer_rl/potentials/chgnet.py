@@ -2,9 +2,9 @@
 
 Trained on MPtrj energies *with* the MP2020 corrections: nothing may be corrected again.
 
-The package differentiates twice and once each for forces and stress, as training needs. Here one
-backward pass gives both, with the weights frozen: about five times the evaluations per second.
-The price is one call of ``CHGNet._compute``, which the pinned version keeps stable.
+The package differentiates twice and once each for forces and stress, as training needs, and loops
+over bonds and angles in Python. Here the graph is built in arrays (:mod:`.chgnet_graph`) and one
+backward pass by the vectors between atoms gives forces and stress (:mod:`.chgnet_network`).
 """
 
 import contextlib
@@ -15,12 +15,13 @@ from pathlib import Path
 import chgnet
 import numpy as np
 import torch
-from chgnet.model.model import BatchedGraph, CHGNet
-from numpy.typing import NDArray
+from chgnet.model.model import CHGNet
 from pymatgen.core import Element, Structure
 
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 from crystalformer_rl.potentials.batching import BatchedPotential, array
+from crystalformer_rl.potentials.chgnet_graph import graph_of
+from crystalformer_rl.potentials.chgnet_network import Network
 from crystalformer_rl.potentials.known import weights_digest
 
 
@@ -41,44 +42,44 @@ class Chgnet(BatchedPotential):
             model = CHGNet.load(model_name=self.version, use_device=device, verbose=False)
         model.eval()
         model.requires_grad_(requires_grad=False)
-        model.graph_converter.set_isolated_atom_response("error")
-        self._model = model
+        self._model, self._network = model, Network(model)
         folder = Path(chgnet.__file__).parent / "pretrained" / self.version
         self.digest = weights_digest(folder.glob("*.pth.tar"), package="chgnet")
-        seen = model.composition_model.fc.weight.view(-1) != 0
+        self._references = array(model.composition_model.fc.weight.view(-1))
         self.elements = frozenset(
-            Element.from_Z(z + 1).symbol for z in torch.nonzero(seen).view(-1).tolist()
+            Element.from_Z(z + 1).symbol for z in np.flatnonzero(self._references).tolist()
         )
 
     def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
-        model = self._model
-        graphs = [model.graph_converter(structure).to(self._device) for structure in structures]
+        converter = self._model.graph_converter
+        graph = graph_of(
+            structures,
+            cutoff=converter.atom_graph_cutoff,
+            short_cutoff=converter.bond_graph_cutoff,
+            device=self._device,
+        )
+        graph.vectors.requires_grad_(forces)
         with torch.set_grad_enabled(forces):
-            batch = BatchedGraph.from_graphs(
-                graphs,
-                bond_basis_expansion=model.bond_basis_expansion,
-                angle_basis_expansion=model.angle_basis_expansion,
-                compute_stress=forces,
-            )
-            answer = model._compute(batch, return_crystal_feas=True)
-            counts = answer["atoms_per_graph"]
-            interaction = answer["e"] * counts
-        energies = interaction.detach() + model.composition_model(graphs).detach() * counts
-        features = answer["crystal_fea"].detach() / counts[:, None]
-        gradients: list[NDArray[np.float64]] = []
-        strains: list[NDArray[np.float64]] = []
+            energies, features = self._network.energies(graph)
+        counts = [len(structure) for structure in structures]
+        references = [
+            self._references[np.subtract(structure.atomic_numbers, 1)].sum()
+            for structure in structures
+        ]
+        on_atoms = strains = None
         if forces:
-            leaves = [*batch.atom_positions, *batch.strains]
-            slopes = [array(g) for g in torch.autograd.grad(interaction.sum(), leaves)]
-            gradients, strains = slopes[: len(graphs)], slopes[len(graphs) :]
+            (slopes,) = torch.autograd.grad(energies.sum(), [graph.vectors])
+            on_atoms = torch.split(graph.forces(slopes), counts)
+            strains = array(graph.virials(slopes))
+        totals, means = array(energies), array(features) / np.array(counts)[:, None]
         return [
             Evaluation(
-                energy=float(energies[i]),
-                forces=-gradients[i] if forces else None,
-                stress=strains[i] / float(batch.volumes[i]) if forces else None,
-                features=array(features[i]),
+                energy=float(totals[i] + references[i]),
+                forces=None if on_atoms is None else array(on_atoms[i]),
+                stress=None if strains is None else strains[i] / structures[i].volume,
+                features=means[i],
             )
-            for i in range(len(graphs))
+            for i in range(len(structures))
         ]
 
 

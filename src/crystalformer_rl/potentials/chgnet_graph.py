@@ -1,0 +1,165 @@
+"""The graph that CHGNet sees: atoms, bonds up to 6 Å, angles between bonds up to 3 Å.
+
+The crystals of a batch become one graph, in arrays and without a loop over bonds or angles, which
+the package's own converter has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Neighbourhoods of n atoms in m crystals.
+
+    A neighbour is an ordered pair of atoms and a lattice translation; a bond is a neighbour and
+    its reverse. Bonds up to 3 Å are short, and an angle is between two short ones at an atom.
+
+    Attributes
+    ----------
+    crystals
+        m.
+    numbers, owner
+        (n,) atomic number, and place of the atom's crystal in the batch.
+    centre, other
+        (e,) the atoms of a neighbour.
+    vectors
+        (e, 3) Å, from ``other`` to ``centre``.
+    bond
+        (e,) the bond that a neighbour belongs to, one of u.
+    representative
+        (u,) one of a bond's two neighbours.
+    short
+        (s,) the bonds that are short.
+    corner
+        (a,) the atom at the corner of an angle.
+    arms
+        (2, a) the neighbours that span an angle; ``corner`` is the centre of both.
+    arm_bonds
+        (2, a) their bonds, as places in ``short``.
+    """
+
+    crystals: int
+    numbers: torch.Tensor
+    owner: torch.Tensor
+    centre: torch.Tensor
+    other: torch.Tensor
+    vectors: torch.Tensor
+    bond: torch.Tensor
+    representative: torch.Tensor
+    short: torch.Tensor
+    corner: torch.Tensor
+    arms: torch.Tensor
+    arm_bonds: torch.Tensor
+
+    def forces(self, slopes: torch.Tensor) -> torch.Tensor:
+        """(n, 3) forces, from the derivative (e, 3) of the energy by ``vectors``."""
+        forces = slopes.new_zeros(len(self.numbers), 3)
+        return forces.index_add_(0, self.other, slopes).index_add_(0, self.centre, -slopes)
+
+    def virials(self, slopes: torch.Tensor) -> torch.Tensor:
+        """(m, 3, 3) derivatives of the energies by strain, from that by ``vectors``."""
+        products = self.vectors.detach()[:, :, None] * slopes[:, None, :]
+        virials = slopes.new_zeros(self.crystals, 3, 3)
+        return virials.index_add_(0, self.owner[self.centre], products)
+
+
+def graph_of(
+    structures: Sequence[Structure], *, cutoff: float, short_cutoff: float, device: torch.device
+) -> Graph:
+    """One graph of ``structures``; cutoffs in Å.
+
+    Raises
+    ------
+    ValueError
+        If an atom has no neighbour.
+    """
+    parts: list[tuple[NDArray[Any], ...]] = []
+    atoms = bonds = neighbours = 0
+    for structure in structures:
+        centre, other, image, distance = structure.get_neighbor_list(cutoff, numerical_tol=1e-8)
+        if lonely := len(structure) - len(np.unique(centre)):
+            raise ValueError(
+                f"{structure.composition.reduced_formula}: {lonely} of {len(structure)} atoms "
+                f"are isolated, without a neighbour within {cutoff:g} Å"
+            )
+        bond, representative = _bonds(centre, other, np.asarray(image, dtype=np.int64))
+        positions = structure.cart_coords
+        vectors = positions[centre] - positions[other] - image @ structure.lattice.matrix
+        parts.append(
+            (
+                centre + atoms,
+                other + atoms,
+                vectors,
+                distance,
+                bond + bonds,
+                representative + neighbours,
+            )
+        )
+        atoms += len(structure)
+        bonds += len(representative)
+        neighbours += len(centre)
+    centre, other, vectors, distance, bond, representative = map(
+        np.concatenate, zip(*parts, strict=True)
+    )
+    near = np.flatnonzero(distance < short_cutoff)
+    arms = _pairs(near[np.argsort(centre[near], kind="stable")], centre)
+    short, place = np.unique(bond[near], return_inverse=True)
+    places = np.zeros(bonds, dtype=np.int64)
+    places[bond[near]] = place
+    counts = [len(structure) for structure in structures]
+    arrays = {
+        "numbers": np.concatenate([structure.atomic_numbers for structure in structures]),
+        "owner": np.repeat(np.arange(len(structures)), counts),
+        "centre": centre,
+        "other": other,
+        "bond": bond,
+        "representative": representative,
+        "short": short,
+        "corner": centre[arms[0]],
+        "arms": arms,
+        "arm_bonds": places[bond[arms]],
+    }
+    return Graph(
+        crystals=len(structures),
+        vectors=torch.as_tensor(vectors, dtype=torch.float32, device=device),
+        **{
+            name: torch.as_tensor(array, dtype=torch.int64, device=device)
+            for name, array in arrays.items()
+        },
+    )
+
+
+def _bonds(centre: Ints, other: Ints, image: Ints) -> tuple[Ints, Ints]:
+    """(e,) bond of each neighbour, and (u,) a neighbour of each bond."""
+    atoms = int(centre.max()) + 1
+    reach = int(np.abs(image).max())
+    sides = (atoms, atoms, *[2 * reach + 1] * 3)
+    there = np.ravel_multi_index((centre, other, *(image + reach).T), sides)
+    back = np.ravel_multi_index((other, centre, *(reach - image).T), sides)
+    _, representative, bond = np.unique(
+        np.minimum(there, back), return_index=True, return_inverse=True
+    )
+    return bond, representative
+
+
+def _pairs(near: Ints, centre: Ints) -> Ints:
+    """(2, a) ordered pairs of different neighbours that share a centre.
+
+    ``near`` are neighbours in the order of their centres.
+    """
+    _, start, count = np.unique(centre[near], return_index=True, return_counts=True)
+    partners = np.repeat(count, count)  # of each neighbour, itself included
+    first = np.repeat(np.arange(len(near)), partners)
+    turn = np.arange(len(first)) - np.repeat(np.cumsum(partners) - partners, partners)
+    second = np.repeat(np.repeat(start, count), partners) + turn
+    different = first != second
+    return np.stack([near[first[different]], near[second[different]]])

@@ -1,0 +1,121 @@
+"""CHGNet's network with frozen weights, as fast as one backward pass allows.
+
+The equations are those of the package (Deng et al., Nat. Mach. Intell. 5, 1031, 2023), and so are
+the weights. Three things are done in another order, which changes the last digits only:
+
+* The first linear map of a message acts on atoms and bonds before they are gathered, not on what
+  was gathered and joined: an atom has dozens of neighbours, and each needed its own product.
+* Bonds are updated where they are short; the update of the others is zero.
+* The last update of the angles, which nothing reads, is left out.
+"""
+
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from crystalformer_rl.potentials.chgnet_graph import Graph
+
+
+class _Message:
+    """The gated perceptron of a layer: silu(norm(core)) · sigmoid(norm(gate)).
+
+    Parameters
+    ----------
+    perceptron
+        A ``GatedMLP`` of the package.
+    width
+        Features of each of the inputs that the package joins.
+    """
+
+    def __init__(self, perceptron: Any, *, width: int) -> None:
+        linear = torch.nn.Linear
+        core, gate = (
+            [layer for layer in branch.layers if isinstance(layer, linear)]
+            for branch in (perceptron.mlp_core, perceptron.mlp_gate)
+        )
+        weight = torch.cat([core[0].weight, gate[0].weight]).T
+        self._weights = [part.contiguous() for part in torch.split(weight, width)]
+        self._bias = torch.cat([core[0].bias, gate[0].bias])
+        self._second = (core[1], gate[1]) if len(core) > 1 else None
+        self._norms = perceptron.bn1, perceptron.bn2
+
+    def __call__(self, *inputs: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
+        """(k, width) messages from ``inputs``: features, and k places in them (None: all)."""
+        total = self._bias
+        for (features, places), weight in zip(inputs, self._weights, strict=True):
+            part = features @ weight
+            total = total + (part if places is None else part.index_select(0, places))
+        if self._second is None:
+            core, gate = total.chunk(2, dim=1)
+        else:
+            core, gate = functional.silu(total).chunk(2, dim=1)
+            core, gate = self._second[0](core), self._second[1](gate)
+        return functional.silu(self._norms[0](core)) * torch.sigmoid(self._norms[1](gate))
+
+
+class Network:
+    """Energies of a graph, without the elements' own.
+
+    Parameters
+    ----------
+    model
+        A ``chgnet.model.CHGNet``.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        width = model.atom_fea_dim
+        self._atoms = [
+            (_Message(layer.twoBody_atom, width=width), layer.mlp_out)
+            for layer in model.atom_conv_layers
+        ]
+        self._bonds = [
+            (_Message(layer.twoBody_bond, width=width), layer.mlp_out)
+            for layer in model.bond_conv_layers
+        ]
+        self._angles = [
+            _Message(layer.twoBody_bond, width=width) for layer in model.angle_layers[:-1]
+        ]
+
+    def energies(self, graph: Graph) -> tuple[torch.Tensor, torch.Tensor]:
+        """(m,) eV per crystal, and (m, d) features summed over its atoms."""
+        model = self._model
+        expansion = model.bond_basis_expansion
+        lengths = graph.vectors.index_select(0, graph.representative).norm(dim=1)
+        basis = expansion.rbf_expansion_ag(lengths)
+        atoms = model.atom_embedding(graph.numbers - 1)
+        bonds = model.bond_embedding(basis)
+        weights = model.bond_weights_ag(basis).index_select(0, graph.bond)
+        near = model.bond_weights_bg(
+            expansion.rbf_expansion_bg(lengths.index_select(0, graph.short))
+        )
+        first, second = graph.arm_bonds
+        angle_weights = near.index_select(0, first) * near.index_select(0, second)
+        arms = [functional.normalize(graph.vectors.index_select(0, arm)) for arm in graph.arms]
+        angles = model.angle_embedding(model.angle_basis_expansion(*arms))
+
+        for place, (atom_message, to_atom) in enumerate(self._atoms):
+            said = atom_message((atoms, graph.centre), (bonds, graph.bond), (atoms, graph.other))
+            heard = torch.zeros_like(atoms).index_add_(0, graph.centre, said * weights)
+            atoms = to_atom(heard) + atoms
+            if place < len(self._bonds):
+                bond_message, to_bond = self._bonds[place]
+                short = bonds.index_select(0, graph.short)
+                said = bond_message(
+                    (short, first), (short, second), (angles, None), (atoms, graph.corner)
+                )
+                heard = torch.zeros_like(short).index_add_(0, first, said * angle_weights)
+                bonds = bonds.index_add(0, graph.short, to_bond(heard))
+            if place < len(self._angles):
+                short = bonds.index_select(0, graph.short)
+                angles = angles + self._angles[place](
+                    (short, first), (short, second), (angles, None), (atoms, graph.corner)
+                )
+        atoms = model.readout_norm(atoms)
+        energies = atoms.new_zeros(graph.crystals)
+        features = atoms.new_zeros(graph.crystals, atoms.shape[1])
+        return (
+            energies.index_add_(0, graph.owner, model.mlp(atoms).view(-1)),
+            features.index_add_(0, graph.owner, atoms),
+        )
