@@ -2,19 +2,19 @@
 
 examples:
   other elements in the structure (element substitution): 50 chains of 100 sweeps
-    crystalformer-rl chain --policy mp20-base --template NaCl.cif --move elements -n 50
+    crystalformer-rl chain --policy mp20-small --template NaCl.cif --move elements -n 50
   only alkali halides
-    crystalformer-rl chain --policy mp20-base --template NaCl.cif --move elements \\
+    crystalformer-rl chain --policy mp20-small --template NaCl.cif --move elements \\
         --site-elements Li,Na,K,Rb,Cs F,Cl,Br,I
   the same elements, other coordinates
-    crystalformer-rl chain --policy mp20-base --template TiO2.cif --move positions --width 0.05
+    crystalformer-rl chain --policy mp20-small --template TiO2.cif --move positions --width 0.05
   both, colder than the policy, with oxygen
-    crystalformer-rl chain --policy mp20-base --template TiO2.cif --temperature 0.7 --require O
+    crystalformer-rl chain --policy mp20-small --template TiO2.cif --temperature 0.7 --require O
   towards the convex hull, exp(-E_hull / 0.1 eV/atom)
-    crystalformer-rl chain --policy mp20-base --template NaCl.cif --steps 20 --reward ehull \\
+    crystalformer-rl chain --policy mp20-small --template NaCl.cif --steps 20 --reward ehull \\
         --hull results/default/hull --tau 0.1
   towards a large band gap x dielectric constant, as a folder of CIFs
-    crystalformer-rl chain --policy mp20-base --template NaCl.cif --steps 20 \\
+    crystalformer-rl chain --policy mp20-small --template NaCl.cif --steps 20 \\
         --reward figure_of_merit --hull results/default/hull --tau 2 --out found
 
 Without a reward the lattice is drawn at the end from its density given the sites. To draw crystals

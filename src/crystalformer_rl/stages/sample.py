@@ -2,25 +2,25 @@
 
 examples:
   rock-salt group, 100 crystals of the policy that comes with the checkout
-    crystalformer-rl sample --policy mp20-base --space-group 225 -n 100
+    crystalformer-rl sample --policy mp20-small --space-group 225 -n 100
   as many of each space group as in the training crystals, as a folder of CIFs
     crystalformer-rl sample --policy results/default/pretrain -n 500 --out crystals
   all 230 groups alike, without elements that nobody can handle
-    crystalformer-rl sample --policy mp20-base -n 460 --uniform \\
+    crystalformer-rl sample --policy mp20-small -n 460 --uniform \\
         --exclude-radioactive --exclude-noble-gases
   iron oxides, possibly with cobalt, of at most 10 atoms
-    crystalformer-rl sample --policy mp20-base --elements Fe Co O --require Fe O --max-atoms 10
+    crystalformer-rl sample --policy mp20-small --elements Fe Co O --require Fe O --max-atoms 10
   a cubic perovskite, element by element
-    crystalformer-rl sample --policy mp20-base --space-group 221 --wyckoff a b c \\
+    crystalformer-rl sample --policy mp20-small --space-group 221 --wyckoff a b c \\
         --site-elements Ca,Sr,Ba Ti,Zr O --out perovskites.extxyz
   the most probable crystals, with some variety in the first element
-    crystalformer-rl sample --policy mp20-base --space-group 194 --temperature 0.7 --top-p 0.95 \\
+    crystalformer-rl sample --policy mp20-small --space-group 194 --temperature 0.7 --top-p 0.95 \\
         --first-element-temperature 1.5 --out hexagonal.zip
   other elements in a known structure, and crystals near it (see crystalformer-rl chain --help)
-    crystalformer-rl chain --policy mp20-base --template NaCl.cif --move elements -n 50
-    crystalformer-rl chain --policy mp20-base --template TiO2.cif --steps 200 --width 0.05
+    crystalformer-rl chain --policy mp20-small --template NaCl.cif --move elements -n 50
+    crystalformer-rl chain --policy mp20-small --template TiO2.cif --steps 200 --width 0.05
   led by a reward
-    crystalformer-rl chain --policy mp20-base --template NaCl.cif --reward ehull \\
+    crystalformer-rl chain --policy mp20-small --template NaCl.cif --reward ehull \\
         --hull results/default/hull --tau 0.1
 
 Masks (elements, letters, atoms) are part of the density: ln p is that of what was drawn from.
