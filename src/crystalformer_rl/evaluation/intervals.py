@@ -43,6 +43,18 @@ def wilson(successes: int, trials: int, *, confidence: float = CONFIDENCE) -> In
     return Interval(fraction, low, high)
 
 
+def fraction(successes: int, total: int) -> dict[str, int | float | None]:
+    """A fraction as the summary gives it: counts, estimate and :func:`wilson`'s interval."""
+    interval = wilson(successes, total)
+    return {
+        "k": successes,
+        "n": total,
+        "fraction": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+    }
+
+
 def mean_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> Interval:
     """Mean with Student's t interval; values that are not finite are refused.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalformer_rl.evaluation.generated import Generated
-from crystalformer_rl.evaluation.intervals import wilson
+from crystalformer_rl.evaluation.intervals import fraction
 from crystalformer_rl.evaluation.matching import unique_flags
 from crystalformer_rl.evaluation.verdict import Columns, stability_columns
 from crystalformer_rl.stability.elements import ElementReferences
@@ -69,17 +69,10 @@ def agreement(rows: pd.DataFrame) -> dict[str, Any]:
     first, second = (rows[name].to_numpy(dtype=bool) for name in ("stable", "judge_stable"))
     known = rows["e_above_hull"].notna().to_numpy() & rows["judge_e_above_hull"].notna().to_numpy()
     same = int(((first == second) & known).sum())
-    interval = wilson(same, int(known.sum()))
     return {
         "both_stable": int((first & second).sum()),
         "only_first_stable": int((first & ~second).sum()),
         "only_judge_stable": int((~first & second).sum()),
         "neither_stable": int((~first & ~second).sum()),
-        "agree": {
-            "k": same,
-            "n": int(known.sum()),
-            "fraction": interval.estimate,
-            "low": interval.low,
-            "high": interval.high,
-        },
+        "agree": fraction(same, int(known.sum())),
     }

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
-from crystalformer_rl.evaluation.intervals import CONFIDENCE, mean_interval, wilson
+from crystalformer_rl.evaluation.intervals import CONFIDENCE, fraction, mean_interval
 from crystalformer_rl.evaluation.second_opinion import agreement
 
 FLAGS = (
@@ -85,7 +85,7 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
     decoded = rows[rows["decoded"]]
     return {
         "generated": total,
-        "fractions": {flag: _fraction(int(rows[flag].sum()), total) for flag in FLAGS},
+        "fractions": {flag: fraction(int(rows[flag].sum()), total) for flag in FLAGS},
         "numbers": {name: _number(rows[name]) for name in NUMBERS},
         "below_hull_artefacts": {
             name: int((_finite(rows[name]) < ARTEFACT_BELOW).sum())
@@ -104,7 +104,7 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
         "space_groups": {
             str(group): {
                 "generated": len(part),
-                **{flag: _fraction(int(part[flag].sum()), len(part)) for flag in ("stable", "sun")},
+                **{flag: fraction(int(part[flag].sum()), len(part)) for flag in ("stable", "sun")},
             }
             for group, part in rows.groupby("space_group", sort=True)
         },
@@ -115,24 +115,13 @@ def _judge(rows: pd.DataFrame) -> dict[str, Any]:
     """The same numbers by the second potential, and how far the two agree."""
     return {
         "fractions": {
-            flag: _fraction(int(rows[flag].sum()), len(rows))
+            flag: fraction(int(rows[flag].sum()), len(rows))
             for flag in ("judge_stable", "sun_judge")
         },
         "numbers": {"judge_e_above_hull": _number(rows["judge_e_above_hull"])},
         "relax_status": _counts(rows["judge_status"]),
         "hull_status": _counts(rows["judge_hull_status"]),
         "agreement": agreement(rows),
-    }
-
-
-def _fraction(successes: int, total: int) -> dict[str, int | float | None]:
-    interval = wilson(successes, total)
-    return {
-        "k": successes,
-        "n": total,
-        "fraction": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
     }
 
 

@@ -122,20 +122,42 @@ def log_prob(
     settings, device = network.settings, network.out.weight.device
     longest = _check(tokens, settings)
     masks = Masks(constraints, tokens.space_group, max_sites=settings.max_sites, device=device)
-    crystals = _Crystals.of(tokens, min(longest + 1, settings.max_sites), network.out.weight)
-    full_precision = torch.autocast(device.type, enabled=False)
-    with full_precision:
+    crystals, h = encode(network, tables, tokens, longest)
+    with torch.autocast(device.type, enabled=False):
+        return _score(network, tables, masks, crystals, h)
+
+
+def encode(
+    network: Transformer, tables: Tables, tokens: CrystalTokens, longest: int
+) -> tuple["Crystals", Tensor]:
+    """The tokens as tensors, and the outputs ``(B, T, width)`` of the blocks.
+
+    Computed are the ``longest`` sites, which no crystal may exceed, and the letter of the pad after
+    them where the model has room for it. The caller's autocast reaches the blocks alone.
+    """
+    like = network.out.weight
+    crystals = Crystals.of(tokens, min(longest + 1, network.settings.max_sites), like)
+    with torch.autocast(like.device.type, enabled=False):
         multiplicity = tables.multiplicity[crystals.group[:, None], crystals.letter]
         embedded = network.embed(
             crystals.group, crystals.letter, multiplicity, crystals.element, crystals.position
         )
-    h = network.trunk(embedded[:, : TOKENS_PER_SITE * longest + 1]).to(embedded.dtype)
-    with full_precision:
-        return _score(network, tables, masks, crystals, h)
+    h = network.trunk(embedded[:, : TOKENS_PER_SITE * longest + 1])
+    return crystals, h.to(embedded.dtype)
+
+
+def lattice_parameters(network: Transformer, crystals: "Crystals", h: Tensor) -> Tensor:
+    """The lattice's mixture ``(B, 13 K)`` from the outputs of :func:`encode`.
+
+    It is read after the letter of the pad, or of the last site where the sequence has no pad.
+    """
+    site = (crystals.letter > 0).sum(1).clamp_max(network.settings.max_sites - 1)
+    last = h[torch.arange(len(h), device=h.device), TOKENS_PER_SITE * site]
+    return network.read(last, ELEMENTS, ELEMENTS + lattice_size(network.settings))
 
 
 @dataclass(frozen=True)
-class _Crystals:
+class Crystals:
     """The tokens of n sites as tensors: (B,), (B, n), (B, n), (B, n, 3), (B, 6)."""
 
     group: Tensor
@@ -145,7 +167,7 @@ class _Crystals:
     lattice: Tensor
 
     @classmethod
-    def of(cls, tokens: CrystalTokens, sites: int, like: Tensor) -> "_Crystals":
+    def of(cls, tokens: CrystalTokens, sites: int, like: Tensor) -> "Crystals":
         """Numbers on the device and in the precision of ``like``."""
         padded = tokens if tokens.max_sites >= sites else tokens.pad_to(sites)
         return cls(
@@ -158,7 +180,7 @@ class _Crystals:
 
 
 def _score(
-    network: Transformer, tables: Tables, masks: Masks, crystals: _Crystals, h: Tensor
+    network: Transformer, tables: Tables, masks: Masks, crystals: Crystals, h: Tensor
 ) -> LogProb:
     """ln p from the outputs ``h`` of the blocks: of n sites, and the letter of the pad if any."""
     settings, longest = network.settings, h.shape[1] // TOKENS_PER_SITE
@@ -187,10 +209,8 @@ def _score(
     log_position = distributions.coordinate_log_density(mixture, position)
     scored = tables.scored[column, letter_here]
 
-    read_out = TOKENS_PER_SITE * (letter > 0).sum(1).clamp_max(settings.max_sites - 1)
-    last = h[torch.arange(len(h), device=h.device), read_out]
     log_lattice = distributions.lattice_log_density(
-        network.read(last, ELEMENTS, ELEMENTS + lattice_size(settings)),
+        lattice_parameters(network, crystals, h),
         crystals.lattice,
         tables.free_lattice[group],
         settings.lattice_density,

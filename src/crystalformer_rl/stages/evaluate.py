@@ -88,7 +88,8 @@ def run(args: argparse.Namespace) -> None:
         device=device,
     )
     training = training_set(PackedTokens.from_arrays(map_tensors(args.training)))
-    generated = join(_read_shards(samples), _read_shards(relaxed))
+    drawn = _read_shards(samples)
+    generated = join(drawn, _read_shards(relaxed))
     log.info("%d generated crystals", len(generated.table))
     hull, references = read_hull(args.hull)
     stability = verdict.stability_columns(
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
         own_hull, own_references = read_hull(args.judge_hull)
         second = second_opinion.judge_columns(
             generated,
-            join(_read_shards(samples), _read_shards(judged)),
+            join(drawn, _read_shards(judged)),
             novel=matching["novel"],
             hull=own_hull,
             references=own_references,
