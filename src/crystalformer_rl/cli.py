@@ -41,11 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
     arguments = _parser(words).parse_args(words)
     try:
-        _start_log(arguments.log)
+        _start_log(arguments.log_file)
         arguments.run(arguments)
     except (ValueError, OSError) as error:
         log.debug("%s failed", arguments.verb, exc_info=error)
-        where = f" (details in {arguments.log})" if arguments.log else ""
+        where = f" (details in {arguments.log_file})" if arguments.log_file else ""
         log.error("%s: %s%s", arguments.verb, _in_words(error), where)  # noqa: TRY400
         raise SystemExit(1) from None
     except KeyboardInterrupt:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _common() -> argparse.ArgumentParser:
     """What every verb accepts."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--log", type=Path, help="also write the log to this file")
+    common.add_argument("--log-file", type=Path, help="also write the log to this file")
     common.add_argument(
         "--threads",
         type=int,

@@ -38,7 +38,7 @@ def test_help_of_a_verb_shows_its_arguments() -> None:
     done = call("download", "--help")
     assert done.returncode == 0
     assert "--manifest" in done.stdout
-    assert "--log" in done.stdout
+    assert "--log-file" in done.stdout
 
 
 @pytest.mark.parametrize("verb", sorted(cli._verbs()))
@@ -61,7 +61,7 @@ def test_a_mistake_is_one_line_with_the_traceback_in_the_log(tmp_path: Path) -> 
     manifest = tmp_path / "manifest.yaml"
     manifest.write_text("{}")
     done = call(
-        "download", "--log", str(log), "--manifest", str(manifest), "--name", "x", "--out", "y"
+        "download", "--log-file", str(log), "--manifest", str(manifest), "--name", "x", "--out", "y"
     )
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
@@ -101,7 +101,7 @@ def test_a_defect_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     monkeypatch.setattr(configure, "run", stage)
     with pytest.raises(SystemExit) as end:
-        cli.main(["configure", "--log", str(tmp_path / "a.log")])
+        cli.main(["configure", "--log-file", str(tmp_path / "a.log")])
     assert end.value.code == 1
     assert "KeyError: 'lost'" in (tmp_path / "a.log").read_text()
 

@@ -19,7 +19,7 @@ rule download:
     message:
         "Downloading {wildcards.file}"
     shell:
-        "python -m crystalformer_rl download --log {log:q}"
+        "python -m crystalformer_rl download --log-file {log:q}"
         " --manifest {params.manifest:q} --name {wildcards.file:q} --out {output:q}"
 
 
@@ -48,7 +48,7 @@ rule dataset:
     message:
         "Reading the crystals of {input} [{resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl dataset --log {log:q}"
+        "python -m crystalformer_rl dataset --log-file {log:q}"
         " --settings {params.settings:q} --out {params.out:q}"
 
 
@@ -81,6 +81,6 @@ rule tokenize:
     message:
         "Tokenizing the crystals [{resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl tokenize --log {log:q} --threads 1"
+        "python -m crystalformer_rl tokenize --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --structures {input.structures:q}"
         " --processes {threads} --out {params.out:q}"

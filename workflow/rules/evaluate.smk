@@ -42,7 +42,7 @@ rule evaluate:
     message:
         "Judging the generated structures [{resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl evaluate --log {log:q} --threads 1"
+        "python -m crystalformer_rl evaluate --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --hull {params.hull:q}"
         " --structures {input.structures:q} --training {input.training:q}"
         " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.judge:q}"

@@ -22,7 +22,7 @@ rule elements:
     message:
         "Relaxing the elements with {params.potential} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl elements --log {log:q} --threads 1"
+        "python -m crystalformer_rl elements --log-file {log:q} --threads 1"
         " --potential {params.potential:q} --crystals {input.crystals:q}"
         " --out {output.elements:q}"
 
@@ -59,6 +59,6 @@ rule hull:
     message:
         "Building the convex hull [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl hull --log {log:q} --threads 2"
+        "python -m crystalformer_rl hull --log-file {log:q} --threads 2"
         " --settings {params.settings:q} --structures {input.structures:q}"
         " --elements {input.elements:q} --out {params.out:q}"

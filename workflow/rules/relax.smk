@@ -24,6 +24,6 @@ rule relax:
     message:
         "Relaxing {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl relax --log {log:q} --threads 1"
+        "python -m crystalformer_rl relax --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --sample {input.sample:q}"
         " --journal {params.journal:q} --out {output.shard:q}"

@@ -61,7 +61,7 @@ rule report:
     message:
         "Writing the report [{resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl report --log {log:q}"
+        "python -m crystalformer_rl report --log-file {log:q}"
         " --settings {params.settings:q} --config {params.config:q}"
         " --evaluation {params.evaluation:q}"
         " --histories {params.histories:q} --provenance {input.provenance:q}"

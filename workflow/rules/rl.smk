@@ -36,7 +36,7 @@ rule rl:
     message:
         "Reinforcing {wildcards.branch}, round {wildcards.round} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl rl --log {log:q} --threads 1"
+        "python -m crystalformer_rl rl --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
         " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"

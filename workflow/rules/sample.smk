@@ -24,6 +24,6 @@ rule sample:
     message:
         "Sampling {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl sample --log {log:q} --threads 1"
+        "python -m crystalformer_rl sample --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --name {wildcards.policy:q} --shard {wildcards.shard} --out {output.shard:q}"

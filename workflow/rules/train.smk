@@ -37,7 +37,7 @@ rule pretrain:
     message:
         "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl pretrain --log {log:q} --threads 1"
+        "python -m crystalformer_rl pretrain --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
@@ -81,7 +81,7 @@ rule sft:
     message:
         "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl sft --log {log:q} --threads 1"
+        "python -m crystalformer_rl sft --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --relaxed {params.relaxed:q} --hull {params.hull:q}"
         " --checkpoints {params.checkpoints:q} --minutes {resources.runtime}"

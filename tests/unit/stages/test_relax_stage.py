@@ -97,7 +97,7 @@ def test_a_killed_process_goes_on_to_the_same_bits(
     out = folder / "relax" / f"{number.name}.parquet"
     log, journal = folder / f"{number.name}.log", folder / f"checkpoints/{number.name}.journal"
     Journal(journal, key={"settings": "others"}).append(3, "must not be used")
-    process = start("relax", [*args, f"--log={log}"])
+    process = start("relax", [*args, f"--log-file={log}"])
     wait_for(process, "base-0000-0001 ")
     process.send_signal(number)
     found, said = end(process)
@@ -111,7 +111,7 @@ def test_a_killed_process_goes_on_to_the_same_bits(
         stream.write(b"\n" + torn)
 
     before = len(log.read_text())
-    main(["relax", *args, f"--log={log}"])
+    main(["relax", *args, f"--log-file={log}"])
     assert out.read_bytes() == (folder / "relax/straight.parquet").read_bytes()
     assert not journal.exists()
     text = log.read_text()[before:]
