@@ -4,7 +4,7 @@ One bad structure never harms another: :func:`evaluate_each` screens every struc
 where a batch still raises it is halved until the culprit stands alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -135,8 +135,6 @@ def evaluate_each(
     structures: Sequence[Structure | None],
     *,
     forces: bool = False,
-    chunk: int = 64,
-    on_chunk: Callable[[int], None] | None = None,
 ) -> list[Evaluation | Failure]:
     """Evaluate every structure that can be evaluated; say of the others why not.
 
@@ -146,28 +144,17 @@ def evaluate_each(
         May hold None for what could not be decoded.
     forces
         Whether forces and stresses are wanted.
-    chunk
-        Structures handed to the potential at a time.
-    on_chunk
-        Called with the number of structures done after each chunk.
 
     Returns
     -------
     list
         One :class:`Evaluation` or :class:`Failure` per structure, in order.
+
+    Raises
+    ------
+    torch.AcceleratorError
+        If the GPU is lost: no structure is at fault, and none can be evaluated any more.
     """
-    results: list[Evaluation | Failure] = []
-    for start in range(0, len(structures), chunk):
-        part = structures[start : start + chunk]
-        results += _evaluate_chunk(potential, part, forces=forces)
-        if on_chunk is not None:
-            on_chunk(len(part))
-    return results
-
-
-def _evaluate_chunk(
-    potential: Potential, structures: Sequence[Structure | None], *, forces: bool
-) -> list[Evaluation | Failure]:
     failures = {i: screen(potential, structure) for i, structure in enumerate(structures)}
     good = [i for i, failure in failures.items() if failure is None]
     answers = _bisect(
@@ -187,6 +174,8 @@ def _bisect(
     try:
         answers: list[Evaluation | Failure] = list(potential.evaluate(structures, forces=forces))
     except (RuntimeError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
+        if isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error):
+            raise
         if len(structures) == 1:
             status: FailureStatus = "out_of_memory" if is_out_of_memory(error) else "error"
             return [Failure(status, _first_line(error))]

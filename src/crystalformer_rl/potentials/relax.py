@@ -15,12 +15,14 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each
 from crystalformer_rl.potentials.fire import Fire
+from crystalformer_rl.potentials.symmetry import Symmetry
 
 Status = Literal[
     "converged", "not_converged", "diverged", "unphysical", "unknown_element", "out_of_memory",
     "error",
 ]  # fmt: skip
-ATOMS_AT_ONCE = 4096
+# Enough for the largest batch of a GPU; a potential divides them into batches that fit.
+ATOMS_AT_ONCE = 16384
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ NOTHING = Relaxation("unphysical", "no structure", None, None, None, None, None,
 class _Walker:
     """One structure on its way down."""
 
-    def __init__(self, structure: Structure) -> None:
+    def __init__(self, structure: Structure, *, keep_symmetry: bool) -> None:
+        self._keep_symmetry = keep_symmetry
+        self._symmetry: Symmetry | None = None
         self._species = structure.species
         self._fire = Fire(structure.lattice.matrix, structure.cart_coords)
         self._forces: NDArray[np.float64] | None = None
@@ -79,9 +83,14 @@ class _Walker:
         return len(self._species)
 
     def accept(self, evaluation: Evaluation) -> None:
-        """Take the evaluation of the present geometry."""
+        """Take the evaluation of the present geometry; ValueError if its symmetry is not found."""
         assert evaluation.forces is not None and evaluation.stress is not None
-        self._forces = self._fire.generalised_forces(evaluation.forces, evaluation.stress)
+        if self._keep_symmetry and self._symmetry is None:
+            self._symmetry = Symmetry(self.structure)
+        forces, stress = evaluation.forces, evaluation.stress
+        if self._symmetry is not None:
+            forces, stress = self._symmetry.project(self._fire.cell, forces, stress)
+        self._forces = self._fire.generalised_forces(forces, stress)
         if self._first is None:
             self._first = evaluation.energy
         self._last, self._good = evaluation, self.structure
@@ -124,6 +133,7 @@ def relax(
     *,
     max_force: float,
     max_steps: int,
+    keep_symmetry: bool = False,
     atoms_at_once: int = ATOMS_AT_ONCE,
     on_done: Callable[[int, Relaxation], None] | None = None,
     on_sweep: Callable[[], None] | None = None,
@@ -142,6 +152,8 @@ def relax(
         times the volume per atom: at 15 Å³ per atom a limit of 0.1 stands for 1 GPa.
     max_steps
         Steps after which a structure is given up as ``not_converged``.
+    keep_symmetry
+        Whether no step may lower the space group that the structure has at 0.01 Å.
     atoms_at_once
         Atoms of the structures under way at a time; a larger structure goes alone, and with 1
         all go alone: then what becomes of one does not depend on the others in a single bit.
@@ -175,7 +187,7 @@ def relax(
             atoms += len(structure)
             if walkers and atoms > atoms_at_once:
                 return
-            walkers[waiting.pop()] = _Walker(structure)
+            walkers[waiting.pop()] = _Walker(structure, keep_symmetry=keep_symmetry)
 
     enter()
     while walkers:
@@ -183,12 +195,16 @@ def relax(
             on_sweep()
         under_way = sorted(walkers.items())
         geometries = [walker.structure for _, walker in under_way]
-        answers = evaluate_each(potential, geometries, forces=True, chunk=len(geometries))
+        answers = evaluate_each(potential, geometries, forces=True)
         for (index, walker), answer in zip(under_way, answers, strict=True):
             if isinstance(answer, Failure):
                 finish(index, walker.fail(answer))
                 continue
-            walker.accept(answer)
+            try:
+                walker.accept(answer)
+            except ValueError as error:
+                finish(index, walker.finish("error", str(error)))
+                continue
             if walker.is_converged(max_force):
                 finish(index, walker.finish("converged"))
             elif walker.steps >= max_steps:

@@ -90,6 +90,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
             [structures[place] for place in left],
             max_force=settings.max_force,
             max_steps=settings.max_steps,
+            keep_symmetry=settings.keep_symmetry,
             atoms_at_once=1 if device == "cpu" else ATOMS_AT_ONCE,
             on_done=keep,
             on_sweep=termination.obey,
