@@ -3,7 +3,7 @@
     .venv/bin/python envs/lock.py
 
 Each file pins a group of pyproject.toml with everything that it needs, at the installed versions:
-requirements.txt what a run needs, requirements-dev.txt what only the checks need, core.yaml and
+requirements.txt what a run with the default settings needs, requirements-dev.txt what only the checks need, core.yaml and
 torch.yaml what the jobs of the rules need under `--sdm conda`.
 """
 
@@ -23,12 +23,14 @@ def main() -> None:
     """Write the four files."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
     base, extras = project["dependencies"], project["optional-dependencies"]
-    run = needed([*base, *extras["workflow"]])
+    # Not among the dependencies: what MACE needs beside it does not fit.
+    default = [*base, *extras["sevennet"]]
+    run = needed([*default, *extras["workflow"]])
     (HERE / "requirements.txt").write_text(HEADER + lines(run))
     develop = needed(extras["develop"]) - run
     (HERE / "requirements-dev.txt").write_text(HEADER + "-r requirements.txt\n" + lines(develop))
     light = [text for text in base if Requirement(text).name not in TORCH]
-    for name, group in (("core", needed(light)), ("torch", needed(base))):
+    for name, group in (("core", needed(light)), ("torch", needed(default))):
         pins = "".join(f"      - {line}\n" for line in lines(group).splitlines())
         (HERE / f"{name}.yaml").write_text(
             f"{HEADER}channels:\n  - conda-forge\ndependencies:\n"

@@ -16,8 +16,8 @@ from crystalformer_rl.closure import fingerprint
 from crystalformer_rl.files import write_json
 
 PACKAGES = (
-    "ase", "chgnet", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "smact",
-    "spglib", "torch",
+    "ase", "chgnet", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "sevenn",
+    "smact", "spglib", "torch",
 )  # fmt: skip
 
 

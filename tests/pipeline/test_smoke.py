@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 POLICIES = ["base", "sft", "rl-ehull", "rl-fom"]
-PER_POLICY = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text())["sample"]["count"]
+SETTINGS = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text())
+PER_POLICY = SETTINGS["sample"]["count"]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,14 @@ def test_every_structure_has_its_row(results: Path) -> None:
     flags = ["decoded", "valid", "relaxed", "stable", "unique", "novel", "sun"]
     assert set(flags) <= set(table.columns)
     assert table["relaxed"].any()
+    # The judge saw the first of each policy, and never a reward.
+    seen = table[table["judge_status"].notna()]
+    assert set(seen["judge_potential"]) == {"sevennet"}
+    assert set(table["potential"]) == {"chgnet"}
+    assert seen["policy"].value_counts().to_dict() == dict.fromkeys(
+        POLICIES, SETTINGS["judge"]["count"]
+    )
+    assert seen["judge_e_above_hull"].notna().any()
 
 
 def test_the_page_is_whole_and_needs_no_network(results: Path) -> None:

@@ -102,10 +102,19 @@ def test_keys_that_only_add_jobs_can_be_left_out() -> None:
     assert "count" not in json.loads(canonical(SampleSettings(), without=["count"]))
 
 
+def test_null_may_be_text() -> None:
+    """As ``snakemake --config 'judge={potential: null}'`` gives it."""
+    found = read({"judge": {"potential": "null"}, "rl": {"fom": "null", "ehull": {}}})
+    assert found.judge.potential is None
+    assert list(found.rl) == ["ehull"]
+
+
 @pytest.mark.parametrize("spec", ["sevennet", "sevennet:7net-0", "orb:a/b c.ckpt", "mace:m.model"])
 def test_potentials_of_the_config_are_those_of_the_registry(spec: str) -> None:
     assert list(fields.POTENTIALS) == list(registry.POTENTIALS)
-    assert read({"hull": {"potential": spec}, "relax": {"potential": spec}, "rl": {}})
+    same = {"potential": spec}
+    found = read({"hull": same, "relax": same, "judge": {"potential": "chgnet"}, "rl": {}})
+    assert found.hull.potential == ("sevennet" if spec == "sevennet:7net-0" else spec)
     assert registry.parse(spec).name == spec.partition(":")[0]
 
 

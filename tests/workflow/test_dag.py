@@ -40,11 +40,15 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
     judged = settings.sample.count // settings.sample.shard_size
     of_base = max(judged, settings.sft.samples // settings.sample.shard_size)
     shards = of_base + judged * (1 + len(settings.rl))
-    stages = ("dataset", "hull", "tokenize", "pretrain", "sft", "evaluate", "report", "all")
+    again = -(-(settings.judge.count or settings.sample.count) // settings.sample.shard_size)
+    stages = (
+        "dataset", "hull", "judge_hull", "tokenize", "pretrain", "sft", "evaluate", "report", "all",
+    )  # fmt: skip
     assert planned == dict.fromkeys(stages, 1) | {
         "rl": sum(branch.rounds for branch in settings.rl.values()),
         "sample": shards,
         "relax": shards,
+        "judge": again * (2 + len(settings.rl)),
         **({"download": downloads} if downloads else {}),
     }
 
@@ -84,7 +88,7 @@ def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
 
 
 def test_another_potential_brings_elements_of_its_own(copy: Copy) -> None:
-    own = {"potential": "sevennet"}
+    own = {"potential": "sevennet:7net-l3i5"}
     overlay = copy.folder / "own.yaml"
     # The figure of merit knows the features of CHGNet alone.
     rl = {"ehull": {"reward": own}, "fom": None}
@@ -92,46 +96,69 @@ def test_another_potential_brings_elements_of_its_own(copy: Copy) -> None:
     output = copy.snakemake("--dry-run", "--printshellcmds", "--configfile", "own.yaml")
     assert counts(output)["elements"] == counts(output)["hull"] == 1
     assert "--elements results/default/elements/elements.json" in output
-    assert "resources/embedded/elements.json" not in output
     overlay.write_text(yaml.safe_dump({"hull": own, "relax": own, "rl": {"fom": None}}))
     refused = copy.snakemake("--dry-run", "--configfile", "own.yaml", check=False)
-    assert "rl.ehull.reward.potential = chgnet must be hull.potential = sevennet" in refused
+    assert "rl.ehull.reward.potential = chgnet must be hull.potential = sevennet:7" in refused
 
 
 def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> None:
-    without = copy.planned()
-    judge = ("--config", "judge={potential: sevennet}", "hull={exclude_ytterbium: false}")
+    without = copy.planned("--config", "judge={potential: null}")
+    another = "judge={potential: 'sevennet:7net-l3i5', count: 51}"
+    judge = ("--config", another, "hull={exclude_ytterbium: false}")
     output = copy.snakemake("--dry-run", "--printshellcmds", *judge)
     planned = set(re.findall(r"^Job \d+: (.+?)(?: \[.*\])?$", output, flags=re.MULTILINE))
     assert without <= planned
     policies = ["base", "sft", *(f"rl-{name}" for name in Config().rl)]
-    shards = Config().sample.count // Config().sample.shard_size
+    # 51 crystals are two shards of 50.
     assert planned - without == {
-        "Relaxing the elements with sevennet",
+        "Relaxing the elements with sevennet:7net-l3i5",
         "Building the judge's convex hull",
         *(
             f"Judging {policy}, shard {number:04d}, with another potential"
             for policy in policies
-            for number in range(shards)
+            for number in (0, 1)
         ),
     }
     (hull,) = re.findall(r"crystalformer_rl hull .*judge/hull$", output, flags=re.MULTILINE)
     assert '"exclude_ytterbium": false' in hull
-    assert '"potential": "sevennet", "reference": "dataset"' in hull
+    assert '"potential": "sevennet:7net-l3i5", "reference": "dataset"' in hull
     assert "--elements results/default/judge/elements/elements.json" in hull
     (relaxation,) = re.findall(r"crystalformer_rl relax .*judge/relax/base/.*0000.p.*", output)
-    assert '"potential": "sevennet"' in relaxation
+    assert '"potential": "sevennet:7net-l3i5"' in relaxation
     assert "--sample results/default/sample/base/shard-0000.parquet" in relaxation
     (evaluation,) = re.findall(r"crystalformer_rl evaluate .*", output)
     assert "--judge-hull results/default/judge/hull --judged base=results/" in evaluation
+    (page,) = re.findall(r"crystalformer_rl report .*", output)
+    assert "results/default/judge/relax/base:2" in page
+    assert "results/default/judge/hull/provenance.json" in page
+
+
+def test_energies_of_the_elements_of_the_default_judge_come_with_the_project(copy: Copy) -> None:
+    output = copy.snakemake("--dry-run", "--printshellcmds")
+    assert {"elements", "judge_elements"}.isdisjoint(counts(output))
+    (hull,) = re.findall(r"crystalformer_rl hull .*judge/hull$", output, flags=re.MULTILINE)
+    assert "elements-sevennet.json" in hull
+
+
+def test_a_comparison_hull_is_made_of_files(copy: Copy) -> None:
+    assert "comparison_hull" not in counts(copy.snakemake("--dry-run"))
+    (copy.folder / "my hull.csv").write_text("formula,formation_energy_per_atom\n")
+    files = "comparison_hull={files: ['my hull.csv']}"
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--config", files)
+    assert counts(output)["comparison_hull"] == 1
+    (hull,) = re.findall(r"crystalformer_rl hull .*comparison/hull$", output, flags=re.MULTILINE)
+    assert '"files": ["my hull.csv"]' in hull
+    assert '"reference": "csv"' in hull
+    (evaluation,) = re.findall(r"crystalformer_rl evaluate .*", output)
+    assert "--comparison-hull results/default/comparison/hull" in evaluation
+    missing = "comparison_hull={files: [nowhere.csv]}"
+    refused = copy.snakemake("--dry-run", "--config", missing, check=False)
+    assert "comparison_hull.files = nowhere.csv: no such file or folder" in refused
 
 
 @pytest.mark.parametrize("profile", ["slurm", "slurm-without-accounting"])
 def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, profile: str) -> None:
-    judge = "judge={potential: sevennet}"
-    output = copy.snakemake(
-        "--dry-run", "--printshellcmds", "--profile", profile, "--config", judge
-    )
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--profile", profile)
     jobs = re.findall(r"^Job \d+: (.+) \[(.+)\]$", output, flags=re.MULTILINE)
     commands = re.findall(r"crystalformer_rl (\w+) ", output)
     assert len(jobs) == len(commands) > 30

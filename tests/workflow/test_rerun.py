@@ -17,8 +17,10 @@ SIZE = CONFIG.sample.shard_size
 JUDGED = CONFIG.sample.count // SIZE
 FOR_SFT = CONFIG.sft.samples // SIZE
 SHARDS = dict.fromkeys(POLICIES, range(JUDGED)) | {"base": range(max(JUDGED, FOR_SFT))}
+JUDGED_AGAIN = CONFIG.judge.count // SIZE
 FIRST = {"Reading the crystals of resources/embedded/crystals.parquet"}
-HULL, TOKENS = {"Building the convex hull"}, {"Tokenizing the crystals"}
+HULLS = {"Building the convex hull", "Building the judge's convex hull"}
+TOKENS = {"Tokenizing the crystals"}
 PRETRAIN, SFT = {"Pretraining"}, {"Fine-tuning on relaxed samples"}
 EVALUATE, REPORT = {"Judging the generated structures"}, {"Writing the report"}
 END = EVALUATE | REPORT
@@ -36,10 +38,18 @@ def relaxed(*policies: str) -> set[str]:
     return {f"Relaxing {p}, shard {k:04d}" for p in policies for k in SHARDS[p]}
 
 
+def second(*policies: str, shards: Iterable[int] = range(JUDGED_AGAIN)) -> set[str]:
+    return {f"Judging {p}, shard {k:04d}, with another potential" for p in policies for k in shards}
+
+
+def drawn(*policies: str) -> set[str]:
+    return sampled(*policies) | relaxed(*policies) | second(*policies)
+
+
 BRANCHES = rl("ehull", 1, 2) | rl("fom", 1, 2)
-AFTER_SFT = sampled("sft") | relaxed("sft") | END
-AFTER_BASE = SFT | BRANCHES | sampled(*POLICIES) | relaxed(*POLICIES) | END
-EVERYTHING = FIRST | HULL | TOKENS | PRETRAIN | AFTER_BASE
+AFTER_SFT = drawn("sft") | END
+AFTER_BASE = SFT | BRANCHES | drawn(*POLICIES) | END
+EVERYTHING = FIRST | HULLS | TOKENS | PRETRAIN | AFTER_BASE
 
 Edit = Callable[[Copy], None]
 
@@ -108,15 +118,15 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     ),
     "rl.ehull.weight": (
         setting("rl.ehull.weight", 2.0),
-        rl("ehull", 1, 2) | sampled("rl-ehull") | relaxed("rl-ehull") | END,
+        rl("ehull", 1, 2) | drawn("rl-ehull") | END,
     ),
     "rl.fom.reward.caution": (
         setting("rl.fom.reward.caution", 2.0),
-        rl("fom", 1, 2) | sampled("rl-fom") | relaxed("rl-fom") | END,
+        rl("fom", 1, 2) | drawn("rl-fom") | END,
     ),
     "rl.ehull.rounds up: the new round and its samples": (
         setting("rl.ehull.rounds", 3),
-        rl("ehull", 3) | sampled("rl-ehull") | relaxed("rl-ehull") | END,
+        rl("ehull", 3) | drawn("rl-ehull") | END,
     ),
     "sample.count up: the new shards": (
         setting("sample.count", CONFIG.sample.count + SIZE),
@@ -130,7 +140,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     ),
     "sample.temperature": (
         setting("sample.temperature", 0.9),
-        sampled(*POLICIES) | relaxed(*POLICIES) | SFT | END,
+        drawn(*POLICIES) | SFT | END,
     ),
     "sft.epochs": (setting("sft.epochs", CONFIG.sft.epochs + 1), SFT | AFTER_SFT),
     "pretrain.learning_rate": (
@@ -138,6 +148,13 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         PRETRAIN | AFTER_BASE,
     ),
     "evaluate.stable_below": (setting("evaluate.stable_below", 0.0), END),
+    "evaluate.strict.site_tolerance": (setting("evaluate.strict.site_tolerance", 0.1), END),
+    "judge.max_steps": (setting("judge.max_steps", 50), second(*POLICIES) | END),
+    "judge.count up: the new shards": (
+        setting("judge.count", CONFIG.judge.count + 1),
+        second(*POLICIES, shards=[JUDGED_AGAIN]) | END,
+    ),
+    "no judge": (setting("judge.potential", None), END),
     "report.title": (setting("report.title", "Another title"), REPORT),
     "seed": (setting("seed", 1), PRETRAIN | AFTER_BASE),
     "dataset.limit": (setting("dataset.limit", 1000), EVERYTHING),
@@ -149,7 +166,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "code of model/transformer.py": (code("model/transformer.py"), PRETRAIN | AFTER_BASE),
     "code of potentials/relax.py": (
         code("potentials/relax.py"),
-        relaxed(*POLICIES) | SFT | AFTER_SFT,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
     ),
     "code of report/page.py": (code("report/page.py"), REPORT),
     "code of the command line": (code("cli.py"), set()),
@@ -160,7 +177,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         touch(
             "config.yaml",
             "resources/embedded/crystals.parquet",
-            "resources/embedded/elements.json",
+            "resources/embedded/elements-chgnet.json",
             "src/crystalformer_rl/model/transformer.py",
             "workflow/Snakefile",
         ),

@@ -63,6 +63,16 @@ def finished_policy(name):
     )
 
 
+def elements_of(potential, computed):
+    """Energies of the elements: of some potentials they come with the project."""
+    shipped = ROOT / f"resources/embedded/elements-{potential}.json"
+    return (
+        existing(f"resources/embedded/{shipped.name}", "energies of the elements")
+        if shipped.is_file()
+        else computed
+    )
+
+
 def code(stage):
     """Changes when code that the stage uses does, and not with its comments (closure.py)."""
     return fingerprint(f"crystalformer_rl.stages.{stage}")
@@ -79,9 +89,17 @@ SOURCES = {
     for split, path in SETTINGS.dataset.sources.items()
 }
 HULL_FILES = [existing(path, "hull.files") for path in SETTINGS.hull.files]
-ELEMENTS = existing("resources/embedded/elements.json", "energies of the elements")
+COMPARISON_FILES = [
+    existing(path, "comparison_hull.files") for path in SETTINGS.comparison_hull.files
+]
 ELEMENT_CRYSTALS = existing(
     "resources/embedded/element_crystals.parquet", "crystals of the elements"
 )
 DATASET = SETTINGS.dataset.model_copy(update={"sources": SOURCES})
 HULL = SETTINGS.hull.model_copy(update={"files": HULL_FILES})
+COMPARISON_HULL = HULL.model_copy(
+    update={"reference": SETTINGS.comparison_hull.reference, "files": COMPARISON_FILES}
+)
+JUDGE_HULL = HULL.model_copy(
+    update={"reference": "dataset", "files": [], "potential": SETTINGS.judge.potential}
+)

@@ -5,7 +5,8 @@ rule evaluate:
         relaxed=every(judged("relax")),
         structures=rules.dataset.output.structures,
         training=rules.tokenize.output.tokens[0],
-        hull=rules.hull.output.hull,
+        hull=hull_files(rules.hull),
+        comparison=comparison_files(),
         judge=second_opinion_files(),
     output:
         structures=report(
@@ -36,7 +37,8 @@ rule evaluate:
         code=code("evaluate"),
         samples=[f"{p}={part}" for p, part in judged_counts("sample").items()],
         relaxed=[f"{p}={part}" for p, part in judged_counts("relax").items()],
-        hull=subpath(input.hull, parent=True),
+        hull=f"{RUN}/hull",
+        comparison=comparison(),
         judge=second_opinion(),
         out=subpath(output.structures, parent=True),
     message:
@@ -45,5 +47,6 @@ rule evaluate:
         "python -m crystalformer_rl evaluate --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --hull {params.hull:q}"
         " --structures {input.structures:q} --training {input.training:q}"
-        " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.judge:q}"
+        " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.comparison:q}"
+        " {params.judge:q}"
         " --out {params.out:q}"

@@ -31,10 +31,7 @@ rule hull:
     """Place the reference energies on the convex hull that every E_hull is measured from."""
     input:
         structures=rules.dataset.output.structures,
-        # Those of CHGNet come with the project.
-        elements=(
-            ELEMENTS if HULL.potential == "chgnet" else rules.elements.output.elements
-        ),
+        elements=elements_of(HULL.potential, rules.elements.output.elements),
         files=HULL_FILES,
     output:
         hull=f"{RUN}/hull/hull.parquet",
@@ -62,3 +59,23 @@ rule hull:
         "python -m crystalformer_rl hull --log-file {log:q} --threads 2"
         " --settings {params.settings:q} --structures {input.structures:q}"
         " --elements {input.elements:q} --out {params.out:q}"
+
+
+use rule hull as comparison_hull with:
+    input:
+        structures=rules.dataset.output.structures,
+        elements=rules.hull.input.elements,
+        files=COMPARISON_FILES,
+    output:
+        hull=f"{RUN}/comparison/hull/hull.parquet",
+        rejected=f"{RUN}/comparison/hull/rejected.parquet",
+        elements=f"{RUN}/comparison/hull/elements.json",
+        provenance=f"{RUN}/comparison/hull/provenance.json",
+    log:
+        f"{LOGS}/comparison-hull.log",
+    benchmark:
+        f"{RUN}/benchmarks/comparison-hull.tsv"
+    params:
+        settings=canonical(COMPARISON_HULL),
+    message:
+        "Building the comparison hull [{resources.mem_mb} MB, {resources.runtime} min]"

@@ -1,9 +1,5 @@
 """A second opinion: another potential, which no reward saw, relaxes and judges the same samples."""
 
-JUDGE_HULL = HULL.model_copy(
-    update={"reference": "dataset", "files": [], "potential": SETTINGS.judge.potential}
-)
-
 
 use rule elements as judge_elements with:
     output:
@@ -20,7 +16,7 @@ use rule elements as judge_elements with:
 use rule hull as judge_hull with:
     input:
         structures=rules.dataset.output.structures,
-        elements=rules.judge_elements.output.elements,
+        elements=elements_of(JUDGE_HULL.potential, rules.judge_elements.output.elements),
     output:
         hull=f"{RUN}/judge/hull/hull.parquet",
         rejected=f"{RUN}/judge/hull/rejected.parquet",
@@ -45,7 +41,7 @@ use rule relax as judge with:
     benchmark:
         f"{RUN}/benchmarks/judge-{{policy}}-{{shard}}.tsv"
     params:
-        settings=canonical(SETTINGS.judge),
+        settings=canonical(SETTINGS.judge, without=["count"]),
         journal=f"{RUN}/checkpoints/judge/{{policy}}/shard-{{shard}}.journal",
     message:
         "Judging {wildcards.policy}, shard {wildcards.shard}, with another potential [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"

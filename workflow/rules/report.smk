@@ -9,11 +9,13 @@ rule report:
             rules.hull.output.provenance,
             rules.tokenize.output.provenance,
             *every(trained("provenance.json")),
+            *other_hulls_provenance(),
             rules.evaluate.output.provenance,
         ],
         shards=[
             *every(judged("sample", "provenance.json")),
             *every(judged("relax", "provenance.json")),
+            *second_opinion_shards("provenance.json"),
         ],
     output:
         page=report(
@@ -56,6 +58,7 @@ rule report:
         shards=[
             *judged_counts("sample").values(),
             *judged_counts("relax").values(),
+            *second_opinion_counts(),
         ],
         out=subpath(output.page, parent=True),
     message:

@@ -3,7 +3,7 @@ rule rl:
     input:
         policy=previous_weights,
         base=weights("base"),
-        hull=rules.hull.output.hull,
+        hull=hull_files(rules.hull),
     output:
         model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
         about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
@@ -30,7 +30,7 @@ rule rl:
         code=code("rl"),
         policy=subpath(input.policy, parent=True),
         base=subpath(input.base, parent=True),
-        hull=subpath(input.hull, parent=True),
+        hull=f"{RUN}/hull",
         checkpoints=f"{RUN}/checkpoints/rl-{{branch}}/round-{{round}}",
         out=subpath(output.model, parent=True),
     message:

@@ -11,8 +11,20 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
-from crystalformer_rl.config.data import DatasetSettings, HullSettings, TokenizeSettings
-from crystalformer_rl.config.fields import SYMBOLS, Name, PositiveInt, Section, without_nulls
+from crystalformer_rl.config.data import (
+    ComparisonHullSettings,
+    DatasetSettings,
+    HullSettings,
+    TokenizeSettings,
+)
+from crystalformer_rl.config.fields import (
+    SYMBOLS,
+    FilePath,
+    Name,
+    PositiveInt,
+    Section,
+    without_nulls,
+)
 from crystalformer_rl.config.judging import (
     EvaluateSettings,
     JudgeSettings,
@@ -33,7 +45,7 @@ from crystalformer_rl.explain import explain
 
 
 class JobSettings(Section):
-    """How training jobs behave: nothing here changes a result or makes a job run again."""
+    """How jobs behave: nothing here changes a result or makes a job run again."""
 
     checkpoint_minutes: PositiveInt = Field(
         default=10, description="Minutes between checkpoints (also one when interrupted)."
@@ -42,6 +54,11 @@ class JobSettings(Section):
         default=False,
         description="Also write the losses for TensorBoard, beside the log of each training "
         "(needs the package tensorboard).",
+    )
+    trust_pickles: bool = Field(
+        default=False,
+        description="Load potentials whose file is a Python pickle, such as MACE's: that runs "
+        "whatever the file says (docs/SECURITY.md).",
     )
 
 
@@ -52,7 +69,7 @@ class Config(Section):
     seed: int = Field(
         default=0, ge=0, description="Seed of the run; every stage and shard derives its own."
     )
-    base_policy: str | None = Field(
+    base_policy: FilePath | None = Field(
         default=None,
         description="A finished policy that takes the place of pretraining: a folder (such as one "
         "made by `crystalformer-rl import-checkpoint`) or the name of one in resources/pretrained; "
@@ -61,6 +78,7 @@ class Config(Section):
     jobs: JobSettings = Field(default_factory=JobSettings)
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
     hull: HullSettings = Field(default_factory=HullSettings)
+    comparison_hull: ComparisonHullSettings = Field(default_factory=ComparisonHullSettings)
     tokenize: TokenizeSettings = Field(default_factory=TokenizeSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     pretrain: PretrainSettings = Field(default_factory=PretrainSettings)
@@ -139,6 +157,7 @@ def canonical(section: BaseModel, *, without: Collection[str] = ()) -> str:
 
 __all__ = [
     "SYMBOLS",
+    "ComparisonHullSettings",
     "Config",
     "ConstraintSettings",
     "DatasetSettings",

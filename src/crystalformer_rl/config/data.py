@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from crystalformer_rl.config.fields import (
+    FilePath,
     PositiveFloat,
     PositiveInt,
     PotentialName,
@@ -16,7 +17,7 @@ from crystalformer_rl.config.fields import (
 class DatasetSettings(Section):
     """Where the crystals come from, and which are kept."""
 
-    sources: dict[Literal["train", "val", "test", "all"], str] = Field(
+    sources: dict[Literal["train", "val", "test", "all"], FilePath] = Field(
         default={"all": "resources/embedded/crystals.parquet"},
         description="File or folder per split (csv, csv.gz, csv.xz, parquet, extxyz or a folder of "
         "CIFs); `all` is one source whose `split` column names the split of each row, or which is "
@@ -53,7 +54,7 @@ class HullSettings(Section):
         "elements, consistent with the rewards; or energies from `files`: `csv`: formation "
         "energies; `entries`: pymatgen's entries; `alexandria`: convex_hull_pbe_*.json.bz2.",
     )
-    files: list[str] = Field(
+    files: list[FilePath] = Field(
         default=[],
         description="CSV (.csv, .csv.gz, .csv.xz) with columns formula, formation_energy_per_atom "
         "(eV/atom, elements at 0), or JSON (.json, .json.gz, .json.bz2); all corrected alike.",
@@ -83,6 +84,17 @@ class HullSettings(Section):
                 + ("none" if self.reference == "dataset" else "at least one")
             )
         return self
+
+
+class ComparisonHullSettings(Section):
+    """A hull of known energies that stands beside the first one in the table of structures."""
+
+    reference: Literal["csv", "entries", "alexandria"] = Field(
+        default="csv", description="What the files are, as in `hull.reference`."
+    )
+    files: list[str] = Field(
+        default=[], description="As in `hull.files`; [] for no comparison hull."
+    )
 
 
 class TokenizeSettings(Section):

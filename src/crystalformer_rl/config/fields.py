@@ -1,15 +1,22 @@
 """What the sections are made of: base class, kinds of values."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+NAME, LONGEST_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", 64
+
+NULL = "null"
+DEFAULT_MODELS = {"sevennet": "7net-0"}
+"""What a potential's bare name stands for."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 SpaceGroup = Annotated[int, Field(ge=1, le=230)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 POTENTIALS = {
     "chgnet": "chgnet",
     "sevennet": "sevennet or sevennet:MODEL",
@@ -36,15 +43,41 @@ def _is_element(symbol: str) -> str:
     return symbol
 
 
+def _is_name(text: Any) -> Any:
+    """Say in words what the pattern means, which is kept for the schema."""
+    if isinstance(text, str) and not (re.fullmatch(NAME[1:-1], text) and len(text) <= LONGEST_NAME):
+        raise PydanticCustomError(
+            "name",
+            "a name is that of a folder: at most 64 letters, digits, `_`, `.` and `-`, the first "
+            "one a letter or a digit",
+        )
+    return text
+
+
+def _is_path(text: str) -> str:
+    """Refuse what a command would take for an option and Snakemake for a wildcard."""
+    if not text.strip() or text.startswith("-"):
+        raise ValueError(f"{text!r} is no path: it must not be empty or begin with `-`")
+    if not text.isprintable() or {*text} & {*"{}"}:
+        raise ValueError(f"{text!r} is no path: line breaks, control characters, {{ and }} are out")
+    return text
+
+
 def _is_potential(spec: str) -> str:
     name, colon, model = spec.partition(":")
     forms = POTENTIALS.get(name, "").split(" or ")
     known = name in POTENTIALS and (":" in forms[-1] and model.strip() if colon else name in forms)
     if not known:
         raise ValueError(f"{spec!r} is no potential: allowed are {', '.join(POTENTIALS.values())}")
-    return spec
+    if colon:
+        _is_path(model)
+    return name if model == DEFAULT_MODELS.get(name) else spec
 
 
+Name = Annotated[str, BeforeValidator(_is_name), Field(pattern=NAME, max_length=LONGEST_NAME)]
+"""Becomes a folder and a part of commands: nothing in it means anything to a shell."""
+FilePath = Annotated[str, AfterValidator(_is_path)]
+"""Quoted wherever it stands in a command, so spaces and quotes are allowed."""
 ElementSymbol = Annotated[str, AfterValidator(_is_element)]
 PotentialName = Annotated[str, AfterValidator(_is_potential)]
 
@@ -54,8 +87,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_in_words(cls, value: Any) -> Any:
+        """Within braces ``snakemake --config`` hands every value over as text, null too."""
+        if not isinstance(value, Mapping):
+            return value
+        return {key: None if part == NULL else part for key, part in value.items()}
+
 
 def without_nulls(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
-    return {key: part for key, part in value.items() if part is not None}
+    return {key: part for key, part in value.items() if part not in (None, NULL)}

@@ -29,30 +29,38 @@ class SampleSettings(PromptSettings):
     )
 
 
-class RelaxSettings(Section):
+class Relaxation(Section):
+    """FIRE over positions and cell."""
+
+    max_force: PositiveFloat = Field(
+        default=0.1, description="Converged below this force (and cell force), eV/Å."
+    )
+    max_steps: int = Field(default=100, ge=0, description="Steps after which to give up.")
+    keep_symmetry: bool = Field(
+        default=False, description="Whether no step may lower the space group."
+    )
+
+
+class RelaxSettings(Relaxation):
     """Relaxation of samples: FIRE over positions and cell."""
 
     potential: PotentialName = Field(
         default="chgnet", description="Potential that relaxes; that of the hull."
     )
-    max_force: PositiveFloat = Field(
-        default=0.1, description="Converged below this force (and cell force), eV/Å."
-    )
-    max_steps: int = Field(default=100, ge=0, description="Steps after which to give up.")
 
 
-class JudgeSettings(Section):
+class JudgeSettings(Relaxation):
     """A second potential, with elements and a hull of its own, that no reward ever sees."""
 
     potential: PotentialName | None = Field(
-        default=None,
+        default="sevennet",
         description="Potential that relaxes and judges the same samples again; not that of the "
         "hull and the rewards. null: the potential that rewards also judges.",
     )
-    max_force: PositiveFloat = Field(
-        default=0.1, description="Converged below this force (and cell force), eV/Å."
+    count: PositiveInt | None = Field(
+        default=50,
+        description="Crystals per policy that it judges, the first so many; null: all.",
     )
-    max_steps: int = Field(default=100, ge=0, description="Steps after which to give up.")
 
 
 class Tolerances(Section):

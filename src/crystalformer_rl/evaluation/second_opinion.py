@@ -1,8 +1,8 @@
 """A second verdict on the same crystals, by a potential that no reward has seen.
 
-The judge relaxes every generated crystal itself and has elements and a hull of its own. What is
-unique and new is decided on the crystals of the first relaxation, so that the two verdicts differ
-in stability alone.
+The judge relaxes the crystals itself, all or the first of each policy, and has elements and a hull
+of its own. What is unique and new is decided on the crystals of the first relaxation, so that the
+two verdicts differ in stability alone.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from crystalformer_rl.evaluation.generated import Generated
+from crystalformer_rl.evaluation.generated import KEY, Generated
 from crystalformer_rl.evaluation.intervals import fraction
 from crystalformer_rl.evaluation.matching import unique_flags
 from crystalformer_rl.evaluation.verdict import Columns, stability_columns
@@ -30,12 +30,14 @@ def judge_columns(
     stable_below: float,
     matcher: StructureMatcher,
 ) -> Columns:
-    """The judge's energies, eV/atom, what it calls stable, and S.U.N. by it.
+    """The judge's energies, eV/atom, what it calls stable, and S.U.N. by it; null if not judged.
 
     Parameters
     ----------
-    generated, judged
-        The same samples joined with the relaxations of the first potential and of the judge.
+    generated
+        All n samples with the relaxations of the first potential.
+    judged
+        Those that the judge saw, with its relaxations.
     novel
         (n,) what is new by the first verdict.
     hull, references
@@ -44,20 +46,27 @@ def judge_columns(
     stability = stability_columns(
         judged, hull=hull, references=references, stable_below=stable_below
     )
-    stable = stability["stable"]
-    first = np.zeros(len(stable), dtype=bool)
+    names = pd.MultiIndex.from_frame(generated.table[KEY])
+    places = names.get_indexer(pd.MultiIndex.from_frame(judged.table[KEY]))
+    stable = np.zeros(len(names), dtype=bool)
+    stable[places] = stability["stable"]
+    first = np.zeros(len(names), dtype=bool)
     for rows in generated.table.groupby("policy", sort=False).indices.values():
         own = [generated.candidates[row] if stable[row] else None for row in rows]
         first[rows] = unique_flags(own, matcher).flags
-    return {
-        "judge_potential": judged.table["potential"].to_numpy(),
-        "judge_status": stability["relax_status"],
-        "judge_energy": judged.energies("energy_final"),
-        "judge_e_above_hull": stability["e_above_hull"],
-        "judge_hull_status": stability["hull_status"],
-        "judge_stable": stable,
-        "sun_judge": first & novel,
-    }
+    columns = pd.DataFrame(
+        {
+            "judge_potential": judged.table["potential"].to_numpy(),
+            "judge_status": stability["relax_status"],
+            "judge_energy": judged.energies("energy_final"),
+            "judge_e_above_hull": stability["e_above_hull"],
+            "judge_hull_status": stability["hull_status"],
+            "judge_stable": pd.array(stable[places], dtype="boolean"),
+            "sun_judge": pd.array((first & novel)[places], dtype="boolean"),
+        },
+        index=places,
+    ).reindex(range(len(names)))
+    return {str(name): columns[name].array for name in columns}
 
 
 def agreement(rows: pd.DataFrame) -> dict[str, Any]:

@@ -45,7 +45,10 @@ DEFINITIONS = {
     "of the training set; a prototype is space group and Wyckoff letters as generated",
     "strict": "unique_strict, novel_strict, sun_strict: by the tolerances evaluate.strict",
     "judge": "by a second potential on its own hull, which no reward has seen; null without one. "
-    "agreement: what both call stable, one or neither; agree: of the n that both could place",
+    "Its fractions, with those of the first potential beside them, are over the crystals that it "
+    "judged, the first ones of each policy. agreement: what both call stable, one or neither; "
+    "agree: of the n that both could place",
+    "comparison": "by the hull comparison_hull, from energies in files; null without one",
     "below_hull_artefacts": f"crystals below {ARTEFACT_BELOW} eV/atom",
 }
 
@@ -93,7 +96,8 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
         },
         "relax_status": _counts(rows["relax_status"]),
         "hull_status": _counts(rows["hull_status"]),
-        "judge": _judge(rows) if "judge_stable" in rows else None,
+        "judge": _judge(rows),
+        "comparison": _comparison(rows),
         "failures": _counts(rows["failure"].dropna().str.split(":", n=1).str[0]),
         "diversity": asdict(
             diversity(
@@ -111,17 +115,34 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
     }
 
 
-def _judge(rows: pd.DataFrame) -> dict[str, Any]:
-    """The same numbers by the second potential, and how far the two agree."""
+def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
+    """The same numbers by both potentials where both judged, and how far the two agree."""
+    if "judge_status" not in rows:
+        return None
+    rows = rows[rows["judge_status"].notna()]
     return {
+        "judged": len(rows),
         "fractions": {
             flag: fraction(int(rows[flag].sum()), len(rows))
-            for flag in ("judge_stable", "sun_judge")
+            for flag in ("stable", "judge_stable", "sun", "sun_judge")
         },
         "numbers": {"judge_e_above_hull": _number(rows["judge_e_above_hull"])},
         "relax_status": _counts(rows["judge_status"]),
         "hull_status": _counts(rows["judge_hull_status"]),
         "agreement": agreement(rows),
+    }
+
+
+def _comparison(rows: pd.DataFrame) -> dict[str, Any] | None:
+    """The numbers on stability by the comparison hull."""
+    if "comparison_stable" not in rows:
+        return None
+    return {
+        "fractions": {
+            "comparison_stable": fraction(int(rows["comparison_stable"].sum()), len(rows))
+        },
+        "numbers": {"comparison_e_above_hull": _number(rows["comparison_e_above_hull"])},
+        "hull_status": _counts(rows["comparison_hull_status"]),
     }
 
 

@@ -68,6 +68,18 @@ def stability_columns(
     }
 
 
+def comparison_columns(
+    generated: Generated, *, hull: Hull, references: ElementReferences, stable_below: float
+) -> Columns:
+    """Relaxed energy above another hull, eV/atom, and whether it is below the limit."""
+    columns = stability_columns(
+        generated, hull=hull, references=references, stable_below=stable_below
+    )
+    return {
+        f"comparison_{name}": columns[name] for name in ("e_above_hull", "hull_status", "stable")
+    }
+
+
 def _above_hull(
     crystals: Sequence[Structure | None],
     energies: NDArray[np.float64],

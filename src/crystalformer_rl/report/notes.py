@@ -16,7 +16,6 @@ from crystalformer_rl.report.tables import (
     numbers,
     policies_of,
     share,
-    share_of,
 )
 
 FEW = 100
@@ -31,24 +30,34 @@ _REFERENCES = {
     "alexandria": "Alexandria's entries, read from <code>{files}</code>",
 }
 
+_NO_PLACE = {
+    "no_element_reference": "<b>Elements without a reference.</b> {count} structures hold an "
+    "element that the hull does not know.",
+    "sparse": "<b>Sparse systems.</b> {count} structures are of chemical systems with fewer known "
+    "compositions than <code>hull.min_references</code>.",
+    "ytterbium": "<b>Ytterbium.</b> {count} structures hold Yb, whose reference energies are wrong "
+    "in the Materials Project (<code>hull.exclude_ytterbium</code>).",
+}
+
 
 def statement(summary: Summary, config: Config) -> str:
     """Two paragraphs: who rewarded, who judged, against which hull, how many, of how many."""
     branches = "; ".join(
         f"<b>rl-{escape(name)}</b> was rewarded by {_reward(branch.reward.kind)} with "
-        f"{_potential(branch.reward.potential)}"
+        f"{potential_name(branch.reward.potential)}"
         for name, branch in config.rl.items()
     )
     counts = ", ".join(
         f"{escape(name)} {entry['generated']}" for name, entry in summary["policies"].items()
     )
     hull = _REFERENCES[config.hull.reference].format(
-        potential=_potential(config.hull.potential), files=escape(", ".join(config.hull.files))
+        potential=potential_name(config.hull.potential), files=escape(", ".join(config.hull.files))
     )
     return (
         f"<p>Run <b>{escape(config.run)}</b>, seed {config.seed}. Every structure sampled from a "
-        f"policy ({counts or 'none'}) was relaxed with <b>{_potential(config.relax.potential)}</b> "
-        f"and its formation energy placed on a convex hull of {hull}. {_second_judge(config)}"
+        f"policy ({counts or 'none'}) was relaxed with "
+        f"<b>{potential_name(config.relax.potential)}</b> and its formation energy placed on a "
+        f"convex hull of {hull}. {_second_judge(config)}"
         f"{branches or 'No policy was reinforced'}. A structure is called stable if its relaxed "
         f"energy above hull ({EHULL}) is below {config.evaluate.stable_below:g} eV/atom. All "
         "energies are those of a machine-learned potential, and band gap and dielectric constant "
@@ -91,14 +100,10 @@ def warnings(summary: Summary, config: Config) -> list[str]:
             f"<b>Relaxations cut short.</b> Out of steps: {_listed(short)}. Such a structure is "
             "judged as it stands, above its minimum: fewer count as stable than could be."
         )
-    unknown = sum(
-        entry["hull_status"].get("no_element_reference", 0) for entry in policies.values()
-    )
-    if unknown:
-        found.append(
-            f"<b>Elements without a reference.</b> {unknown} structures hold an element that the "
-            "hull does not know; they have no energy above hull and count as not stable."
-        )
+    for status, body in _NO_PLACE.items():
+        count = sum(entry["hull_status"].get(status, 0) for entry in policies.values())
+        if count:
+            found.append(f"{body.format(count=count)} No energy above hull: not stable.")
     unique = {name: share(summary, name, "unique") for name in policies}
     low = {n: f"{u.k}/{u.n}" for n, u in unique.items() if u.n and u.fraction < UNIQUE_AT_LEAST}
     if low:
@@ -131,40 +136,6 @@ def findings(summary: Summary, *, losses: Mapping[str, pd.DataFrame], config: Co
     )
 
 
-def second_opinion(summary: Summary, config: Config) -> str:
-    """What the judge calls stable beside the first verdict; nothing where there is no judge."""
-    rows = []
-    for name, entry in summary["policies"].items():
-        judge = entry.get("judge")
-        if judge is None:
-            continue
-        first, second, both = entry["fractions"], judge["fractions"], judge["agreement"]
-        shares = (first["stable"], second["judge_stable"], first["sun"], second["sun_judge"])
-        kinds = ("both_stable", "only_first_stable", "only_judge_stable")
-        rows.append(
-            [
-                escape(name),
-                *(_counted(share_of(part)) for part in shares),
-                *(str(both[kind]) for kind in kinds),
-                _counted(share_of(both["agree"])),
-            ]
-        )
-    if not rows or config.judge.potential is None:
-        return ""
-    rewarding, judging = (_potential(n) for n in (config.relax.potential, config.judge.potential))
-    return "<h3>A second opinion</h3>" + table(
-        ["policy", f"stable, {rewarding}", f"stable, {judging}", f"S.U.N., {rewarding}",
-         f"S.U.N., {judging}", "stable by both", f"by {rewarding} alone", f"by {judging} alone",
-         "agree"],
-        rows,
-        kind="words",
-        caption=f"{judging} rewarded no policy. It relaxed every structure itself and placed it "
-        "on a hull of its own energies; what is unique and new is as by the first verdict. Agree: "
-        "of the structures to which both give an energy above hull. A gain that the second opinion "
-        "does not share may be errors of the rewarding potential, found and exploited.",
-    )  # fmt: skip
-
-
 def apart(first: Mean | Share, second: Mean | Share) -> bool:
     """Whether two intervals do not overlap; False if either has no ends."""
     return bool(first.high < second.low or second.high < first.low)
@@ -178,7 +149,7 @@ def _judge_is_reward(config: Config) -> list[str]:
     if not same:
         return []
     return [
-        f"<b>The judge is the reward.</b> {_potential(judge)} rewarded "
+        f"<b>The judge is the reward.</b> {potential_name(judge)} rewarded "
         f"{escape(' and '.join(same))}, and it relaxed and judged all structures here. What "
         "reinforcement gained may in part be the potential's errors, found and exploited. Treat "
         "the gain as an upper bound until another potential or density-functional theory has "
@@ -190,16 +161,22 @@ def _second_judge(config: Config) -> str:
     if config.judge.potential is None:
         return ""
     return (
-        f"<b>{_potential(config.judge.potential)}</b>, which rewarded no policy, relaxed and "
-        "judged the same structures again on a hull of its own energies. "
+        f"<b>{potential_name(config.judge.potential)}</b>, which rewarded no policy, relaxed and "
+        f"judged {_how_many(config)} again on a hull of its own energies. "
     )
+
+
+def _how_many(config: Config) -> str:
+    count = config.judge.count
+    return "the same structures" if count is None else f"the first {count} structures of each"
 
 
 def _listed(values: Mapping[str, object]) -> str:
     return ", ".join(f"{escape(name)} {escape(value)}" for name, value in values.items())
 
 
-def _potential(name: str) -> str:
+def potential_name(name: str) -> str:
+    """How the page writes a potential."""
     return escape(_POTENTIALS.get(name, name))
 
 
@@ -242,7 +219,8 @@ def _mean_text(found: Mean) -> str:
     return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
 
 
-def _counted(found: Share) -> str:
+def counted(found: Share) -> str:
+    """``k/n = p % [low, high]``."""
     return f"{found.k}/{found.n} = {_share_text(found)}" if found.n else MISSING
 
 

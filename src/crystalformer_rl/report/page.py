@@ -8,7 +8,16 @@ from string import Template
 import pandas as pd
 
 from crystalformer_rl.config import Config
-from crystalformer_rl.report import appendix, figures, gallery, histories, notes, results, tables
+from crystalformer_rl.report import (
+    appendix,
+    figures,
+    gallery,
+    histories,
+    notes,
+    opinions,
+    results,
+    tables,
+)
 from crystalformer_rl.report.appendix import Record
 from crystalformer_rl.report.markup import Section, escape
 from crystalformer_rl.report.style import policy_colours
@@ -161,7 +170,8 @@ def _summary(summary: Summary, *, config: Config, losses: Mapping[str, pd.DataFr
         results.tiles(summary)
         + notes.statement(summary, config)
         + "".join(notes.warnings(summary, config))
-        + notes.second_opinion(summary, config)
+        + opinions.second_opinion(summary, config)
+        + opinions.comparison(summary, config)
         + "<h3>What this run shows</h3>"
         + notes.findings(summary, losses=losses, config=config)
     )

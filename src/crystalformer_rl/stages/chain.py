@@ -183,8 +183,9 @@ def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) ->
 
 
 def _guidance(args: argparse.Namespace, device: str) -> Guidance:
-    hull, references = read_hull(args.hull)
-    reward = rewards.build(REWARDS[args.reward], hull=hull, references=references, device=device)
+    settings = REWARDS[args.reward]
+    hull, references = read_hull(args.hull, energies_of=[settings.potential])
+    reward = rewards.build(settings, hull=hull, references=references, device=device)
 
     def value(tokens: CrystalTokens) -> NDArray[np.float64]:
         return reward.score([one.structure for one in decode(tokens)]).value

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``crystals.parquet``, ``element_crystals.parquet``, ``elements.json``, provenance."""
+    """Write crystals, crystals of the elements, ``elements-chgnet.json`` and provenance."""
     choices = {
         name: getattr(args, name)
         for name in ("effort", "max_atoms", "below", "max_force", "max_steps")
@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
         _judged(all_elements, references, args.below)[ELEMENT_COLUMNS],
     )
     write_json(
-        args.out / "elements.json", {"potential": "chgnet", "energies": dict(references.energies)}
+        args.out / "elements-chgnet.json",
+        {"potential": "chgnet", "energies": dict(references.energies)},
     )
     provenance.write(
         args.out / "provenance.json",

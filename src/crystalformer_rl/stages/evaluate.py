@@ -14,7 +14,7 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.evaluation import second_opinion, verdict
 from crystalformer_rl.evaluation.diversity import training_set
-from crystalformer_rl.evaluation.generated import Generated, join
+from crystalformer_rl.evaluation.generated import KEY, Generated, join
 from crystalformer_rl.evaluation.matching import ReferenceIndex, formula_key, matcher_of
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import map_tensors, read_table, write_json, write_table
@@ -29,7 +29,7 @@ from crystalformer_rl.stages.shards import shards_by_policy
 
 # The heads were trained on the crystal features of this potential and know no other.
 FEATURES_OF = "chgnet"
-CHUNK = 64
+CHUNK = 512
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="POLICY=FOLDER:COUNT",
             help=f"{what} of each policy",
         )
+    parser.add_argument(
+        "--comparison-hull", type=Path, help="folder of a hull to stand beside the first"
+    )
     parser.add_argument("--judge-hull", type=Path, help="folder of the judge's hull")
     parser.add_argument(
         "--judged",
@@ -84,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
             "relaxed": [path for _, path in relaxed],
             "judged": [path for _, path in judged],
             "judge_hull": hull_files(args.judge_hull) if judged else [],
+            "comparison_hull": hull_files(args.comparison_hull) if args.comparison_hull else [],
         },
         device=device,
     )
@@ -91,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     drawn = _read_shards(samples)
     generated = join(drawn, _read_shards(relaxed))
     log.info("%d generated crystals", len(generated.table))
-    hull, references = read_hull(args.hull)
+    hull, references = read_hull(args.hull, energies_of=generated.table["potential"])
     stability = verdict.stability_columns(
         generated, hull=hull, references=references, stable_below=settings.stable_below
     )
@@ -103,12 +107,25 @@ def run(args: argparse.Namespace) -> None:
     strict = verdict.strict_columns(
         generated, stable=stable, known=known, matcher=matcher_of(**_tolerances(settings.strict))
     )
-    second: verdict.Columns = {}
-    if judged:
-        own_hull, own_references = read_hull(args.judge_hull)
-        second = second_opinion.judge_columns(
+    others: verdict.Columns = {}
+    if args.comparison_hull:
+        known_hull, its_references = read_hull(
+            args.comparison_hull, energies_of=generated.table["potential"]
+        )
+        others |= verdict.comparison_columns(
             generated,
-            join(drawn, _read_shards(judged)),
+            hull=known_hull,
+            references=its_references,
+            stable_below=settings.stable_below,
+        )
+    if judged:
+        opinions = _read_shards(judged)
+        seen = drawn.set_index(KEY).index.isin(opinions.set_index(KEY).index)
+        by_judge = join(drawn[seen], opinions)
+        own_hull, own_references = read_hull(args.judge_hull, energies_of=opinions["potential"])
+        others |= second_opinion.judge_columns(
+            generated,
+            by_judge,
             novel=matching["novel"],
             hull=own_hull,
             references=own_references,
@@ -133,7 +150,7 @@ def run(args: argparse.Namespace) -> None:
         **strict,
         rmsd=verdict.displacements(generated, **tolerances),
         **properties,
-        **second,
+        **others,
         failure=pd.array(failure, dtype="str"),
     )
     write_table(args.out / "structures.parquet", table)

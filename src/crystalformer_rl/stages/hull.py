@@ -14,6 +14,7 @@ from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.potentials.base import Failure, evaluate_each
+from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stability.elements import ElementReferences, parse_formula
@@ -30,7 +31,7 @@ from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.hulls import read_elements, write_elements
 from crystalformer_rl.stages.progress import progress
 
-CHUNK = 64
+CHUNK = 512
 COLUMNS = ["formula", "formation_energy_per_atom", "source", "id"]
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,8 @@ def _energies(
     missing = np.flatnonzero(~np.isfinite(energies))
     if len(missing):
         log.info("%d of %d energies to compute with %s", len(missing), len(dataset), potential)
-        model = load(potential, device=device)
+        # Datasets repeat crystals; none is evaluated twice.
+        model = CachedPotential(load(potential, device=device))
         for start in progress(range(0, len(missing), CHUNK), label="hull"):
             rows = missing[start : start + CHUNK]
             structures = structures_of(dataset.iloc[rows])

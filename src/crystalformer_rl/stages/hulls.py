@@ -1,5 +1,6 @@
 """The files of the ``hull`` stage, as the stages after it read them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +27,23 @@ def hull_files(folder: Path) -> list[Path]:
     return [Path(folder) / "hull.parquet", Path(folder) / "elements.json"]
 
 
-def read_hull(folder: Path) -> tuple[Hull, ElementReferences]:
-    """The hull with its rules, and the elements that formation energies are measured from."""
+def read_hull(folder: Path, *, energies_of: Collection[str] = ()) -> tuple[Hull, ElementReferences]:
+    """The hull with its rules, and the elements that formation energies are measured from.
+
+    Raises
+    ------
+    ValueError
+        If the hull is not one of the potentials whose energies are to be placed on it.
+    """
     entries, elements = hull_files(folder)
     table = read_table(entries, columns=["formula", "formation_energy_per_atom"])
-    references = read_elements(elements).references
+    found = read_elements(elements)
+    if others := sorted({*energies_of} - {found.potential}):
+        raise ValueError(
+            f"{folder} is a hull for energies of {found.potential}, and these are of "
+            f"{', '.join(others)}: energies of two potentials do not mix"
+        )
+    references = found.references
     hull = Hull(
         table["formula"].tolist(),
         table["formation_energy_per_atom"].to_numpy(),

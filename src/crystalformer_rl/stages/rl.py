@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         _scored_as_drawn(Policy.load(folder, device=training.device), folder)
         for folder in (args.policy, args.base)
     )
-    hull, references = read_hull(args.hull)
+    hull, references = read_hull(args.hull, energies_of=[settings.reward.potential])
     reward = build(settings.reward, hull=hull, references=references, device=training.device.type)
     with training.loop:
         history, carried = reinforce(

@@ -61,9 +61,10 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
         parallel=parallel,
     )
     policy = Policy.load(args.policy, device=training.device)
-    hull, references = read_hull(args.hull)
+    relaxed = pd.concat([read_table(path) for path in args.relaxed], ignore_index=True)
+    hull, references = read_hull(args.hull, energies_of=relaxed["potential"])
     selection = select(
-        [sample for path in args.relaxed for sample in _relaxed(path)],
+        _samples(relaxed),
         hull=hull,
         references=references,
         max_e_above_hull=settings.max_e_above_hull,
@@ -94,8 +95,7 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     )
 
 
-def _relaxed(path: Path) -> list[Relaxed]:
-    table = read_table(path)
+def _samples(table: pd.DataFrame) -> list[Relaxed]:
     structures = structures_of(table, prefix="relaxed_")
     rows = zip(table["id"], table["status"], structures, table["energy_final"], strict=True)
     return [

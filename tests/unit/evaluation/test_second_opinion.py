@@ -65,12 +65,38 @@ def test_the_judge_has_energies_a_hull_and_corrections_of_its_own() -> None:
     )
     assert mp2020_correction(OXIDE) < -0.1
     assert columns["judge_e_above_hull"][:2] == pytest.approx([0.0, 0.05])
-    assert columns["judge_hull_status"] == ["ok", "ok", "no_element_reference", "no_energy"]
+    assert columns["judge_hull_status"].tolist() == [
+        "ok",
+        "ok",
+        "no_element_reference",
+        "no_energy",
+    ]
     assert columns["judge_stable"].tolist() == [True, True, False, False]
     assert columns["sun_judge"].tolist() == [True, False, False, False]
     assert set(columns["judge_potential"]) == {"sevennet"}
     assert list(columns["judge_status"]) == ["converged"] * 3 + ["unphysical"]
     assert np.isnan(columns["judge_energy"][3])
+
+
+def test_what_the_judge_did_not_see_is_null() -> None:
+    first = generated([SALT, OXIDE, SALT], [-9.0] * 3, "chgnet")
+    seen = generated([SALT], [-3.0], "sevennet")
+    seen.table["id"] = ["x-2"]
+    columns = judge_columns(
+        first,
+        seen,
+        novel=np.ones(3, dtype=bool),
+        hull=Hull(["NaCl"], [-3.0], elements=["Na", "Cl"]),
+        references=ElementReferences({"Na": 0.0, "Cl": 0.0}),
+        stable_below=0.1,
+        matcher=MATCHER,
+    )
+    table = pd.DataFrame(columns)
+    assert table["judge_status"].isna().tolist() == [True, True, False]
+    # The first crystal is the same, but it was not judged: the third is the first of the judged.
+    assert table["sun_judge"].isna().tolist() == [True, True, False]
+    assert bool(table["sun_judge"][2])
+    assert table["judge_e_above_hull"][2] == pytest.approx(0)
 
 
 def judged_table() -> pd.DataFrame:
@@ -107,5 +133,12 @@ def test_the_summary_has_the_judge_where_there_is_one() -> None:
     assert base["judge"]["numbers"]["judge_e_above_hull"]["mean"] == pytest.approx(0.19)
     assert base["judge"]["hull_status"] == {"ok": 5}
     json.dumps(base, allow_nan=False)
-    without = judged_table().drop(columns="judge_stable")
+    # The judge may have seen only some: all its fractions, and those beside them, are over these.
+    part = judged_table()
+    part.loc[2:, ["judge_status", "judge_hull_status", "judge_e_above_hull"]] = None
+    judge = summarise(part)["policies"]["base"]["judge"]
+    assert judge["judged"] == judge["fractions"]["stable"]["n"] == 2
+    assert (judge["fractions"]["stable"]["k"], judge["fractions"]["judge_stable"]["k"]) == (2, 1)
+    assert judge["agreement"]["agree"]["n"] == 2
+    without = judged_table().drop(columns="judge_status")
     assert summarise(without)["policies"]["base"]["judge"] is None

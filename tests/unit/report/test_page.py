@@ -3,11 +3,18 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 import synthetic
 
-from crystalformer_rl.config import Config, FigureOfMeritReward, JudgeSettings, RLSettings
+from crystalformer_rl.config import (
+    ComparisonHullSettings,
+    Config,
+    FigureOfMeritReward,
+    JudgeSettings,
+    RLSettings,
+)
 from crystalformer_rl.evaluation.diversity import TrainingSet
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.report.page import Report, build
@@ -155,9 +162,11 @@ def test_diversity_and_both_tolerances_are_shown() -> None:
     assert "ltol 0.1, stol 0.15, angle_tol 3°" in report.html
 
 
-def test_page_says_when_the_judge_is_the_reward(run_of_four: Report) -> None:
-    assert "The judge is the reward." in run_of_four.html
-    assert "A second opinion" not in run_of_four.html
+def test_page_says_when_the_judge_is_the_reward() -> None:
+    table = synthetic.structures({"base": 4})
+    report = _build(table, Config(judge=JudgeSettings(potential=None)))
+    assert "The judge is the reward." in report.html
+    assert "A second opinion" not in report.html
 
 
 def test_page_shows_what_another_potential_calls_stable() -> None:
@@ -209,3 +218,26 @@ def test_the_order_of_the_table_is_kept_where_json_has_sorted_the_policies() -> 
     by_name = {**summary, "policies": dict(sorted(summary["policies"].items()))}
     arguments = {"config": Config(), "histories_of": {}, "provenance": {}}
     assert build(table, by_name, **arguments).html == build(table, summary, **arguments).html
+
+
+def test_page_shows_the_comparison_hull() -> None:
+    table = synthetic.structures({"base": 4}).assign(
+        comparison_stable=[True, False, False, False],
+        comparison_e_above_hull=[0.05, 0.25, 0.75, np.nan],
+        comparison_hull_status=["ok", "ok", "ok", "no_energy"],
+    )
+    config = Config(comparison_hull=ComparisonHullSettings(files=["mp.csv"]))
+    report = _build(table, config)
+    assert "<code>mp.csv</code>" in report.html
+    assert "1/4 = 25.0&#8239;%" in report.html
+    assert "0.250" in report.html
+    assert "The comparison hull" not in _build(synthetic.structures({"base": 4})).html
+
+
+def test_page_warns_of_what_the_hull_leaves_out() -> None:
+    table = synthetic.structures({"base": 4}).assign(
+        hull_status=["ok", "sparse", "ytterbium", "ytterbium"]
+    )
+    html = _build(table).html
+    assert "1 structures are of chemical systems with fewer known" in html
+    assert "2 structures hold Yb" in html

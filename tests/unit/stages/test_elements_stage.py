@@ -35,7 +35,7 @@ def crystals_of(*symbols: str) -> pd.DataFrame:
 
 
 def test_the_shipped_references_are_found_again(tmp_path: Path) -> None:
-    shipped = read_elements(EMBEDDED / "elements.json").references.energies
+    shipped = read_elements(EMBEDDED / "elements-chgnet.json").references.energies
     out = run(tmp_path, crystals_of("Si", "Fe", "Na", "O2", "Xe", "Ac"))
     found = read_elements(out)
     assert found.potential == "chgnet"

@@ -45,7 +45,7 @@ def test_energies_can_be_had_again(crystals: pd.DataFrame) -> None:
 
 
 def test_elements_are_the_zero_of_formation_energies(crystals: pd.DataFrame) -> None:
-    record = read_json(EMBEDDED / "elements.json")
+    record = read_json(EMBEDDED / "elements-chgnet.json")
     references = ElementReferences(record["energies"])
     assert record["potential"] == "chgnet"
     for row, structure in zip(crystals.itertuples(), structures_of(crystals), strict=True):
@@ -60,7 +60,7 @@ def test_each_element_has_crystals_for_other_potentials(crystals: pd.DataFrame) 
     table = read_table(EMBEDDED / "element_crystals.parquet")
     symbols = [s.elements[0].symbol for s in structures_of(table) if s is not None]
     lowest = table.groupby(pd.Series(symbols, index=table.index))["energy_per_atom"].min()
-    energies = read_json(EMBEDDED / "elements.json")["energies"]
+    energies = read_json(EMBEDDED / "elements-chgnet.json")["energies"]
     assert dict(lowest) == pytest.approx(energies, abs=1e-9)
     assert table.groupby("formula").size().eq(2).all()
     known = set(crystals["id"])

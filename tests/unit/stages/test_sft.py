@@ -42,6 +42,7 @@ def folder(tmp_path: Path) -> Path:
 def write_shard(path: Path, rows: list[tuple[str, Structure | None, float | None]]) -> None:
     columns = {
         "id": [f"{path.stem}-{i}" for i in range(len(rows))],
+        "potential": "chgnet",
         "status": [status for status, _, _ in rows],
         "energy_final": [energy for _, _, energy in rows],
     }
