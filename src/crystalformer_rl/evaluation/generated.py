@@ -43,6 +43,18 @@ class Generated:
     relaxed: list[Structure | None]
     candidates: list[Candidate | None]
 
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Generated":
+        """The crystals of a table that :func:`merge` made, or of some of its rows."""
+        structures = structures_of(table)
+        judged = table["status"].isin(JUDGED).tolist()
+        relaxed = [
+            structure if keep else None
+            for structure, keep in zip(structures_of(table, prefix="relaxed_"), judged, strict=True)
+        ]
+        best = [after or before for after, before in zip(relaxed, structures, strict=True)]
+        return cls(table, structures, relaxed, [Candidate(s) if s else None for s in best])
+
     def prototypes(self) -> list[str | None]:
         """Space group and Wyckoff letters of each; None where it could not be decoded."""
         rows = zip(self.structures, self.table["space_group"], self.table["wyckoff"], strict=True)
@@ -56,7 +68,7 @@ class Generated:
         return np.asarray(energies)
 
 
-def join(samples: pd.DataFrame, relaxations: pd.DataFrame) -> Generated:
+def merge(samples: pd.DataFrame, relaxations: pd.DataFrame) -> pd.DataFrame:
     """Join the shards' rows by policy and id, in the order of the samples.
 
     Parameters
@@ -84,17 +96,9 @@ def join(samples: pd.DataFrame, relaxations: pd.DataFrame) -> Generated:
             f"{len(alone)} crystals are not both in the sample and in the relaxation shards, such "
             f"as {min(alone)}: shards of different runs or policies"
         )
-    table = samples[list(SAMPLE_COLUMNS)].merge(
+    return samples[list(SAMPLE_COLUMNS)].merge(
         relaxations[list(RELAX_COLUMNS)], on=KEY, how="left", validate="one_to_one"
     )
-    structures = structures_of(table)
-    judged = table["status"].isin(JUDGED).tolist()
-    relaxed = [
-        structure if keep else None
-        for structure, keep in zip(structures_of(table, prefix="relaxed_"), judged, strict=True)
-    ]
-    best = [after or before for after, before in zip(relaxed, structures, strict=True)]
-    return Generated(table, structures, relaxed, [Candidate(s) if s else None for s in best])
 
 
 def _keys(table: pd.DataFrame) -> list[tuple[str, str]]:

@@ -24,6 +24,9 @@ from pymatgen.core import Structure
 # Lattice points that finding the Niggli cell may look at; a degenerate cell takes hours of them.
 MAX_LATTICE_POINTS = 1e6
 
+# What pymatgen raises for a cell that it cannot reduce.
+IRREDUCIBLE = (ValueError, ArithmeticError, LookupError, np.linalg.LinAlgError)
+
 FormulaKey = tuple[tuple[int, int], ...]
 
 
@@ -63,15 +66,22 @@ class Candidate:
         return self._reduction[1]
 
     @cached_property
-    def _reduction(self) -> tuple[Structure | None, str | None]:
+    def degenerate(self) -> str | None:
+        """Why the search for its Niggli cell would not end in reasonable time, or None."""
         points = _lattice_points(self.structure)
-        if not points <= MAX_LATTICE_POINTS:
-            return None, f"degenerate cell, {points:.1g} lattice points within its longest vector"
+        if points <= MAX_LATTICE_POINTS:
+            return None
+        return f"degenerate cell, {points:.1g} lattice points within its longest vector"
+
+    @cached_property
+    def _reduction(self) -> tuple[Structure | None, str | None]:
+        if self.degenerate is not None:
+            return None, self.degenerate
         # StructureMatcher reduces in this order; the tests hold the two together.
         try:
             niggli = self.structure.get_reduced_structure(reduction_algo="niggli")
             return niggli.get_primitive_structure(), None
-        except (ValueError, ArithmeticError, LookupError, np.linalg.LinAlgError) as error:
+        except IRREDUCIBLE as error:
             return None, f"{type(error).__name__}: {error}"
 
 

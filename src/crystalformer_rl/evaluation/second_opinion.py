@@ -19,10 +19,16 @@ from crystalformer_rl.evaluation.verdict import Columns, stability_columns
 from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
 
+TYPES = {
+    "judge_potential": "str", "judge_status": "str", "judge_energy": "float64",
+    "judge_e_above_hull": "float64", "judge_hull_status": "str", "judge_stable": "boolean",
+    "sun_judge": "boolean",
+}  # fmt: skip
+
 
 def judge_columns(
     generated: Generated,
-    judged: Generated,
+    judged: Generated | None,
     *,
     novel: NDArray[np.bool_],
     hull: Hull,
@@ -37,15 +43,36 @@ def judge_columns(
     generated
         All n samples with the relaxations of the first potential.
     judged
-        Those that the judge saw, with its relaxations.
+        Those that the judge saw, with its relaxations; None if it saw none.
     novel
         (n,) what is new by the first verdict.
     hull, references
         The judge's own.
     """
-    stability = stability_columns(
-        judged, hull=hull, references=references, stable_below=stable_below
-    )
+    columns = pd.DataFrame(columns=list(TYPES))
+    if judged is not None:
+        columns = _of_judged(
+            generated,
+            judged,
+            novel=novel,
+            stability=stability_columns(
+                judged, hull=hull, references=references, stable_below=stable_below
+            ),
+            matcher=matcher,
+        )
+    columns = columns.astype(TYPES).reindex(range(len(generated.table)))
+    return {str(name): columns[name].array for name in columns}
+
+
+def _of_judged(
+    generated: Generated,
+    judged: Generated,
+    *,
+    novel: NDArray[np.bool_],
+    stability: Columns,
+    matcher: StructureMatcher,
+) -> pd.DataFrame:
+    """The columns of those that were judged, indexed by their places among the generated."""
     names = pd.MultiIndex.from_frame(generated.table[KEY])
     places = names.get_indexer(pd.MultiIndex.from_frame(judged.table[KEY]))
     stable = np.zeros(len(names), dtype=bool)
@@ -54,19 +81,18 @@ def judge_columns(
     for rows in generated.table.groupby("policy", sort=False).indices.values():
         own = [generated.candidates[row] if stable[row] else None for row in rows]
         first[rows] = unique_flags(own, matcher).flags
-    columns = pd.DataFrame(
+    return pd.DataFrame(
         {
             "judge_potential": judged.table["potential"].to_numpy(),
             "judge_status": stability["relax_status"],
             "judge_energy": judged.energies("energy_final"),
             "judge_e_above_hull": stability["e_above_hull"],
             "judge_hull_status": stability["hull_status"],
-            "judge_stable": pd.array(stable[places], dtype="boolean"),
-            "sun_judge": pd.array((first & novel)[places], dtype="boolean"),
+            "judge_stable": stable[places],
+            "sun_judge": (first & novel)[places],
         },
         index=places,
-    ).reindex(range(len(names)))
-    return {str(name): columns[name].array for name in columns}
+    )
 
 
 def agreement(rows: pd.DataFrame) -> dict[str, Any]:

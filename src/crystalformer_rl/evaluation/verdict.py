@@ -10,7 +10,12 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystalformer_rl.evaluation.generated import JUDGED, Generated
-from crystalformer_rl.evaluation.matching import Candidate, ReferenceIndex, unique_flags
+from crystalformer_rl.evaluation.matching import (
+    IRREDUCIBLE,
+    Candidate,
+    ReferenceIndex,
+    unique_flags,
+)
 from crystalformer_rl.evaluation.validity import judge
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import Heads
@@ -179,11 +184,15 @@ def displacements(
     ):
         if before is None or after is None:
             continue
-        if Candidate(before).problem is None and Candidate(after).problem is None:
+        if Candidate(before).degenerate or Candidate(after).degenerate:
+            continue
+        try:
             answer = matcher.get_rms_dist(before, after)
-            if answer is not None:
-                volume = (before.volume * after.volume) ** 0.5
-                result[row] = answer[0] * (volume / len(before)) ** (1 / 3)
+        except IRREDUCIBLE:  # said of the crystal by ``matching_problem``
+            continue
+        if answer is not None:
+            volume = (before.volume * after.volume) ** 0.5
+            result[row] = answer[0] * (volume / len(before)) ** (1 / 3)
     return result
 
 

@@ -9,7 +9,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.structures import structure_columns
-from crystalformer_rl.evaluation.generated import Generated, join
+from crystalformer_rl.evaluation.generated import Generated, merge
 from crystalformer_rl.evaluation.matching import matcher_of
 from crystalformer_rl.evaluation.second_opinion import agreement, judge_columns
 from crystalformer_rl.evaluation.sun import FLAGS, NUMBERS, summarise
@@ -42,10 +42,11 @@ def generated(crystals: list[Structure | None], energies: list[float], potential
         "status": ["converged" if good else "unphysical" for good in decoded],
         "error": None, "energy_initial": energies, "energy_final": energies,
     }  # fmt: skip
-    return join(
+    table = merge(
         pd.DataFrame(common | columns | structure_columns(crystals)),
         pd.DataFrame(common | relaxations | structure_columns(crystals, prefix="relaxed_")),
     )
+    return Generated.of(table)
 
 
 def test_the_judge_has_energies_a_hull_and_corrections_of_its_own() -> None:

@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.evaluation import verdict
-from crystalformer_rl.evaluation.generated import Generated, join
+from crystalformer_rl.evaluation.generated import Generated, merge
 from crystalformer_rl.evaluation.matching import ReferenceIndex, matcher_of
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import load_heads
@@ -64,7 +64,7 @@ def shards(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def joined(rows: list[dict[str, Any]]) -> Generated:
-    return join(*shards(rows))
+    return Generated.of(merge(*shards(rows)))
 
 
 def test_energies_above_hull_before_and_after() -> None:
@@ -220,10 +220,10 @@ def test_validity_columns_have_a_row_each() -> None:
 def test_shards_that_do_not_belong_together_are_refused() -> None:
     samples, relaxed = shards([{"before": SALT}, {"before": SALT}])
     with pytest.raises(ValueError, match=r"1 crystals are not both .*\('base', 'x-1'\)"):
-        join(samples, relaxed.iloc[:1])
+        merge(samples, relaxed.iloc[:1])
     with pytest.raises(ValueError, match="id 'x-0' occurs twice in the relaxation shards"):
-        join(samples, pd.concat([relaxed, relaxed.iloc[:1]]))
+        merge(samples, pd.concat([relaxed, relaxed.iloc[:1]]))
     with pytest.raises(ValueError, match="4 crystals are not both"):
-        join(samples, relaxed.assign(policy="sft"))
+        merge(samples, relaxed.assign(policy="sft"))
     with pytest.raises(ValueError, match=r"sample shards lack the columns \['log_prob'\]"):
-        join(samples.drop(columns="log_prob"), relaxed)
+        merge(samples.drop(columns="log_prob"), relaxed)

@@ -15,6 +15,7 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.evaluation.diversity import training_set
+from crystalformer_rl.evaluation.evaluator import Evaluator, parts
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import read_json, read_table, write_json, write_table, write_tensors
 from crystalformer_rl.stages import evaluate
@@ -187,3 +188,22 @@ def test_a_shard_without_a_policy_is_refused(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         parser.parse_args(["--samples", "base=folder"])
     assert "'folder' must be FOLDER:COUNT with a count above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_answer_depends_on_the_division_into_parts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    write_shards(folder, "rl", [(CESIUM, -3.4), (SALT, -3.3), (None, None), (SALT, -3.45)])
+    write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
+    write_judge(folder, "rl", [-1.0, -1.0, np.nan, -1.0])
+    whole = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
+    monkeypatch.setattr(Evaluator.evaluate, "__kwdefaults__", {"part": size})
+    divided = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
+    pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
+
+
+def test_parts_are_small_and_keep_formulas_together() -> None:
+    formulas = [((11, 1),), None, ((17, 1),), ((11, 1),), None, ((11, 1),), ((3, 1),)]
+    found = [rows.tolist() for rows in parts(formulas, size=3)]
+    assert found == [[0, 3, 5], [1, 2, 6], [4]]

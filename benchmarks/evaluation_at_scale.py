@@ -1,0 +1,112 @@
+"""Memory of the evaluation of a million samples.
+
+    python benchmarks/evaluation_at_scale.py --hull results/default/hull \
+        --structures results/default/dataset/structures.parquet \
+        --training results/default/tokenize/tokens-train.safetensors [--rows 1000000] [--part 20000]
+
+The samples are crystals of --structures, repeated under new ids, in shards of 10,000. Everything
+that `evaluate` does with a table of this size is done: shards are read, joined, divided into parts,
+put together, summarised and written. The verdict itself, which takes milliseconds a crystal, is
+found for the first part; its columns are repeated for the others.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from crystalformer_rl.config import EvaluateSettings
+from crystalformer_rl.evaluation.evaluator import Evaluator
+from crystalformer_rl.evaluation.matching import FormulaKey
+from crystalformer_rl.evaluation.verdict import Columns
+from crystalformer_rl.files import read_table, write_table
+from crystalformer_rl.stages import evaluate
+
+SHARD = 10_000
+
+
+class OnePart(Evaluator):
+    """Judges the first part, and gives the others its verdicts."""
+
+    found: Columns | None = None
+
+    def _columns(
+        self,
+        table: pd.DataFrame,
+        relaxed_again: pd.DataFrame | None,
+        of_known: Mapping[FormulaKey, Sequence[int]],
+    ) -> Columns:
+        if OnePart.found is None:
+            start = time.perf_counter()
+            OnePart.found = super()._columns(table, relaxed_again, of_known)
+            seconds = time.perf_counter() - start
+            print(f"{len(table)} crystals judged in {seconds:.0f} s; peak {peak():.2f} GiB")
+        rows = np.arange(len(table)) % len(next(iter(OnePart.found.values())))
+        return {
+            name: column[rows] if hasattr(column, "dtype") else [column[row] for row in rows]
+            for name, column in OnePart.found.items()
+        }
+
+
+def main() -> None:
+    """Print seconds and GiB."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name in ("hull", "structures", "training"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--part", type=int, default=20_000)
+    args = parser.parse_args()
+    Evaluator.evaluate.__kwdefaults__["part"] = args.part
+    evaluate.Evaluator = OnePart
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shards = write_shards(folder, read_table(args.structures), rows=args.rows)
+        stage = argparse.ArgumentParser()
+        evaluate.add_arguments(stage)
+        words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(args.hull)]
+        words += ["--structures", str(args.structures), "--training", str(args.training)]
+        words += ["--samples", f"base={folder}/sample:{shards}"]
+        words += ["--relaxed", f"base={folder}/relax:{shards}", "--out", f"{folder}/out"]
+        start = time.perf_counter()
+        evaluate.run(stage.parse_args(words))
+        size = (folder / "out/structures.parquet").stat().st_size / 2**20
+    seconds = time.perf_counter() - start
+    print(f"{args.rows} rows in {seconds:.0f} s; peak {peak():.2f} GiB; table of {size:.0f} MiB")
+
+
+def write_shards(folder: Path, known: pd.DataFrame, *, rows: int) -> int:
+    """Sample and relaxation shards; how many."""
+    structure = ["lattice", "numbers", "positions"]
+    for shard, start in enumerate(range(0, rows, SHARD)):
+        numbers = np.arange(start, min(start + SHARD, rows))
+        crystals = known[structure].iloc[numbers % len(known)].reset_index(drop=True)
+        ids = [f"base-{number}" for number in numbers]
+        sample = {"id": ids, "space_group": 225, "log_prob": -20.0, "decode_error": None}
+        wyckoff = [[1, 2]] * len(numbers)
+        write_table(
+            folder / f"sample/shard-{shard:04d}.parquet",
+            pd.DataFrame(sample).assign(wyckoff=wyckoff, **crystals),
+        )
+        energies = {"energy_initial": -3.0, "energy_final": -3.1, "error": None}
+        relaxed = crystals.add_prefix("relaxed_")
+        write_table(
+            folder / f"relax/shard-{shard:04d}.parquet",
+            pd.DataFrame({"id": ids, "potential": "chgnet", "status": "converged"}).assign(
+                **energies, **relaxed
+            ),
+        )
+    return shard + 1
+
+
+def peak() -> float:
+    """GiB that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    main()
