@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 
 Reason = Literal["disordered", "element", "no_symmetry", "too_many_sites", "no_match"]
 CHUNK = 64
+WINDOW = 256 * CHUNK
 # Far below what StructureMatcher allows (0.3 of the atomic spacing, 0.2 in length, 5°).
 CLOSE = 0.1
 SIMILAR_LENGTH = 0.01
@@ -75,7 +77,7 @@ def tokenize(structure: Structure, *, symprec: float, max_sites: int) -> SiteTok
 
 
 def tokenize_each(
-    structures: Sequence[Structure], *, symprec: float, max_sites: int, processes: int = 1
+    structures: Iterable[Structure], *, symprec: float, max_sites: int, processes: int = 1
 ) -> Iterator[SiteTokens | Rejection]:
     """Tokens of many crystals, in their order, from ``processes`` worker processes.
 
@@ -89,7 +91,7 @@ def tokenize_each(
     if processes < 1:
         raise ValueError(f"processes must be at least 1, got {processes}")
     work = partial(_tokenize_or_reject, symprec=symprec, max_sites=max_sites)
-    inputs: Iterable[Cell | Rejection] = map(_cell_or_rejection, structures)
+    inputs: Iterator[Cell | Rejection] = map(_cell_or_rejection, structures)
     if processes == 1:
         yield from map(work, inputs)
         return
@@ -97,7 +99,9 @@ def tokenize_each(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         try:
-            yield from pool.map(work, inputs, chunksize=CHUNK)
+            # A pool takes all its work at once, and millions of crystals are more than memory.
+            while window := list(islice(inputs, WINDOW)):
+                yield from pool.map(work, window, chunksize=CHUNK)
         except BrokenProcessPool as error:
             raise ChildProcessError(
                 f"one of {processes} tokenizer processes died: killed, or out of memory?"
@@ -105,7 +109,7 @@ def tokenize_each(
 
 
 def tokenize_many(
-    structures: Sequence[Structure],
+    structures: Iterable[Structure],
     *,
     symprec: float,
     max_sites: int,

@@ -5,16 +5,20 @@ import hashlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from pymatgen.core import Structure
 
 from crystalformer_rl.config import DatasetSettings
 from crystalformer_rl.crystal.decoding import MAX_ELEMENT
 from crystalformer_rl.crystal.readers import Row, read_crystals, source_files
-from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.crystal.structures import COLUMNS, structure_columns
 from crystalformer_rl.crystal.symmetry import primitive
 from crystalformer_rl.files import write_table
 from crystalformer_rl.provenance import Provenance
@@ -28,6 +32,31 @@ PRIMITIVE_SYMPREC = 0.01
 TRAIN_SHARE, VAL_SHARE = 0.8, 0.1
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A crystal that is kept, as its row of the table: a thirtieth of the structure's memory."""
+
+    id: str
+    split: str
+    formula: str
+    num_atoms: int
+    cell: tuple[NDArray[Any], ...]
+    properties: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, row: Row, structure: Structure) -> "Kept":
+        """The row, with ``structure`` in the place of its own."""
+        cell = structure_columns([structure])
+        return cls(
+            row.id,
+            str(row.split),
+            structure.reduced_formula,
+            len(structure),
+            tuple(np.array(cell[name][0]) for name in COLUMNS),
+            row.properties,
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,9 +132,9 @@ def _split_of(name: str) -> str:
 
 def _judge(
     rows: Iterator[Row], settings: DatasetSettings
-) -> tuple[list[Row], list[tuple[str, str, str, str]]]:
+) -> tuple[list[Kept], list[tuple[str, str, str, str]]]:
     """Kept rows in primitive cells, and (id, split, reason, detail) of the others."""
-    kept: list[Row] = []
+    kept: list[Kept] = []
     rejected: list[tuple[str, str, str, str]] = []
     seen: set[str] = set()
     taken: Counter[str] = Counter()
@@ -121,14 +150,14 @@ def _judge(
         if settings.limit is not None and taken[split] > settings.limit:
             continue
         judged = _refusal(row, settings.max_atoms)
-        if isinstance(judged, Row):
+        if isinstance(judged, Kept):
             kept.append(judged)
         else:
             rejected.append((row.id, split, *judged))
     return kept, rejected
 
 
-def _refusal(row: Row, max_atoms: int) -> Row | tuple[str, str]:
+def _refusal(row: Row, max_atoms: int) -> Kept | tuple[str, str]:
     if row.structure is None:
         return str(row.reason), str(row.error)
     numbers = set(row.structure.atomic_numbers)
@@ -140,11 +169,11 @@ def _refusal(row: Row, max_atoms: int) -> Row | tuple[str, str]:
             "too_many_atoms",
             f"{len(structure)} atoms in the primitive cell, at most {max_atoms}",
         )
-    return replace(row, structure=structure)
+    return Kept.of(row, structure)
 
 
 def _refuse_empty_splits(
-    kept: list[Row], rejected: list[tuple[str, str, str, str]], settings: DatasetSettings
+    kept: list[Kept], rejected: list[tuple[str, str, str, str]], settings: DatasetSettings
 ) -> None:
     filled = {row.split for row in kept}
     named = {name for name in settings.sources if name != "all"}
@@ -157,16 +186,15 @@ def _refuse_empty_splits(
             )
 
 
-def _table(kept: list[Row]) -> pd.DataFrame:
-    structures = [row.structure for row in kept if row.structure is not None]
+def _table(kept: list[Kept]) -> pd.DataFrame:
     names = sorted({name for row in kept for name in row.properties})
     return pd.DataFrame(
         {
             "id": [row.id for row in kept],
             "split": [row.split for row in kept],
-            "formula": [structure.reduced_formula for structure in structures],
-            "num_atoms": [len(structure) for structure in structures],
-            **structure_columns(structures),
+            "formula": [row.formula for row in kept],
+            "num_atoms": [row.num_atoms for row in kept],
+            **{name: [row.cell[place] for row in kept] for place, name in enumerate(COLUMNS)},
             **{name: [row.properties.get(name) for row in kept] for name in names},
         }
     )

@@ -4,16 +4,18 @@ import argparse
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pymatgen.core import Structure
 
 from crystalformer_rl.config import TokenizeSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
-from crystalformer_rl.crystal.tokenizer import tokenize_many
+from crystalformer_rl.crystal.tokenizer import WINDOW, tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stages.progress import progress
@@ -50,17 +52,14 @@ def run(args: argparse.Namespace) -> None:
         inputs={"structures": args.structures},
     )
     table = read_table(args.structures, ["id", "split", *COLUMNS])
-    structures = [structure for structure in structures_of(table) if structure is not None]
-    if len(structures) < len(table):
-        raise ValueError(
-            f"{args.structures}: {len(table) - len(structures)} rows have no structure"
-        )
+    if missing := int(table[list(COLUMNS)].isna().any(axis=1).sum()):
+        raise ValueError(f"{args.structures}: {missing} rows have no structure")
     tokens, kept, rejected = tokenize_many(
-        structures,
+        _structures(table),
         symprec=settings.symprec,
         max_sites=settings.max_sites,
         processes=args.processes,
-        track=partial(progress, label="tokenize", total=len(structures)),
+        track=partial(progress, label="tokenize", total=len(table)),
     )
     reasons = Counter(rejection.reason for _, rejection in rejected)
     log.info("kept %d of %d, rejected %s", len(kept), len(table), dict(reasons))
@@ -100,3 +99,11 @@ def run(args: argparse.Namespace) -> None:
         **{f"kept_{split}": int((split_of_kept == split).sum()) for split in SPLITS},
         **{f"rejected_{reason}": number for reason, number in sorted(reasons.items())},
     )
+
+
+def _structures(table: pd.DataFrame) -> Iterator[Structure]:
+    """The structures of a table, a few at a time."""
+    for start in range(0, len(table), WINDOW):
+        for structure in structures_of(table.iloc[start : start + WINDOW]):
+            assert structure is not None
+            yield structure
