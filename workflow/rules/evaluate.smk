@@ -5,7 +5,8 @@ rule evaluate:
         relaxed=every(judged("relax")),
         structures=rules.dataset.output.structures,
         training=rules.tokenize.output.tokens[0],
-        hull=hull_files(rules.hull),
+        hull=rules.hull.output.hull,
+        elements=rules.hull.output.elements,
         comparison=comparison_files(),
         judge=second_opinion_files(),
     output:
@@ -37,7 +38,7 @@ rule evaluate:
         code=code("evaluate"),
         samples=[f"{p}={part}" for p, part in judged_counts("sample").items()],
         relaxed=[f"{p}={part}" for p, part in judged_counts("relax").items()],
-        hull=f"{RUN}/hull",
+        hull=subpath(input.hull, parent=True),
         comparison=comparison(),
         judge=second_opinion(),
         out=subpath(output.structures, parent=True),

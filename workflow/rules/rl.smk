@@ -3,7 +3,8 @@ rule rl:
     input:
         policy=previous_weights,
         base=weights("base"),
-        hull=hull_files(rules.hull),
+        hull=rules.hull.output.hull,
+        elements=rules.hull.output.elements,
     output:
         model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
         about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
@@ -30,7 +31,7 @@ rule rl:
         code=code("rl"),
         policy=subpath(input.policy, parent=True),
         base=subpath(input.base, parent=True),
-        hull=f"{RUN}/hull",
+        hull=subpath(input.hull, parent=True),
         checkpoints=f"{RUN}/checkpoints/rl-{{branch}}/round-{{round}}",
         out=subpath(output.model, parent=True),
     message:
