@@ -7,7 +7,8 @@ and renamed. A reader therefore never meets half a file, whatever kills the writ
 import json
 import mmap
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,29 +31,31 @@ MAPPED_TYPES = {
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path that becomes ``path`` if the block succeeds and vanishes if not.
 
-    The final file has the permissions of the user's umask. A full disk shows here as the
+    File and folders have the permissions that the user's umask, or the folder's access list, gives
+    to any new file: a folder that a group shares stays shared. A full disk shows here as the
     ``OSError`` of the write or of the flush, and ``path`` keeps what it held before.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    # Not tempfile, whose files are their owner's alone.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    temporary.touch(exist_ok=False)
+    permissions = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        # A writer may have put a file of its own there: safetensors does.
+        temporary.chmod(permissions)
         temporary.replace(path)
         _sync_folder(path.parent)
+    except (OSError, safetensors.SafetensorError) as error:
+        # What a full disk gives: none of them names the file, and safetensors' is no OSError.
+        if type(error) not in (OSError, safetensors.SafetensorError):
+            raise
+        raise OSError(f"{path}: cannot be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The list of downloads: what each file is, where it comes from and how it is recognised."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 Hex40 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+LFS_POINTER = b"version https://git-lfs"
+PAGE_STARTS = (b"<!doctype html", b"<html", b"<?xml")
 
 
 class Entry(BaseModel):
-    """One file that can be downloaded."""
+    """One file that can be downloaded: by https, or from a folder of files by ``file://``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,3 +50,41 @@ def read_manifest(path: Path) -> Mapping[str, Entry]:
         return TypeAdapter(dict[str, Entry]).validate_python(raw or {})
     except (yaml.YAMLError, ValidationError) as error:
         raise ValueError(f"{path}: not a manifest of downloads: {error}") from error
+
+
+def mismatch(path: Path, entry: Entry, *, sha256: str | None = None) -> str | None:
+    """Why a file is not the one of the manifest, or None.
+
+    Parameters
+    ----------
+    sha256
+        What an earlier download had; asked for where the manifest has no checksum.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(200).lstrip().lower()
+    if start.startswith(LFS_POINTER):
+        return "it is a Git LFS pointer, not the file"
+    if start.startswith(PAGE_STARTS):
+        return "it is a web page, not the file"
+    size = path.stat().st_size
+    if entry.size is not None and size != entry.size:
+        return f"it has {size} bytes, expected {entry.size}"
+    expected = entry.sha256
+    if expected is None and entry.git_blob is None:
+        expected = sha256
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if expected is not None and digest != expected:
+        return f"its sha256 is {digest}, expected {expected}"
+    if entry.git_blob is not None and (blob := _git_blob(path, size)) != entry.git_blob:
+        return f"its git blob id is {blob}, expected {entry.git_blob}"
+    return None
+
+
+def _git_blob(path: Path, size: int) -> str:
+    """The object id git gives a file."""
+    digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

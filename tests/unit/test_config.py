@@ -1,6 +1,9 @@
 """Settings: what is refused, in which words; the text that decides about a rerun."""
 
 import json
+import shlex
+import string
+from pathlib import Path
 
 import pytest
 from ase.data import chemical_symbols
@@ -56,6 +59,17 @@ def test_the_defaults_are_valid() -> None:
         ({"judge": {"potential": "none"}}, r"^judge\.potential: 'none' is no potential"),
         ({"run": "../x"}, r"^run = \"\.\./x\""),
         ({"report": None}, r"^report = null"),
+        ({"run": "a b; $(rm -r x)"}, r"^run = .*: a name is that of a folder: at most 64 letters,"),
+        ({"run": "it's"}, r"^run = .*: a name is that of a folder"),
+        ({"run": "-n"}, r"^run = .*: a name is that of a folder"),
+        ({"run": ".."}, r"^run = .*: a name is that of a folder"),
+        ({"run": "a\n"}, r"^run = .*: a name is that of a folder"),
+        ({"run": "x" * 65}, r"^run = .*: a name is that of a folder: at most 64"),
+        ({"rl": {"$(rm)": {}}}, r"^rl\.\$\(rm\) = .*: a name is that of a folder"),
+        ({"base_policy": "--out"}, r"^base_policy: '--out' is no path: .* begin with `-`"),
+        ({"dataset": {"sources": {"all": "a{b}.csv"}}}, r"^dataset\.sources\.all: .* is no path"),
+        ({"hull": {"potential": "mace:-x"}}, r"^hull\.potential: '-x' is no path"),
+        ({"hull": {"potential": "mace:a\nb"}}, r"^hull\.potential: .* is no path: line breaks"),
         ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, base_policy"),
     ],
 )
@@ -133,3 +147,29 @@ def test_energies_of_two_potentials_do_not_mix() -> None:
 
 def test_symbols_are_those_of_ase() -> None:
     assert list(SYMBOLS) == chemical_symbols[1:]
+
+
+@given(st.text() | st.from_regex(fields.NAME))
+def test_a_name_that_is_accepted_means_nothing_to_a_shell_or_a_folder(name: str) -> None:
+    """Nor to Snakemake, to which braces are wildcards."""
+    try:
+        run = read({"run": name}).run
+    except ValueError:
+        return
+    assert shlex.quote(run) == run
+    assert set(run) <= set(string.ascii_letters + string.digits + "_.-")
+    assert Path(f"results/{run}").resolve().parent == Path("results").resolve()
+    assert run[0] not in ".-"
+    assert len(run) <= 64
+    assert list(read({"rl": {run: {}}}).rl) == [run]
+
+
+@given(st.text())
+def test_a_path_that_is_accepted_is_one_word_of_one_line(path: str) -> None:
+    try:
+        source = read({"dataset": {"sources": {"all": path}}}).dataset.sources["all"]
+    except ValueError:
+        return
+    assert shlex.split(shlex.quote(source)) == [source]
+    assert source.splitlines() == [source]
+    assert not source.startswith("-")

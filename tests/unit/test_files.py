@@ -2,6 +2,10 @@
 
 import errno
 import os
+import resource
+import stat
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +49,60 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_folders_are_made_and_the_umask_is_kept(tmp_path: Path) -> None:
-    before = os.umask(0o027)
+WRITERS = {
+    "json": lambda path: write_json(path, {"x": [1] * 1000}),
+    "table": lambda path: write_table(
+        path, pd.DataFrame({"x": np.random.default_rng(0).random(1000)})
+    ),
+    "tensors": lambda path: write_tensors(path, {"x": np.zeros(1000)}),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.parametrize("writer", WRITERS)
+def test_what_does_not_fit_is_an_error_that_names_the_file(tmp_path: Path, writer: str) -> None:
+    target = tmp_path / "result"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        write_json(tmp_path / "a/b/c.json", {"x": 1})
+        with pytest.raises(OSError, match=f"{target}: cannot be written: .*File too large"):
+            WRITERS[writer](target)
     finally:
-        os.umask(before)
-    assert (tmp_path / "a/b/c.json").stat().st_mode & 0o777 == 0o640
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("mask", [0o002, 0o027, 0o077])
+def test_files_and_folders_follow_the_umask(
+    tmp_path: Path, umask: Callable[[int], int], writer: str, mask: int
+) -> None:
+    umask(mask)
+    target = tmp_path / "a/b/result"
+    for _ in range(2):
+        WRITERS[writer](target)
+        assert target.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert {path.stat().st_mode & 0o777 for path in target.parents[:2]} == {0o777 & ~mask}
+
+
+def test_a_folder_of_a_group_stays_the_group_s(tmp_path: Path, umask: Callable[[int], int]) -> None:
+    groups = {*os.getgroups(), os.getgid()} if os.getuid() else {os.getgid() + 1}
+    group = max(groups)
+    os.chown(tmp_path, -1, group)
+    tmp_path.chmod(0o2775)
+    umask(0o002)
+    write_json(tmp_path / "cache/answers.json", {})
+    for path in (tmp_path / "cache", tmp_path / "cache/answers.json"):
+        assert path.stat().st_gid == group
+        assert path.stat().st_mode & stat.S_IWGRP
+    assert (tmp_path / "cache").stat().st_mode & stat.S_ISGID
 
 
 def test_a_table_comes_back(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ for variable, path in (
     os.environ[variable] = f"{path}{os.pathsep}{before}" if before else str(path)
 
 from crystalformer_rl.closure import fingerprint
-from crystalformer_rl.config import canonical, read
+from crystalformer_rl.config import TRUST_PICKLES, canonical, read
 from crystalformer_rl.manifest import read_manifest
 
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
@@ -79,6 +79,8 @@ def code(stage):
 
 
 SETTINGS = settings_of(config)
+# Not a param: it changes no result.
+os.environ[TRUST_PICKLES] = str(int(SETTINGS.jobs.trust_pickles))
 RUN = f"results/{SETTINGS.run}"
 LOGS = f"logs/{SETTINGS.run}"
 BASE = SETTINGS.base_policy and finished_policy(SETTINGS.base_policy)

@@ -1,6 +1,8 @@
 """MACE (Batatia et al., NeurIPS 2022; arXiv 2401.00096), from a ``.model`` file.
 
 Trained on energies without corrections. The precision is the one in which the file was saved.
+The file is a pickle of the network and its code, which no restricted reader takes: it is loaded if
+the user trusts it (:mod:`.pickles`).
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from pymatgen.core import Element, Structure
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.known import weights_digest
+from crystalformer_rl.potentials.pickles import refuse_unless_trusted
 
 
 class Mace(BatchedPotential):
@@ -29,7 +32,7 @@ class Mace(BatchedPotential):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the model has several heads and none is the default one.
+        If the file is not trusted, or has several heads of which none is the default one.
     """
 
     name = "mace"
@@ -41,6 +44,7 @@ class Mace(BatchedPotential):
         self.energy_convention: EnergyConvention = (
             "matpes" if "matpes" in self.version.lower() else "uncorrected"
         )
+        refuse_unless_trusted(path)
         self.digest = weights_digest([path], package="mace-torch")
         network = torch.load(path, map_location=self._device, weights_only=False)
         self._network = network.eval().requires_grad_(requires_grad=False)

@@ -1,11 +1,14 @@
 """Potentials of the package ``matgl``: TensorNet, M3GNet, CHGNet and others, from a folder or hub.
 
 A folder that an older version of the package has written can load without an error and be wrong,
-because the two ends of an edge have changed places since: the known answers catch it.
+because the two ends of an edge have changed places since: the known answers catch it. The package
+reads weights without running anything, but calls the classes that a folder names: those of other
+packages are refused.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matgl
@@ -20,8 +23,10 @@ from torch_geometric.data import Batch
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 from crystalformer_rl.potentials.batching import BatchedPotential, evaluations
 from crystalformer_rl.potentials.known import weights_digest
+from crystalformer_rl.potentials.pickles import refuse_unless_trusted
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+OWN_MODULE = re.compile(r"matgl\.(models|apps)(\.\w+)*")
 STATES = 2
 
 
@@ -34,7 +39,8 @@ class Matgl(BatchedPotential):
     Raises
     ------
     ValueError
-        If there is no such folder or model, or it predicts something other than energies.
+        If there is no such folder or model, it names classes of other packages and is not
+        trusted, or it predicts something other than energies.
     """
 
     name = "matgl"
@@ -48,6 +54,7 @@ class Matgl(BatchedPotential):
         if not Path(model).is_dir() and not HUB_NAME.fullmatch(model):
             raise ValueError(f"matgl model {model!r}: there is no such folder")
         files = _get_file_paths(Path(model), str_path=model)
+        _refuse_foreign_classes(files)
         self.digest = weights_digest(files.values(), package="matgl")
         potential = matgl.load_model(Path(files["model.json"]).parent)
         if not isinstance(potential, PackagePotential):
@@ -73,6 +80,16 @@ class Matgl(BatchedPotential):
         if not forces:
             return evaluations(structures, energies)
         return evaluations(structures, energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
+
+
+def _refuse_foreign_classes(files: Mapping[str, str | Path]) -> None:
+    description = json.loads(Path(files["model.json"]).read_text(encoding="utf-8"))
+    arguments = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
+    for part in (description, *arguments.values()):
+        name = part.get("@module") if isinstance(part, Mapping) else None
+        if name is not None and not OWN_MODULE.fullmatch(str(name)):
+            where = Path(files["model.json"]).parent / "model.pt"
+            refuse_unless_trusted(where, because=f"calls something of {name!r}, which is not matgl")
 
 
 def build(model: str, *, device: str) -> Matgl:

@@ -1,7 +1,8 @@
 """SevenNet, an equivariant network (Park et al., J. Chem. Theory Comput. 20, 4857, 2024).
 
 SevenNet-0 and others lie in the wheel of the package ``sevenn``; larger ones are downloaded by it.
-Trained on Materials Project energies without corrections.
+Trained on Materials Project energies without corrections. The package unpickles whatever the file
+names; a file that names more than arrays is therefore refused before (:mod:`.pickles`).
 """
 
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from torch_geometric.data import Batch
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.known import weights_digest
+from crystalformer_rl.potentials.pickles import refuse_unless_harmless
 
 # Of the labels that a model with several fidelities has learned, those of the Materials Project.
 FIDELITIES = ("mpa", "PBE")
@@ -33,7 +35,8 @@ class SevenNet(BatchedPotential):
     Raises
     ------
     ValueError
-        If there is no such model, or none of its fidelities is that of the Materials Project.
+        If there is no such model, its file could run code and is not trusted, or none of its
+        fidelities is that of the Materials Project.
     """
 
     name = "sevennet"
@@ -43,7 +46,9 @@ class SevenNet(BatchedPotential):
         super().__init__(device=device)
         checkpoint = load_checkpoint(model)
         self.version = Path(model).name
-        self.digest = weights_digest([Path(checkpoint.checkpoint_path)], package="sevenn")
+        path = Path(checkpoint.checkpoint_path)
+        refuse_unless_harmless(path)
+        self.digest = weights_digest([path], package="sevenn")
         network = checkpoint.build_model().to(self._device).eval()
         network.requires_grad_(requires_grad=False)
         network.set_is_batch_data(True)

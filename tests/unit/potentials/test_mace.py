@@ -1,5 +1,6 @@
 """MACE with weights that were never trained, against its own calculator; needs the extra."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from laws import (
 from mace.calculators import MACECalculator
 from mace.modules import ScaleShiftMACE, interaction_classes
 
+from crystalformer_rl.config import TRUST_PICKLES
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
 
@@ -45,6 +47,13 @@ def small_network(*, heads: list[str]) -> ScaleShiftMACE:
         gate=torch.nn.functional.silu,
         heads=heads,
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trust() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TRUST_PICKLES, "1")
+        yield
 
 
 @pytest.fixture(scope="module", params=["small.model", "small-MatPES.model"])
@@ -83,3 +92,11 @@ def test_heads_without_a_default_are_refused(tmp_path: Path) -> None:
     torch.save(small_network(heads=["pbe", "scan"]), tmp_path / "two.model")
     with pytest.raises(ValueError, match=r"two\.model: of the heads pbe, scan none is the default"):
         load(f"mace:{tmp_path / 'two.model'}", check=False)
+
+
+def test_a_pickle_that_is_not_trusted_is_refused(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRUST_PICKLES)
+    with pytest.raises(ValueError, match=r"\.model is a Python pickle.*`trust_pickles: true`"):
+        load(f"mace:{weights}", check=False)

@@ -1,5 +1,6 @@
 """matgl networks that were never trained, against its own calculator; needs the ``matgl`` extra."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,16 @@ def test_a_model_that_is_no_potential_is_refused(tmp_path: Path) -> None:
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere': there is no such folder"):
         load(f"matgl:{tmp_path / 'nowhere'}")
+
+
+def test_a_folder_that_calls_another_package_is_refused(folder: Path, tmp_path: Path) -> None:
+    """The package would run the command: it calls any class that the arguments name."""
+    evil = tmp_path / folder.name
+    shutil.copytree(folder, evil)
+    arguments = torch.load(evil / "model.pt", weights_only=True)
+    mark = tmp_path / "ran"
+    call = {"@class": "Popen", "@module": "subprocess", "init_args": {"args": ["touch", str(mark)]}}
+    torch.save(arguments | {"model": call}, evil / "model.pt")
+    with pytest.raises(ValueError, match="calls something of 'subprocess', which is not matgl"):
+        load(f"matgl:{evil}", check=False)
+    assert not mark.exists()

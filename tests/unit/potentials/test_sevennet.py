@@ -1,5 +1,9 @@
 """SevenNet against its own calculator, and its known answers; needs the ``sevennet`` extra."""
 
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -49,3 +53,14 @@ def test_of_several_fidelities_the_materials_project_s_is_taken() -> None:
 def test_unknown_model_lists_what_there_is() -> None:
     with pytest.raises(ValueError, match="7net-0"):
         load("sevennet:8net")
+
+
+def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
+    class Command:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    torch.save({"model_state_dict": {}, "config": Command()}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"a\.pth is a Python pickle"):
+        load(f"sevennet:{tmp_path / 'a.pth'}")
+    assert not (tmp_path / "ran").exists()

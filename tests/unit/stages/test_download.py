@@ -1,8 +1,13 @@
-"""Downloads, over file:// so that nothing leaves this machine."""
+"""Downloads by file:// and from a server on this machine, so that nothing leaves it."""
 
 import argparse
 import hashlib
+import http.server
+import shutil
+import ssl
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +58,7 @@ def test_the_right_file_arrives(source: Path) -> None:
     ("changes", "words"),
     [
         ({"sha256": "0" * 64}, "its sha256 is"),
-        ({"size": 5}, f"{len(CONTENT)} bytes came, expected 5"),
+        ({"size": 100}, f"it has {len(CONTENT)} bytes, expected 100"),
         ({"git_blob": "0" * 40}, "its git blob id is"),
     ],
 )
@@ -129,3 +134,67 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     path.write_text("a: {url: ftp://x}")
     with pytest.raises(ValueError, match=r"manifest\.yaml: not a manifest"):
         read_manifest(path)
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """``/train.csv`` is there; ``/moved/…`` is redirected to it by https, ``/plain/…`` by http."""
+
+    def do_GET(self) -> None:
+        target = {"/moved": "https", "/plain": "http"}.get(self.path.removesuffix("/train.csv"))
+        self.send_response(302 if target else 200)
+        if target:
+            self.send_header(
+                "Location", f"{target}://localhost:{self.server.server_port}/train.csv"
+            )
+        self.end_headers()
+        if not target:
+            self.wfile.write(CONTENT)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing on the terminal."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an https server whose certificate is trusted."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl, which makes the certificate of the server")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
+    words += " -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*words.split(), *files], check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("no_proxy", "localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with http.server.HTTPServer(("localhost", 0), Server) as running:
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"https://localhost:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("path", ["train.csv", "moved/train.csv"])
+def test_https_and_its_redirections_are_followed(server: str, source: Path, path: str) -> None:
+    assert fetch(source, url=f"{server}/{path}").read_bytes() == CONTENT
+
+
+def test_a_redirection_to_http_is_refused(server: str, source: Path) -> None:
+    with pytest.raises(OSError, match=r"redirected to http://localhost.*, which is not https"):
+        fetch(source, url=f"{server}/plain/train.csv")
+    assert list((source.parents[1] / "downloads/set").iterdir()) == []
+
+
+def test_more_bytes_than_expected_are_not_taken(source: Path) -> None:
+    with pytest.raises(OSError, match="more than the 5 bytes that it should have came"):
+        fetch(source, size=5)
+    assert list((source.parents[1] / "downloads/set").iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://a.org/x.csv", "ftp://a.org/x.csv", "data:,x"])
+def test_only_https_and_file_are_taken(source: Path, url: str) -> None:
+    with pytest.raises(ValueError, match="not a manifest of downloads"):
+        fetch(source, url=url)

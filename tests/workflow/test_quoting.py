@@ -1,0 +1,59 @@
+"""What the user writes reaches a command as one word: nothing of it means anything to a shell."""
+
+import re
+import shutil
+
+import yaml
+from clone import REPOSITORY, Copy
+
+from crystalformer_rl.config import TRUST_PICKLES
+
+# Numbers, or texts that the settings and the wildcard constraints have made harmless.
+HARMLESS = {
+    "params.seed", "resources.checkpoint_minutes", "resources.nodes",
+    "resources.processes_per_node", "resources.runtime", "resources.tensorboard", "threads",
+    "wildcards.round", "wildcards.shard",
+}  # fmt: skip
+UNKIND = """it's "my" $(touch ran) `touch ran` data; touch ran"""
+
+
+def test_every_text_in_a_command_is_quoted() -> None:
+    seen = set()
+    for path in sorted((REPOSITORY / "workflow/rules").glob("*.smk")):
+        for command in re.findall(r"^    shell:\n((?: {8}.*\n)+)", path.read_text(), re.M):
+            fields = set(re.findall(r"\{([^{}]+)\}", command))
+            seen |= fields
+            bare = {field for field in fields if not field.endswith(":q")}
+            assert bare <= HARMLESS, path
+    assert len(seen) > 20
+
+
+def test_a_source_with_spaces_quotes_and_commands(copy: Copy) -> None:
+    folder = copy.folder / UNKIND
+    folder.mkdir()
+    shutil.copy(copy.folder / "resources/embedded/crystals.parquet", folder / "all.parquet")
+    (copy.folder / "mine.yaml").write_text(
+        yaml.safe_dump({"dataset": {"sources": {"all": f"{UNKIND}/all.parquet"}, "limit": 5}})
+    )
+    wanted = "results/default/dataset/structures.parquet"
+    copy.snakemake("--configfile", "mine.yaml", "--cores", "1", wanted)
+    assert (copy.folder / wanted).is_file()
+    assert not list(copy.folder.rglob("ran"))
+
+
+def test_the_trust_in_pickles_reaches_the_jobs_and_reruns_none(copy: Copy) -> None:
+    """As an environment variable, which the Snakefile sets wherever a job parses it."""
+    copy.edit(
+        "Snakefile",
+        lambda old: (
+            old + 'rule told:\n    output: "told"\n'
+            f'    shell: "printenv {TRUST_PICKLES} > {{output}}"\n'
+        ),
+    )
+    copy.snakemake("--cores", "1", "told")
+    assert (copy.folder / "told").read_text() == "0\n"
+    trusting = ("--config", "jobs={trust_pickles: true}", "--cores", "1", "told")
+    assert "Nothing to be done" in copy.snakemake(*trusting)
+    (copy.folder / "told").unlink()
+    copy.snakemake(*trusting)
+    assert (copy.folder / "told").read_text() == "1\n"
