@@ -29,7 +29,7 @@ rule evaluate:
         f"{RUN}/benchmarks/evaluate.tsv"
     conda:
         "../../envs/torch.yaml"
-    threads: 1
+    threads: 8
     resources:
         runtime=720,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
@@ -50,4 +50,4 @@ rule evaluate:
         " --structures {input.structures:q} --training {input.training:q}"
         " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.comparison:q}"
         " {params.judge:q}"
-        " --out {params.out:q}"
+        " --processes {threads} --out {params.out:q}"

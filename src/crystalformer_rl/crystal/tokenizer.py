@@ -1,12 +1,8 @@
 """From structures to tokens: standard setting, orbits, and a check that nothing was lost."""
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -25,10 +21,10 @@ from crystalformer_rl.crystal.symmetry import (
     standardise_spglib,
 )
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.workers import spread
 
 Reason = Literal["disordered", "element", "no_symmetry", "too_many_sites", "no_match"]
 CHUNK = 64
-WINDOW = 256 * CHUNK
 # Far below what StructureMatcher allows (0.3 of the atomic spacing, 0.2 in length, 5°).
 CLOSE = 0.1
 SIMILAR_LENGTH = 0.01
@@ -88,24 +84,9 @@ def tokenize_each(
     ChildProcessError
         If a worker process dies.
     """
-    if processes < 1:
-        raise ValueError(f"processes must be at least 1, got {processes}")
     work = partial(_tokenize_or_reject, symprec=symprec, max_sites=max_sites)
-    inputs: Iterator[Cell | Rejection] = map(_cell_or_rejection, structures)
-    if processes == 1:
-        yield from map(work, inputs)
-        return
-    # Not fork: the caller may run threads (torch, pyarrow), which a forked child would lack.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        try:
-            # A pool takes all its work at once, and millions of crystals are more than memory.
-            while window := list(islice(inputs, WINDOW)):
-                yield from pool.map(work, window, chunksize=CHUNK)
-        except BrokenProcessPool as error:
-            raise ChildProcessError(
-                f"one of {processes} tokenizer processes died: killed, or out of memory?"
-            ) from error
+    inputs = map(_cell_or_rejection, structures)
+    yield from spread(work, inputs, processes=processes, chunk=CHUNK)
 
 
 def tokenize_many(

@@ -1,12 +1,10 @@
-"""The whole verdict on any number of crystals, part by part.
+"""The whole verdict on any number of crystals.
 
-Only crystals of one reduced formula are ever compared, and everything else is said of a crystal
-alone. So the crystals are divided by formula into parts of bounded size: no answer depends on the
-division, and the memory is that of one part, beside the table itself.
+Memory is that of the table and of one part of the crystals per process (part.py).
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,26 +13,27 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import EvaluateSettings
-from crystalformer_rl.config.judging import Tolerances
 from crystalformer_rl.crystal.structures import structures_of
-from crystalformer_rl.evaluation import second_opinion, verdict
-from crystalformer_rl.evaluation.generated import KEY, Generated, merge
-from crystalformer_rl.evaluation.matching import (
-    FormulaKey,
-    ReferenceIndex,
-    formula_key,
-    matcher_of,
+from crystalformer_rl.evaluation.generated import JUDGED, KEY, merge
+from crystalformer_rl.evaluation.part import (
+    Bench,
+    Part,
+    Place,
+    by_formula,
+    divide,
+    formulas_of,
+    rows_of,
 )
+from crystalformer_rl.evaluation.verdict import property_columns
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import Heads
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.workers import spread
 
-PART = 20_000
+PART = 10_000
+# A process takes seconds to start, a crystal some hundredths.
+WORTH_A_PROCESS = 500
+# What only the stages before need.
 INTERNAL = ("wyckoff", "status", "error", "decode_error")
-
-Place = tuple[Hull, ElementReferences]
-"""A hull, and the elements that formation energies on it are measured from."""
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,12 @@ class Evaluator:
     judge: Place | None = None
 
     def evaluate(
-        self, table: pd.DataFrame, opinions: pd.DataFrame | None = None, *, part: int = PART
+        self,
+        table: pd.DataFrame,
+        opinions: pd.DataFrame | None = None,
+        *,
+        processes: int = 1,
+        part: int = PART,
     ) -> pd.DataFrame:
         """The table of structures: one row per crystal, in order.
 
@@ -78,129 +82,83 @@ class Evaluator:
             Samples with their relaxations, from :func:`~.generated.merge`.
         opinions
             Relaxations by the judge, of all or some of them.
+        processes
+            At most so many work; the answers do not depend on it.
         part
-            Crystals at a time, unless more share a formula.
+            Crystals at a time, unless more share a formula; nor on this.
 
         Raises
         ------
         ValueError
             If an opinion is not on one of the samples, or there are two on one.
         """
-        names = pd.MultiIndex.from_frame(table[KEY])
-        places = np.full(len(table), -1)
-        if opinions is not None:
-            given = pd.MultiIndex.from_frame(opinions[KEY])
-            if given.has_duplicates or not given.isin(names).all():
-                raise ValueError(
-                    f"the judge's {len(given)} shard rows repeat a crystal or hold one that is not "
-                    f"among the {len(names)} samples: shards of different runs"
-                )
-            places = given.get_indexer(names)
-        of_known = _rows_by_formula(self.known["numbers"])
+        properties = self._properties(table, part)
+        bench = Bench(self.settings, self.hull, self.comparison, self.judge)
+        processes = max(1, min(processes, len(table) // WORTH_A_PROCESS))
+        size = min(part, -(-len(table) // processes))
+        cases = self._parts(table, opinions, properties.pop("problem").tolist(), size)
         found: list[pd.DataFrame] = []
-        for rows in parts(_formulas(table["numbers"]), size=part):
-            own, seen = table.iloc[rows], rows[places[rows] >= 0]
-            relaxed_again = None
-            if opinions is not None and len(seen):
-                relaxed_again = merge(table.iloc[seen], opinions.iloc[places[seen]])
-            columns = self._columns(own, relaxed_again, of_known)
-            found.append(pd.DataFrame(columns, index=rows))
+        for columns in spread(bench, cases, processes=processes, window=2 * processes):
+            found.append(columns)
             log.info("%d of %d crystals judged", sum(map(len, found)), len(table))
         verdicts = pd.concat(found).sort_index().set_axis(table.index)
-        return table.drop(columns=list(INTERNAL)).join(verdicts)
+        failure = verdicts.pop("failure")
+        judged = table.drop(columns=list(INTERNAL)).join([verdicts, properties])
+        return judged.assign(failure=failure)
 
-    def _columns(
+    def _parts(
         self,
         table: pd.DataFrame,
-        relaxed_again: pd.DataFrame | None,
-        of_known: Mapping[FormulaKey, Sequence[int]],
-    ) -> verdict.Columns:
-        generated, limit = Generated.of(table), self.settings.stable_below
-        hull, references = self.hull
-        stability = verdict.stability_columns(
-            generated, hull=hull, references=references, stable_below=limit
-        )
-        known = self._index(generated, of_known)
-        tolerances = _tolerances(self.settings)
-        usual, strict = matcher_of(**tolerances), matcher_of(**_tolerances(self.settings.strict))
-        stable = stability["stable"]
-        matching = verdict.matching_columns(generated, stable=stable, known=known, matcher=usual)
-        others = verdict.strict_columns(generated, stable=stable, known=known, matcher=strict)
-        if self.comparison is not None:
-            hull, references = self.comparison
-            others |= verdict.comparison_columns(
-                generated, hull=hull, references=references, stable_below=limit
+        opinions: pd.DataFrame | None,
+        problems: Sequence[str | None],
+        size: int,
+    ) -> Iterator[Part]:
+        places = _places(table, opinions)
+        formulas = formulas_of(table["numbers"])
+        of_known = by_formula(formulas_of(self.known["numbers"]))
+        for rows in divide(formulas, size=size):
+            by_judge, seen = None, rows[places[rows] >= 0]
+            if opinions is not None and len(seen):
+                by_judge = merge(table.iloc[seen], opinions.iloc[places[seen]])
+            wanted = {formulas[row] for row in rows}
+            yield Part(
+                rows,
+                table.iloc[rows],
+                by_judge,
+                self.known.iloc[rows_of(of_known, wanted)],
+                [problems[row] for row in rows],
             )
-        if self.judge is not None:
-            hull, references = self.judge
-            others |= second_opinion.judge_columns(
-                generated,
-                None if relaxed_again is None else Generated.of(relaxed_again),
-                novel=matching["novel"],
-                hull=hull,
-                references=references,
-                stable_below=limit,
-                matcher=usual,
-            )
-        evaluations = self.features(generated.relaxed)
-        failure = verdict.failures(
-            generated,
-            hull_status=stability["hull_status"],
-            matching_problems=matching.pop("matching_problem"),
-            evaluations=evaluations,
+
+    def _properties(self, table: pd.DataFrame, size: int) -> pd.DataFrame:
+        """Predicted properties of the relaxed crystals, and in ``problem`` why there are none."""
+        found: list[pd.DataFrame] = []
+        for start in range(0, len(table), size):
+            rows = table.iloc[start : start + size]
+            crystals = [
+                crystal if status in JUDGED else None
+                for crystal, status in zip(
+                    structures_of(rows, prefix="relaxed_"), rows["status"], strict=True
+                )
+            ]
+            answers = self.features(crystals)
+            problems = [
+                f"{answer.status}: {answer.reason}" if isinstance(answer, Failure) else None
+                for answer in answers
+            ]
+            columns = property_columns(answers, self.heads)
+            columns["problem"] = problems
+            found.append(pd.DataFrame(columns, index=rows.index))
+        return pd.concat(found)
+
+
+def _places(table: pd.DataFrame, opinions: pd.DataFrame | None) -> NDArray[np.int64]:
+    """Of each sample its row among the judge's opinions, -1 where it has none."""
+    if opinions is None:
+        return np.full(len(table), -1)
+    names, given = (pd.MultiIndex.from_frame(frame[KEY]) for frame in (table, opinions))
+    if given.has_duplicates or not given.isin(names).all():
+        raise ValueError(
+            f"the judge's {len(given)} shard rows repeat a crystal or hold one that is not among "
+            f"the {len(names)} samples: shards of different runs"
         )
-        return {
-            "prototype": pd.array(generated.prototypes(), dtype="str"),
-            **verdict.validity_columns(generated.structures),
-            **stability,
-            **matching,
-            **others,
-            "rmsd": verdict.displacements(generated, **tolerances),
-            **verdict.property_columns(evaluations, self.heads),
-            "failure": pd.array(failure, dtype="str"),
-        }
-
-    def _index(
-        self, generated: Generated, of_known: Mapping[FormulaKey, Sequence[int]]
-    ) -> ReferenceIndex:
-        """The known crystals that share a formula with a generated one."""
-        wanted = dict.fromkeys(c.formula for c in generated.candidates if c is not None)
-        rows = sorted(row for formula in wanted for row in of_known.get(formula, ()))
-        same = self.known.iloc[rows]
-        pairs = zip(same["id"], structures_of(same), strict=True)
-        known = {str(name): structure for name, structure in pairs if structure is not None}
-        return ReferenceIndex(list(known.values()), list(known))
-
-
-def parts(formulas: Sequence[FormulaKey | None], *, size: int) -> list[NDArray[np.int64]]:
-    """Rows of each part, ascending: at most ``size``, unless one formula has more.
-
-    All rows of a formula are in one part; those without one (None) are in any.
-    """
-    found: list[list[int]] = [[]]
-    alone = [[row] for row, formula in enumerate(formulas) if formula is None]
-    for rows in [*_groups(formulas).values(), *alone]:
-        if found[-1] and len(found[-1]) + len(rows) > size:
-            found.append([])
-        found[-1] += rows
-    return [np.sort(np.array(rows, dtype=np.int64)) for rows in found if rows]
-
-
-def _groups(formulas: Sequence[FormulaKey | None]) -> dict[FormulaKey, list[int]]:
-    groups: dict[FormulaKey, list[int]] = {}
-    for row, formula in enumerate(formulas):
-        if formula is not None:
-            groups.setdefault(formula, []).append(row)
-    return groups
-
-
-def _formulas(numbers: pd.Series) -> list[FormulaKey | None]:
-    return [None if np.ndim(one) == 0 else formula_key(one) for one in numbers]
-
-
-def _rows_by_formula(numbers: pd.Series) -> dict[FormulaKey, list[int]]:
-    return _groups(_formulas(numbers))
-
-
-def _tolerances(settings: Tolerances) -> dict[str, float]:
-    return {name: getattr(settings, name) for name in Tolerances.model_fields}
+    return np.asarray(given.get_indexer(names), dtype=np.int64)

@@ -222,7 +222,7 @@ def failures(
     *,
     hull_status: Sequence[str],
     matching_problems: Sequence[str | None],
-    evaluations: Sequence[Evaluation | Failure | None],
+    property_problems: Sequence[str | None],
 ) -> list[str | None]:
     """Of each crystal the first stage that failed it, as ``stage: reason``, or None."""
     reasons: list[str | None] = []
@@ -233,10 +233,10 @@ def failures(
         generated.table["error"],
         hull_status,
         matching_problems,
-        evaluations,
+        property_problems,
         strict=True,
     )
-    for structure, decode_error, status, error, hull, matching, evaluation in rows:
+    for structure, decode_error, status, error, hull, matching, problem in rows:
         if structure is None:
             reasons.append(f"decode: {_text(decode_error) or 'no structure'}")
         elif status not in JUDGED:
@@ -245,8 +245,8 @@ def failures(
             reasons.append(f"hull: {hull}")
         elif matching is not None:
             reasons.append(f"match: {matching}")
-        elif isinstance(evaluation, Failure):
-            reasons.append(f"properties: {evaluation.status}: {evaluation.reason}")
+        elif problem is not None:
+            reasons.append(f"properties: {problem}")
         else:
             reasons.append(None)
     return reasons

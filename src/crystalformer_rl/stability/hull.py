@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,6 +103,14 @@ class Hull:
         self._min_references = min_references or 0
         self._exclude_ytterbium = exclude_ytterbium
         self._entries = _index(formulas, energies)
+        self._system = lru_cache(maxsize=SYSTEMS_KEPT)(self._find_system)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the systems that were found, which another process finds for itself."""
+        return {name: value for name, value in vars(self).items() if name != "_system"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._system = lru_cache(maxsize=SYSTEMS_KEPT)(self._find_system)
 
     def e_above_hull(

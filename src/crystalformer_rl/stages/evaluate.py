@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POLICY=FOLDER:COUNT",
         help="relaxation shards of the judge, of each policy; with --judge-hull",
     )
+    parser.add_argument("--processes", type=int, default=1, help="worker processes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
@@ -109,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
         comparison=comparison,
         judge=judge,
     )
-    table = evaluator.evaluate(table, opinions)
+    table = evaluator.evaluate(table, opinions, processes=args.processes)
     write_table(args.out / "structures.parquet", table)
     write_json(args.out / "summary.json", summarise(table, training=training))
     provenance.write(

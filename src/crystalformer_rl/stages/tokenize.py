@@ -15,12 +15,13 @@ from pymatgen.core import Structure
 from crystalformer_rl.config import TokenizeSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
-from crystalformer_rl.crystal.tokenizer import WINDOW, tokenize_many
+from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stages.progress import progress
 
 SPLITS = ("train", "val", "test")
+WINDOW = 10_000
 REJECTED_COLUMNS = ("id", "split", "reason", "detail")
 
 log = logging.getLogger(__name__)

@@ -134,7 +134,7 @@ class _Deadly:
 
 def test_a_worker_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenizer, "_cell_or_rejection", lambda _: _Deadly())
-    with pytest.raises(ChildProcessError, match="one of 2 tokenizer processes died"):
+    with pytest.raises(ChildProcessError, match="one of 2 worker processes died"):
         tokenize_many([RUTILE, RUTILE], symprec=0.01, max_sites=5, processes=2)
 
 

@@ -196,7 +196,7 @@ def test_the_first_failure_is_named() -> None:
         generated,
         hull_status=["no_energy"] * 3 + ["no_element_reference", "ok", "ok", "ok"],
         matching_problems=[None] * 4 + ["flat", None, None],
-        evaluations=[None] * 5 + [Failure("error", "why"), Evaluation(0.0)],
+        property_problems=[None] * 5 + ["error: why", None],
     )
     assert reasons == [
         "decode: no volume",

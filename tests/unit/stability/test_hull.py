@@ -1,5 +1,6 @@
 """Energy above hull, against pymatgen's phase diagram and against its own laws."""
 
+import pickle
 import re
 
 import numpy as np
@@ -184,3 +185,12 @@ def test_bad_energies_are_refused() -> None:
         Hull([], [], elements=["Na"]).e_above_hull([], [1.0])
     with pytest.raises(ValueError, match="composition 0 is empty"):
         Hull([], [], elements=["Na"]).e_above_hull([Composition({})], [1.0])
+
+
+def test_a_hull_travels_to_another_process() -> None:
+    hull = Hull(["NaCl", "NaCl3"], [-2.0, -0.5], elements=["Na", "Cl"], min_references=2)
+    asked = ([Composition("NaCl2"), Composition("KCl")], [-0.9, 0.0])
+    there = pickle.loads(pickle.dumps(hull)).e_above_hull(*asked)
+    here = hull.e_above_hull(*asked)
+    np.testing.assert_array_equal(there.e_above_hull, here.e_above_hull)
+    assert there.status == here.status

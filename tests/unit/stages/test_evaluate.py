@@ -14,8 +14,10 @@ from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.evaluation import evaluator
 from crystalformer_rl.evaluation.diversity import training_set
-from crystalformer_rl.evaluation.evaluator import Evaluator, parts
+from crystalformer_rl.evaluation.evaluator import Evaluator
+from crystalformer_rl.evaluation.part import divide
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import read_json, read_table, write_json, write_table, write_tensors
 from crystalformer_rl.stages import evaluate
@@ -85,12 +87,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *policies: str, judge: bool = False) -> Path:
+def run(folder: Path, *policies: str, judge: bool = False, processes: int = 1) -> Path:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
     words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
     words += ["--structures", str(folder / "structures.parquet"), "--out", str(folder / "out")]
-    words += ["--training", str(folder / "tokens.safetensors")]
+    words += ["--processes", str(processes), "--training", str(folder / "tokens.safetensors")]
     for name, stage in (("samples", "sample"), ("relaxed", "relax")):
         words += [f"--{name}", *(f"{policy}={folder}/{stage}-{policy}:1" for policy in policies)]
     if judge:
@@ -198,12 +200,20 @@ def test_no_answer_depends_on_the_division_into_parts(
     write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
     write_judge(folder, "rl", [-1.0, -1.0, np.nan, -1.0])
     whole = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
-    monkeypatch.setattr(Evaluator.evaluate, "__kwdefaults__", {"part": size})
+    defaults = Evaluator.evaluate.__kwdefaults__ | {"part": size}
+    monkeypatch.setattr(Evaluator.evaluate, "__kwdefaults__", defaults)
     divided = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
     pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
 
 
+def test_processes_change_no_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "WORTH_A_PROCESS", 2)
+    alone = read_table(run(folder, "base") / "structures.parquet")
+    shared = read_table(run(folder, "base", processes=2) / "structures.parquet")
+    pd.testing.assert_frame_equal(shared, alone, check_exact=True)
+
+
 def test_parts_are_small_and_keep_formulas_together() -> None:
     formulas = [((11, 1),), None, ((17, 1),), ((11, 1),), None, ((11, 1),), ((3, 1),)]
-    found = [rows.tolist() for rows in parts(formulas, size=3)]
+    found = [rows.tolist() for rows in divide(formulas, size=3)]
     assert found == [[0, 3, 5], [1, 2, 6], [4]]
