@@ -1,6 +1,8 @@
 """Work spread over processes."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -46,7 +48,7 @@ def spread(
         return
     # Not fork: the caller may run threads (torch, pyarrow), which a forked child would lack.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
         try:
             while part := list(islice(left, window * chunk)):
                 yield from pool.map(work, part, chunksize=chunk)
@@ -54,3 +56,15 @@ def spread(
             raise ChildProcessError(
                 f"one of {processes} worker processes died: killed, or out of memory?"
             ) from error
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent does, which may be killed without a word to it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(os.EX_UNAVAILABLE)
+
+    threading.Thread(target=wait, daemon=True).start()
