@@ -23,7 +23,7 @@ test: .venv/installed-dev
 	snakemake --lint
 	lint-imports
 	crystalformer-rl configure --check
-	pytest -n auto --dist loadgroup
+	pytest -n auto --dist loadfile
 
 clean:
 	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

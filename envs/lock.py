@@ -3,8 +3,8 @@
     .venv/bin/python envs/lock.py
 
 Each file pins a group of pyproject.toml with everything that it needs, at the installed versions:
-requirements.txt what a run with the default settings needs, requirements-dev.txt what only the checks need, core.yaml and
-torch.yaml what the jobs of the rules need under `--sdm conda`.
+requirements.txt what a run with the default settings needs, requirements-dev.txt what only the
+checks need, core.yaml and torch.yaml what the jobs of the rules need under `--sdm conda`.
 """
 
 import re

@@ -12,7 +12,7 @@ from clone import REPOSITORY, Copy, copy_repository
 from crystalformer_rl.files import read_json, read_table
 
 # One worker runs the pipeline, and every test here looks at that run.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 
 SMOKE = ("--configfile", "config/smoke.yaml")
 POLICIES = ["base", "sft", "rl-ehull", "rl-fom"]

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+import yte
 from clone import REPOSITORY, Copy
 from snakemake.utils import update_config
 
 from crystalformer_rl.config import Config, read
 
+PROFILES = REPOSITORY / "workflow/profiles"
+CPU = {"slurm_partition": "cpu"}
 GPU_RULES = ("elements", "hull", "pretrain", "sft", "rl", "sample", "relax")
 
 
@@ -156,17 +160,73 @@ def test_a_comparison_hull_is_made_of_files(copy: Copy) -> None:
     assert "comparison_hull.files = nowhere.csv: no such file or folder" in refused
 
 
-@pytest.mark.parametrize("profile", ["slurm", "slurm-without-accounting"])
-def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, profile: str) -> None:
-    output = copy.snakemake("--dry-run", "--printshellcmds", "--profile", profile)
+@pytest.mark.parametrize(
+    "words", [["slurm"], ["slurm-without-accounting", "--slurm-array-jobs=sample,relax"]]
+)
+def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, words: Sequence[str]) -> None:
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--profile", *words)
     jobs = re.findall(r"^Job \d+: (.+) \[(.+)\]$", output, flags=re.MULTILINE)
-    commands = re.findall(r"crystalformer_rl (\w+) ", output)
+    commands = re.findall(r"crystalformer_rl(?:\.launch 1 1)? (\w+) ", output)
     assert len(jobs) == len(commands) > 30
     for (message, resources), verb in zip(jobs, commands, strict=True):
         memory, minutes = (int(n) for n in re.search(r"(\d+) MB, (\d+) min", resources).groups())
         assert 4000 <= memory <= 64000, message
         assert 60 <= minutes <= 24 * 60, message
         assert ("1 GPU" in resources) == (verb in GPU_RULES), message
+
+
+def test_a_hull_from_files_asks_for_no_gpu(copy: Copy) -> None:
+    (copy.folder / "known.csv").touch()
+    words = ["--dry-run", "--profile", "slurm", "results/default/hull/hull.parquet"]
+    assert "hull [1 GPU" in copy.snakemake(*words)
+    assert "hull [0 GPU" in copy.snakemake(
+        *words, "--config", "hull={reference: csv, files: [known.csv]}"
+    )
+
+
+@pytest.mark.parametrize("request_line", ["gpu: 1, gpu_model: h200", 'gres: "gpu:1"'])
+def test_every_way_to_ask_for_a_gpu_is_set_in_one_place(request_line: str) -> None:
+    text = (PROFILES / "slurm/config.v8+.yaml").read_text()
+    line = "  gpu: {slurm_partition: gpu, gpu: 1}\n"
+    assert text.count(line) == 1
+    site = f"  gpu: {{slurm_partition: big, {request_line}}}\n"
+    rules = yte.process_yaml(text.replace(line, site), require_use_yte=True)["set-resources"]
+    asked = yaml.safe_load(f"{{slurm_partition: big, {request_line}}}")
+    hull = rules.pop("hull")
+    for rule in rules.values():
+        assert asked.items() <= rule.items()
+    for files, expected in (
+        ([], asked),
+        (["known.csv"], {name: type(value)() for name, value in asked.items()} | CPU),
+    ):
+        given = SimpleNamespace(files=files)
+        assert {name: eval(hull[name], {"input": given}) for name in asked} == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "cluster"),
+    [
+        ([], "", False),
+        (["results/slurm/report/index.html", "--configfile", "slurm.yaml"], "", False),
+        (["--profile", "mine/of-slurm-times/local"], "", False),
+        (["--profile", "slurm"], "", True),
+        (["--profile=slurm-without-accounting", "-n"], "", True),
+        (["--profile", "mine", "--profile", "slurm/config.v8+.yaml"], "", True),
+        (["--executor", "slurm"], "", True),
+        (["-e", "slurm", "all"], "", True),
+        ([], "slurm", True),
+        (["--profile", "mine"], "slurm", False),
+    ],
+)
+def test_all_cores_unless_the_jobs_run_on_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], variable: str, cluster: bool
+) -> None:
+    monkeypatch.setattr("sys.argv", ["snakemake", *words])
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", variable)
+    profile = yte.process_yaml(
+        (PROFILES / "default/config.v8+.yaml").read_text(), require_use_yte=True
+    )
+    assert ("cores" in profile) != cluster
 
 
 def test_no_gpu_is_asked_for_on_this_machine(copy: Copy) -> None:

@@ -2,7 +2,7 @@
 # deletes before a job. The time limit reaches the stage as {resources.runtime} in the shell line,
 # because a param would make a longer limit look like a changed result. The threads of the numerical
 # libraries are fixed, not taken from {threads}, which shrinks on a small machine: sums in another
-# order are other numbers.
+# order are other numbers. Nodes and processes are resources, as the time limit is.
 rule pretrain:
     """Likelihood training on the dataset: the policy "base"."""
     input:
@@ -22,6 +22,8 @@ rule pretrain:
     threads: 1
     resources:
         gpu=0,
+        nodes=1,
+        processes_per_node=1,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
@@ -37,7 +39,8 @@ rule pretrain:
     message:
         "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl pretrain --log-file {log:q} --threads 1"
+        "python -m crystalformer_rl.launch {resources.nodes} {resources.processes_per_node}"
+        " pretrain --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
@@ -51,6 +54,7 @@ rule sft:
         policy=weights("base"),
         relaxed=shards("relax", "base", SETTINGS.sft.samples),
         hull=rules.hull.output.hull,
+        elements=rules.hull.output.elements,
     output:
         model=f"{RUN}/sft/model.safetensors",
         about=f"{RUN}/sft/model.json",
@@ -65,6 +69,8 @@ rule sft:
     threads: 1
     resources:
         gpu=0,
+        nodes=1,
+        processes_per_node=1,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
@@ -81,7 +87,8 @@ rule sft:
     message:
         "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl sft --log-file {log:q} --threads 1"
+        "python -m crystalformer_rl.launch {resources.nodes} {resources.processes_per_node}"
+        " sft --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --relaxed {params.relaxed:q} --hull {params.hull:q}"
         " --checkpoints {params.checkpoints:q} --minutes {resources.runtime}"

@@ -1,0 +1,286 @@
+"""The smoke pipeline on a cluster, and jobs, nodes and a driver that come to grief on it.
+
+One file, so that one worker has the cluster: `pytest --dist loadfile`.
+"""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from operator import methodcaller
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from clone import Copy
+from cluster import NODES, Cluster, Job, Unavailable, cluster, wait_until
+from driver import CONFIG, processes, run, started
+
+from crystalformer_rl.files import read_json, read_table, read_tensors
+
+pytestmark = pytest.mark.slow
+
+PROFILE = "workflow/profiles/slurm-without-accounting/config.v8+.yaml"
+CPU_RULES = {"dataset", "tokenize", "evaluate", "report"}
+SAMPLES = [f"results/smoke/sample/base/shard-{number:04d}.parquet" for number in (0, 1)]
+PRETRAIN = "results/smoke/pretrain"
+# Long enough to be met in the middle.
+SLOW = ("relax={max_force: 0.0001, max_steps: 120}",)
+SHARDS = [f"results/smoke/relax/base/shard-{number:04d}.parquet" for number in (0, 1)]
+RULES = [f"rule_relax_wildcards_base_{number:04d}" for number in (0, 1)]
+
+Limited = dict[str, "Future[Copy]"]
+
+
+def rule_of(comment: str) -> str:
+    return comment.removeprefix("rule_").partition("_wildcards_")[0]
+
+
+def for_two_nodes(profile: str) -> str:
+    """The lines of the profile that are given as a comment, for nodes with one GPU each."""
+    before, start, after = profile.partition("    # nodes: 2\n")
+    block, end, rest = after.partition("  sft:")
+    lines = re.sub("^    # ", "    ", start + block, flags=re.MULTILINE)
+    return before + lines.replace("node: 4", "node: 1").replace("gpu: 8", "gpu: 2") + end + rest
+
+
+def test_a_second_cluster_is_refused(slurm: Cluster, tmp_path: Path) -> None:
+    with (
+        pytest.raises(Unavailable, match="another test run has its cluster here"),
+        cluster(tmp_path),
+    ):
+        pass
+    assert "UP" in slurm.control("ping")
+
+
+def test_gpu_rules_get_one_gpu_and_others_none(finished: Copy, slurm: Cluster) -> None:
+    jobs = slurm.jobs(finished.folder)
+    rules = {rule_of(job.rule) for job in jobs}
+    assert rules >= CPU_RULES | {"hull", "pretrain", "sft", "rl", "sample", "relax"}
+    given = slurm.devices()
+    for job in jobs:
+        assert job.state == "COMPLETED", job
+        on_cpu = rule_of(job.rule) in CPU_RULES
+        assert job.gpus == (0 if on_cpu else 1), job
+        # One device, the first that its node has: "0".
+        assert given[job.id] == {"none" if on_cpu else "0"}, job
+
+
+def test_logs_lie_where_the_docs_say(finished: Copy, slurm: Cluster) -> None:
+    logs = finished.folder / "logs"
+    for name in ("pretrain", "rl-ehull/round-2", "sample/sft/shard-0000", "relax/base/shard-0000"):
+        assert (logs / f"smoke/{name}.log").stat().st_size > 0
+    for job in slurm.jobs(finished.folder):
+        rule, _, wildcards = job.rule.partition("_wildcards_")
+        assert job.log == logs.resolve() / "slurm" / rule / wildcards / f"{job.id}.log"
+        assert "100%" in job.log.read_text(encoding="utf-8")
+    assert list(finished.folder.rglob("*.part")) == []
+
+
+def test_a_second_call_has_nothing_to_do(finished: Copy) -> None:
+    assert "Nothing to be done" in run(finished)
+
+
+def test_shards_as_job_arrays(finished: Copy, slurm: Cluster, tmp_path: Path) -> None:
+    copy = finished.duplicate(tmp_path / "clone")
+    said = run(copy, *SAMPLES, "--forcerun=sample", "--slurm-array-jobs=sample,relax")
+    assert re.search(r"Submitted array job .* individual task IDs are 1-2", said)
+    jobs = slurm.jobs(copy.folder)
+    assert [(job.state, job.gpus, job.array) for job in jobs] == [("COMPLETED", 1, True)] * 2
+    for shard in SAMPLES:
+        pd.testing.assert_frame_equal(
+            read_table(copy.folder / shard), read_table(finished.folder / shard), check_exact=True
+        )
+
+
+def test_pretraining_on_two_nodes(finished: Copy, slurm: Cluster, tmp_path: Path) -> None:
+    short = ("pretrain={epochs: 4}",)  # rounding grows with every step
+    alone, copy = (finished.duplicate(tmp_path / name) for name in ("alone", "clone"))
+    alone.snakemake(f"{PRETRAIN}/model.safetensors", *CONFIG, "--config", *short)
+    copy.edit(PROFILE, for_two_nodes)
+    run(copy, f"{PRETRAIN}/model.safetensors", settings=short)
+    (job,) = slurm.jobs(copy.folder)
+    assert (job.state, job.gpus, job.nodes) == ("COMPLETED", 2, len(NODES))
+    one, two = (place.folder / PRETRAIN for place in (alone, copy))
+    assert read_json(two / "provenance.json")["counts"]["processes"] == len(NODES)
+    pd.testing.assert_frame_equal(
+        read_table(two / "history.parquet"), read_table(one / "history.parquet"), rtol=1e-5
+    )
+    weights, expected = (read_tensors(place / "model.safetensors") for place in (two, one))
+    for name in expected:
+        np.testing.assert_allclose(weights[name], expected[name], atol=1e-5, err_msg=name)
+
+
+def journalled(copy: Copy, number: int) -> int:
+    """How many structures are in the journal of a shard."""
+    name = f"results/smoke/checkpoints/relax/base/shard-{number:04d}.journal"
+    path = copy.folder / name
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def newest(slurm: Cluster, copy: Copy, rule: str) -> Job | None:
+    """The job that was submitted last for a rule and its wildcards."""
+    jobs = [job for job in slurm.jobs(copy.folder) if job.rule == rule]
+    return jobs[-1] if jobs else None
+
+
+def running(slurm: Cluster, copy: Copy, rule: str) -> Job:
+    """The same, which must run."""
+    job = newest(slurm, copy, rule)
+    assert job is not None
+    assert job.state == "RUNNING", job
+    return job
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished: Copy, tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The slow relaxations without a cluster and without an interruption."""
+    copy = finished.duplicate(tmp_path_factory.mktemp("undisturbed") / "clone")
+    copy.snakemake(*SHARDS, "--forcerun=relax", *CONFIG, "--config", *SLOW)
+    return copy
+
+
+def assert_same_shards(copy: Copy, other: Copy) -> None:
+    for target in SHARDS:
+        pd.testing.assert_frame_equal(
+            read_table(copy.folder / target), read_table(other.folder / target), check_exact=True
+        )
+        path = Path(target).with_suffix(".provenance.json")
+        steps = [read_json(place.folder / path)["counts"]["steps"] for place in (copy, other)]
+        assert steps[0] == steps[1]
+
+
+def found_in_journal(job: Job) -> int:
+    """With how many structures of the six the job began."""
+    (found,) = re.findall(r"(\d+) of 6 crystals are in journal", job.log.read_text())
+    return int(found)
+
+
+@pytest.fixture(scope="module")
+def limited(
+    finished: Copy, slurm: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Limited]:
+    """Two pretrainings whose jobs have one minute each, beside the other tests of this file."""
+    with ThreadPoolExecutor() as pool:
+        yield {
+            state: pool.submit(
+                pretrain_with_a_minute,
+                finished.duplicate(tmp_path_factory.mktemp(state) / "clone"),
+                slurm,
+                state,
+            )
+            for state in ("FAILED", "TIMEOUT")
+        }
+
+
+def pretrain_with_a_minute(copy: Copy, slurm: Cluster, state: str) -> Copy:
+    """Hold the first process still, as a slow machine would, so that it does not end in time.
+
+    To end as FAILED it wakes after more than half of its time: a step as long as that it cannot
+    make again, and so it stops by itself. To end as TIMEOUT it does not wake before SLURM ends it.
+    """
+    for before, after in (
+        ("runtime: 1440", "runtime: 1"),
+        ("pretrain:\n", 'pretrain:\n    checkpoint_minutes: "0.005"\n'),
+        ("gpu, gpu: 1}", "gpu}"),  # the other tests need them
+    ):
+        copy.edit(PROFILE, methodcaller("replace", before, after))
+    checkpoints = copy.folder / "results/smoke/checkpoints/pretrain"
+    with started(copy, f"{PRETRAIN}/model.safetensors", "--forcerun=pretrain") as driver:
+        driver.wait_until(
+            "a checkpoint is written", lambda: list(checkpoints.rglob("*.safetensors"))
+        )
+        (process,) = processes(copy, "pretrain")
+        os.kill(process, signal.SIGSTOP)
+        job = running(slurm, copy, "rule_pretrain")
+        if state == "FAILED":
+            enough = job.seconds + 30
+            driver.wait_until("time goes by", lambda: slurm.job(job.id).seconds >= enough)
+            os.kill(process, signal.SIGCONT)
+        driver.end()
+    return copy
+
+
+@pytest.mark.usefixtures("limited")
+def test_killed_and_requeued_jobs_continue_after_drained_nodes_return(
+    finished: Copy, undisturbed: Copy, slurm: Cluster, tmp_path: Path
+) -> None:
+    """In one run, to save time: jobs wait for drained nodes, a second driver is refused meanwhile,
+    one job is killed, the other is requeued."""
+    copy = finished.duplicate(tmp_path / "clone")
+    killed, requeued = RULES
+    slurm.update_nodes(State="DRAIN", Reason="test")
+    with started(copy, *SHARDS, "--forcerun=relax", settings=SLOW) as driver:
+
+        def waiting(rule: str) -> bool:
+            job = newest(slurm, copy, rule)
+            return job is not None and job.state == "PENDING" and job.reason != "None"
+
+        driver.wait_until("both jobs wait for a node", lambda: all(map(waiting, RULES)))
+        refused = run(copy, *SHARDS, settings=SLOW, check=False)
+        assert "cannot be locked" in refused
+        assert all(map(waiting, RULES))
+        slurm.update_nodes(State="RESUME")
+
+        driver.wait_until("two structures are relaxed", lambda: journalled(copy, 0) >= 2)
+        slurm.cancel("--signal=KILL", running(slurm, copy, killed).id)
+        driver.wait_until("a structure is relaxed", lambda: journalled(copy, 1) >= 1)
+        slurm.control("requeue", running(slurm, copy, requeued).id)
+        assert "2 of 2 steps" in driver.end()
+
+    jobs = slurm.jobs(copy.folder)
+    first, second = (job for job in jobs if job.rule == killed)
+    assert (first.state, second.state) == ("CANCELLED", "COMPLETED")
+    done = [
+        set(re.findall(r"INFO (\S+) \w+ after", job.log.read_text())) for job in (first, second)
+    ]
+    assert done[0].isdisjoint(done[1])
+    assert found_in_journal(second) >= 2
+    assert found_in_journal(second) + len(done[1]) == 6
+    (job,) = (job for job in jobs if job.rule == requeued)
+    assert (job.state, job.restarts) == ("COMPLETED", 1)
+    assert found_in_journal(job) >= 1
+    assert_same_shards(copy, undisturbed)
+
+
+@pytest.mark.usefixtures("limited")
+def test_a_killed_driver_is_started_again(
+    finished: Copy, undisturbed: Copy, slurm: Cluster, tmp_path: Path
+) -> None:
+    """One of the jobs it leaves is cancelled, as the docs advise; the other goes on by itself."""
+    copy = finished.duplicate(tmp_path / "clone")
+    with started(copy, *SHARDS, "--forcerun=relax", settings=SLOW) as driver:
+        driver.wait_until("a structure is relaxed", lambda: journalled(copy, 0) >= 1)
+        driver.kill()
+        (run_id,) = re.findall(r"SLURM run ID: (\S+)", driver.said)
+    orphan = running(slurm, copy, RULES[0]).id
+    slurm.cancel(f"--name={run_id}", orphan)
+    wait_until("the job has ended", lambda: slurm.job(orphan).state == "CANCELLED")
+    refused = run(copy, *SHARDS, settings=SLOW, check=False)
+    assert "cannot be locked" in refused
+    assert "--unlock" in refused
+    run(copy, "--unlock")
+    assert "2 of 2 steps" in run(copy, *SHARDS, settings=SLOW)
+    again = newest(slurm, copy, RULES[0])
+    assert again is not None
+    assert found_in_journal(again) >= 1
+    assert_same_shards(copy, undisturbed)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "TIMEOUT"])
+def test_a_time_limit_is_not_the_end_of_a_training(
+    finished: Copy, slurm: Cluster, limited: Limited, state: str
+) -> None:
+    copy = limited[state].result()
+    # On a busy machine another job may meet its limit too.
+    first, *others = (job for job in slurm.jobs(copy.folder) if job.rule == "rule_pretrain")
+    assert (first.state, others[-1].state) == (state, "COMPLETED")
+    stopped = "the time limit is near; run again to continue" in first.log.read_text()
+    assert stopped == (state == "FAILED")
+    for job in others:
+        assert "continuing from checkpoint" in job.log.read_text()
+    for name in ("model.safetensors", "history.parquet"):
+        files = [place.folder / PRETRAIN / name for place in (copy, finished)]
+        assert files[0].read_bytes() == files[1].read_bytes(), name
