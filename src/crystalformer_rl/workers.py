@@ -1,13 +1,12 @@
 """Work spread over processes."""
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import TypeVar
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +22,11 @@ def spread(
 ) -> Iterator[Result]:
     """``map(work, items)``, in order, by so many processes; in this one if there is one.
 
+    Every worker has a pipe of its own, which ends with either side: a worker that dies is an error
+    here, whenever it dies, and workers end with this process, however it ends. (The pool of
+    ``concurrent.futures`` waits for ever when a worker dies while another one starts, and its
+    workers outlive a process that is killed.)
+
     Parameters
     ----------
     work
@@ -30,8 +34,8 @@ def spread(
     chunk
         Items that are sent to a process at a time.
     window
-        Chunks that are taken from ``items`` at a time: a pool would take all at once, and millions
-        of crystals are more than the memory.
+        Chunks that are under way or wait for an earlier one at a time: millions of crystals are
+        more than the memory.
 
     Raises
     ------
@@ -39,6 +43,8 @@ def spread(
         If there is not at least one process.
     ChildProcessError
         If a process dies.
+    Exception
+        What ``work`` raises.
     """
     if processes < 1:
         raise ValueError(f"processes must be at least 1, got {processes}")
@@ -46,25 +52,73 @@ def spread(
     if processes == 1:
         yield from map(work, left)
         return
+    with _workers(work, processes) as idle:
+        busy: dict[Connection, int] = {}
+        done: dict[int, list[Result]] = {}
+        given = first = 0
+        while True:
+            while idle and given - first < window and (part := list(islice(left, chunk))):
+                connection = idle.pop()
+                with _deaths_noticed(processes):
+                    connection.send(part)
+                busy[connection] = given
+                given += 1
+            if not busy:
+                return
+            for ready in wait(list(busy)):
+                assert isinstance(ready, Connection)
+                with _deaths_noticed(processes):
+                    answer = ready.recv()
+                if isinstance(answer, Exception):
+                    raise answer
+                done[busy.pop(ready)] = answer
+                idle.append(ready)
+            while first in done:
+                yield from done.pop(first)
+                first += 1
+
+
+@contextmanager
+def _workers(work: Callable[[Any], Any], processes: int) -> Iterator[list[Connection]]:
+    """Connections to so many workers, which are gone afterwards."""
     # Not fork: the caller may run threads (torch, pyarrow), which a forked child would lack.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
-        try:
-            while part := list(islice(left, window * chunk)):
-                yield from pool.map(work, part, chunksize=chunk)
-        except BrokenProcessPool as error:
-            raise ChildProcessError(
-                f"one of {processes} worker processes died: killed, or out of memory?"
-            ) from error
+    started: list[SpawnProcess] = []
+    connections: list[Connection] = []
+    try:
+        for _ in range(processes):
+            ours, theirs = context.Pipe()
+            worker = context.Process(target=_serve, args=(work, theirs), daemon=True)
+            worker.start()
+            theirs.close()
+            started.append(worker)
+            connections.append(ours)
+        yield connections
+    finally:
+        for worker in started:
+            worker.kill()
+            worker.join()
 
 
-def _end_with_parent() -> None:
-    """Let this process end when its parent does, which may be killed without a word to it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+@contextmanager
+def _deaths_noticed(processes: int) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise ChildProcessError(
+            f"one of {processes} worker processes died: killed, or out of memory?"
+        ) from error
 
-    def wait() -> None:
-        parent.join()
-        os._exit(os.EX_UNAVAILABLE)
 
-    threading.Thread(target=wait, daemon=True).start()
+def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
+    """Work until the other side is closed."""
+    with suppress(EOFError, OSError):
+        while True:
+            connection.send(_answer(work, connection.recv()))
+
+
+def _answer(work: Callable[[Any], Any], items: list[Any]) -> list[Any] | Exception:
+    try:
+        return [work(item) for item in items]
+    except Exception as error:
+        return error

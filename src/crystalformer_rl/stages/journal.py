@@ -52,12 +52,21 @@ class Journal:
             )
 
     def append(self, item: int, value: Any) -> None:
-        """Note that ``item`` is finished; ``value`` is ready for JSON."""
+        """Note that ``item`` is finished; ``value`` is ready for JSON.
+
+        Raises
+        ------
+        OSError
+            If the line cannot be written, such as on a full disk; the message names the file.
+        """
         text = json.dumps({"item": item, "value": value}).encode()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as stream:
-            # The newline comes first: before it may stand a line that was cut short.
-            stream.write(b"\n" + self._digest(text) + b" " + text)
+        try:
+            with self._path.open("ab") as stream:
+                # The newline comes first: before it may stand a line that was cut short.
+                stream.write(b"\n" + self._digest(text) + b" " + text)
+        except OSError as error:
+            raise OSError(f"journal {self._path}: cannot be written: {error}") from error
 
     def remove(self) -> None:
         """Delete the file; call when the results are on disk."""

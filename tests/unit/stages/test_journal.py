@@ -82,3 +82,12 @@ def test_remove(tmp_path: Path) -> None:
     path = written(tmp_path / "journal")
     Journal(path, key=KEY).remove()
     assert not path.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path, key=KEY)
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"journal {path}: cannot be written: .*No space left"):
+        journal.append(0, "a value")
