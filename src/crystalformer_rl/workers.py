@@ -1,6 +1,8 @@
 """Work spread over processes."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -22,8 +24,8 @@ def spread(
 ) -> Iterator[Result]:
     """``map(work, items)``, in order, by so many processes; in this one if there is one.
 
-    Every worker has a pipe of its own, which ends with either side: a worker that dies is an error
-    here, whenever it dies, and workers end with this process, however it ends. (The pool of
+    Every worker has a pipe of its own, which ends with it: a worker that dies is an error here,
+    whenever it dies. Workers end with this process, however it ends. (The pool of
     ``concurrent.futures`` waits for ever when a worker dies while another one starts, and its
     workers outlive a process that is killed.)
 
@@ -111,7 +113,8 @@ def _deaths_noticed(processes: int) -> Iterator[None]:
 
 
 def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
-    """Work until the other side is closed."""
+    """Work until the other side is closed or its process has ended."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
             connection.send(_answer(work, connection.recv()))
@@ -122,3 +125,10 @@ def _answer(work: Callable[[Any], Any], items: list[Any]) -> list[Any] | Excepti
         return [work(item) for item in items]
     except Exception as error:
         return error
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(os.EX_UNAVAILABLE)
