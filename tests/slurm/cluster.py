@@ -12,6 +12,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ NODES = ("pretend1", "pretend2")
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 GPUS = CONFIGURATION.with_name("gres.conf")
 MARK = "# Made by a test of crystalformer-rl; its daemons are in "
-LOCK = Path("/run/lock/crystalformer-rl-slurm.lock")
+LOCK = Path(tempfile.gettempdir(), "crystalformer-rl-slurm.lock")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "munge", "sbatch", "srun")
 DEADLINE = 300
 
@@ -202,7 +203,12 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         _clean_up()
         daemons: list[subprocess.Popen[bytes]] = []
         try:
-            yield _start(folder, daemons)
+            try:
+                found = _start(folder, daemons)
+            except (OSError, AssertionError) as error:
+                # Such as a container in which device nodes are not permitted.
+                raise Unavailable(f"it does not start: {error}") from error
+            yield found
         finally:
             _clean_up()
             for daemon in daemons:
@@ -296,7 +302,7 @@ def _start(folder: Path, daemons: list["subprocess.Popen[bytes]"]) -> Cluster:
         )
     except AssertionError as error:
         logs = {path.name: path.read_text()[-2000:] for path in sorted(folder.glob("*.log"))}
-        raise Unavailable(f"{error}: {logs}") from None
+        raise AssertionError(f"{error}: {logs}") from None
     return found
 
 

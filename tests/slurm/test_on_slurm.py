@@ -3,9 +3,12 @@
 One file, so that one worker has the cluster: `pytest --dist loadfile`.
 """
 
+import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from operator import methodcaller
@@ -81,6 +84,24 @@ def test_logs_lie_where_the_docs_say(finished: Copy, slurm: Cluster) -> None:
 
 def test_a_second_call_has_nothing_to_do(finished: Copy) -> None:
     assert "Nothing to be done" in run(finished)
+
+
+@pytest.mark.parametrize(
+    ("profile", "problems"), [("slurm-without-accounting", set()), ("slurm", {"accounting"})]
+)
+def test_doctor_finds_what_the_cluster_lacks(
+    finished: Copy, profile: str, problems: set[str]
+) -> None:
+    words = ["-m", "crystalformer_rl", "doctor", "--profile", profile, "--json"]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=finished.folder, capture_output=True, text=True, check=False
+    )
+    findings = json.loads(done.stdout)["findings"]
+    assert {f["topic"] for f in findings if f["status"] == "problem"} == problems
+    assert done.returncode == bool(problems)
+    assert {"partition gpu", "rule relax", "rule evaluate"} <= {
+        f["topic"] for f in findings if f["status"] == "ok"
+    }
 
 
 def test_shards_as_job_arrays(finished: Copy, slurm: Cluster, tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def second_opinion(summary: Summary, config: Config) -> str:
         kind="words",
         caption=f"{judging} rewarded no policy. It relaxed the structures itself "
         f"({few or 'all of them'}) and placed them on a hull of its own energies; what is unique "
-        "and new is as by the first verdict. All columns are of these structures; agree: of those "
+        "and new is as by the first verdict. The crystals of that hull are those of the dataset, "
+        "not relaxed by it: the hull lies some meV/atom too high, and the verdict is kind by as "
+        "much. All columns are of these structures; agree: of those "
         "to which both give an energy above hull. A gain that the second opinion does not share "
         "may be errors of the rewarding potential, found and exploited.",
     )  # fmt: skip
