@@ -24,6 +24,9 @@ EnergyConvention = Literal["mp2020_corrected", "uncorrected", "matpes"]
 MIN_DISTANCE_ANGSTROM = 0.5
 VOLUME_PER_ATOM_ANGSTROM3 = (1.5, 400.0)
 MAX_LENGTH_ANGSTROM = 100.0
+# The deepest solids of PBE, with the atoms of VASP at 0, lie at -13 (W); potentials far from what
+# they have learned fall to -100,000.
+LOWEST_ENERGY_EV_PER_ATOM = -20.0
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
@@ -180,18 +183,26 @@ def _bisect(
             status: FailureStatus = "out_of_memory" if is_out_of_memory(error) else "error"
             return [Failure(status, _first_line(error))]
     else:
-        return [_finite(answer) for answer in answers]
+        return [_credible(*pair) for pair in zip(structures, answers, strict=True)]
     half = len(structures) // 2
     return _bisect(potential, structures[:half], forces=forces) + _bisect(
         potential, structures[half:], forces=forces
     )
 
 
-def _finite(answer: Evaluation | Failure) -> Evaluation | Failure:
-    if isinstance(answer, Evaluation):
-        numbers = [np.atleast_1d(answer.energy), answer.forces, answer.stress]
-        if not all(np.isfinite(x).all() for x in numbers if x is not None):
-            return Failure("error", "the potential returned a number that is not finite")
+def _credible(structure: Structure, answer: Evaluation | Failure) -> Evaluation | Failure:
+    if not isinstance(answer, Evaluation):
+        return answer
+    numbers = [np.atleast_1d(answer.energy), answer.forces, answer.stress]
+    if not all(np.isfinite(x).all() for x in numbers if x is not None):
+        return Failure("error", "the potential returned a number that is not finite")
+    energy = answer.energy / len(structure)
+    if energy < LOWEST_ENERGY_EV_PER_ATOM:
+        return Failure(
+            "unphysical",
+            f"{energy:.1f} eV/atom, deeper than any solid: allowed are "
+            f"{LOWEST_ENERGY_EV_PER_ATOM:g} and more",
+        )
     return answer
 
 

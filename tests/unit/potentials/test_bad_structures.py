@@ -26,7 +26,7 @@ def still(structure: Structure, *, energy: float = 0.0, pressure: float = 0.0) -
 
 
 def explodes(structure: Structure) -> Evaluation:
-    return still(structure, energy=-0.1 * structure.volume, pressure=0.1)
+    return still(structure, energy=-0.04 * structure.volume, pressure=0.04)
 
 
 def collapses(structure: Structure) -> Evaluation:
@@ -49,6 +49,10 @@ def violent(structure: Structure) -> Evaluation:
 
 def no_number(structure: Structure) -> Evaluation:
     return still(structure, energy=math.nan)
+
+
+def too_deep(structure: Structure) -> Evaluation:
+    return still(structure, energy=-41.0)
 
 
 def no_force(structure: Structure) -> Evaluation:
@@ -87,6 +91,7 @@ def among_good_ones(
     [
         (no_number, "error", "not finite"),
         (no_force, "error", "not finite"),
+        (too_deep, "unphysical", r"-20.5 eV/atom, deeper than any solid: allowed are -20"),
         (raises, "error", "^RuntimeError: shapes do not match$"),
         (too_large, "out_of_memory", "MemoryError"),
     ],
@@ -111,6 +116,7 @@ def test_bad_from_the_start(
         (violent, "diverged", r"not finite"),
         (on_the_way(no_number), "diverged", "not finite"),
         (on_the_way(no_force), "diverged", "not finite"),
+        (on_the_way(too_deep), "diverged", "deeper than any solid"),
         (on_the_way(raises), "diverged", "shapes do not match"),
         (on_the_way(too_large), "out_of_memory", "MemoryError"),
     ],
