@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from crystalformer_rl.config.fields import DEFAULT_MODELS
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.known import verify
 
@@ -37,7 +38,7 @@ POTENTIALS = {
         "crystalformer_rl.potentials.sevennet",
         ("sevenn",),
         model="the name of a pretrained model, such as 7net-0, or a checkpoint",
-        default="7net-0",
+        default=DEFAULT_MODELS["sevennet"],
     ),
     "orb": Entry(
         "crystalformer_rl.potentials.orb",
