@@ -34,6 +34,9 @@ SLOW = ("relax={max_force: 0.0001, max_steps: 120}",)
 SHARDS = [f"results/smoke/relax/base/shard-{number:04d}.parquet" for number in (0, 1)]
 RULES = [f"rule_relax_wildcards_base_{number:04d}" for number in (0, 1)]
 
+# Minutes that a job has, by how it is to end. Its start may take half of them on a busy machine.
+LIMITS = {"FAILED": 4, "TIMEOUT": 2}
+
 Limited = dict[str, "Future[Copy]"]
 
 
@@ -183,27 +186,28 @@ def found_in_journal(job: Job) -> int:
 def limited(
     finished: Copy, slurm: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Limited]:
-    """Two pretrainings whose jobs have one minute each, beside the other tests of this file."""
+    """Two pretrainings whose jobs have minutes, beside the other tests of this file."""
     with ThreadPoolExecutor() as pool:
         yield {
             state: pool.submit(
-                pretrain_with_a_minute,
+                pretrain_with_a_limit,
                 finished.duplicate(tmp_path_factory.mktemp(state) / "clone"),
                 slurm,
                 state,
             )
-            for state in ("FAILED", "TIMEOUT")
+            for state in LIMITS
         }
 
 
-def pretrain_with_a_minute(copy: Copy, slurm: Cluster, state: str) -> Copy:
+def pretrain_with_a_limit(copy: Copy, slurm: Cluster, state: str) -> Copy:
     """Hold the first process still, as a slow machine would, so that it does not end in time.
 
-    To end as FAILED it wakes after more than half of its time: a step as long as that it cannot
-    make again, and so it stops by itself. To end as TIMEOUT it does not wake before SLURM ends it.
+    To end as FAILED it wakes after half of its time: a step as long as that it cannot make again,
+    and so it stops by itself. To end as TIMEOUT it does not wake before SLURM ends it.
     """
+    limit = LIMITS[state]
     for before, after in (
-        ("runtime: 1440", "runtime: 1"),
+        ("runtime: 1440", f"runtime: {limit}"),
         ("pretrain:\n", 'pretrain:\n    checkpoint_minutes: "0.005"\n'),
         ("gpu, gpu: 1}", "gpu}"),  # the other tests need them
     ):
@@ -217,7 +221,7 @@ def pretrain_with_a_minute(copy: Copy, slurm: Cluster, state: str) -> Copy:
         os.kill(process, signal.SIGSTOP)
         job = running(slurm, copy, "rule_pretrain")
         if state == "FAILED":
-            enough = job.seconds + 30
+            enough = job.seconds + 60 * limit / 2
             driver.wait_until("time goes by", lambda: slurm.job(job.id).seconds >= enough)
             os.kill(process, signal.SIGCONT)
         driver.end()
@@ -290,7 +294,7 @@ def test_a_killed_driver_is_started_again(
     assert_same_shards(copy, undisturbed)
 
 
-@pytest.mark.parametrize("state", ["FAILED", "TIMEOUT"])
+@pytest.mark.parametrize("state", LIMITS)
 def test_a_time_limit_is_not_the_end_of_a_training(
     finished: Copy, slurm: Cluster, limited: Limited, state: str
 ) -> None:
