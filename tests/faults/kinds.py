@@ -12,7 +12,7 @@ from typing import Any
 
 from client import End, Moment, session
 from jobs import Job
-from workshop import Workshop
+from workshop import Workshop, remove
 
 STOPPED = os.EX_TEMPFAIL
 JOBS_AT_MOST = 5
@@ -270,7 +270,8 @@ def has_saved(workshop: Workshop, job: Job) -> bool:
 def compare(workshop: Workshop, job: Job, end: End) -> int:
     """Raise unless the job is done and its results are those of an undisturbed one.
 
-    Returns the number of temporary files that no one will delete; nothing else may be left.
+    Returns the number of temporary files that no one will delete; nothing else may be left, but for
+    what the job saved to go on from: the workflow deletes that (saved.py).
     """
     if end.code != 0:
         raise DefectError(f"started again it ended with {told(end)}")
@@ -279,8 +280,8 @@ def compare(workshop: Workshop, job: Job, end: End) -> int:
     wrong += [str(path) for path in found if path not in expected]
     if wrong:
         raise DefectError(f"started again it gave another {', '.join(wrong)}")
-    if job.state is not None and (workshop.folder / job.state).exists():
-        raise DefectError(f"started again it finished and left {job.state}")
+    if job.state is not None:
+        remove(workshop.folder / job.state)
     strays = workshop.strays()
     if visible := [str(path) for path in strays if not path.name.startswith(".")]:
         raise DefectError(f"{', '.join(visible)} was left behind")

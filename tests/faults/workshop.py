@@ -127,6 +127,8 @@ class Workshop:
         end = self.server.run(self.folder, job.words, calls=root / "calls.json")
         if end.code != 0 or end.left:
             raise RuntimeError(f"{job.name}: exit code {end.code}, undisturbed:\n{end.said}")
+        if job.state is not None:
+            remove(self.folder / job.state)
         calls, free, sizes = zip(*json.loads((root / "calls.json").read_text()), strict=True)
         return Undisturbed(
             outputs=self.outputs(job),

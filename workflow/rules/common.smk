@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from snakemake.persistence import PersistenceBase
+
 ROOT = Path(workflow.current_basedir).parents[1]
 
 # Jobs, here and on a node, run this checkout's package with the Python that runs snakemake (or the
@@ -19,9 +21,22 @@ for variable, path in (
 from crystalformer_rl.closure import fingerprint
 from crystalformer_rl.config import TRUST_PICKLES, canonical, read
 from crystalformer_rl.manifest import read_manifest
+from crystalformer_rl.saved import forget_finished
 
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
 DOWNLOADS = "resources/downloads/"
+
+
+async def leave_incomplete(persistence, job):
+    """What a job on a node does at its end instead of marking its files as complete.
+
+    Its driver does so, and notes what they were made from. If the driver is dead, files without
+    that note would be taken for good, whatever is changed in the configuration after.
+    """
+
+
+if not workflow.is_main_process:
+    PersistenceBase.finished = leave_incomplete
 
 
 def refuse(problem):

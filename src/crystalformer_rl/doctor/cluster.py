@@ -3,6 +3,7 @@
 import getpass
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from crystalformer_rl.doctor.findings import Finding, place
 from crystalformer_rl.doctor.plan import Request
 from crystalformer_rl.doctor.slurm import Node
 
+QUEUE = "%j|%k|%Z"
+"""``squeue``'s format of :func:`drivers`: name, comment, working directory."""
 SECONDS = 60
 JOB_AGE_SECONDS = 120
 PROFILES = Path("workflow/profiles")
@@ -135,6 +138,33 @@ def accounts(requests: Sequence[Request], answer: Answer, *, profile: Path) -> I
                 f"{getpass.getuser()} has {', '.join(known) or 'none'}",
                 f"slurm_account in {profile}",
             )
+
+
+def drivers(answer: Answer, *, folder: Path) -> Iterator[Finding]:
+    """The drivers whose jobs are in the queue for a folder, alive or dead.
+
+    Parameters
+    ----------
+    answer
+        Of ``squeue -h -o QUEUE``.
+    folder
+        Where snakemake would run.
+    """
+    if not answer.ok:
+        yield Finding("queue", "warning", f"cannot be read: {answer.text}")
+        return
+    rows = [line.split("|", maxsplit=2) for line in answer.text.splitlines()]
+    # Snakemake's jobs alone have the rule as their comment: a driver may be a job itself.
+    names = Counter(
+        name for name, rule, where in rows if rule.startswith("rule_") and Path(where) == folder
+    )
+    for name, number in names.items():
+        yield Finding(
+            f"driver {name}",
+            "warning",
+            f"{number} of its jobs run or wait for this folder",
+            f"if it is dead, scancel --name={name}: they would go on beside those of a new driver",
+        )
 
 
 def _time(minutes: int | None) -> str:

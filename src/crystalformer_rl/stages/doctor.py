@@ -137,6 +137,8 @@ def _cluster(planned: Plan, profile: Path, answer: cluster.Answer) -> Iterator[F
         job_age=slurm.setting(settings, "MinJobAge"),
         profile=profile,
     )
+    queue = cluster.ask("squeue", "-h", "-u", getpass.getuser(), "-o", cluster.QUEUE)
+    yield from cluster.drivers(queue, folder=Path.cwd())
     yield from cluster.partitions(nodes)
     if any(request.account for request in planned.requests):
         user = f"user={getpass.getuser()}"

@@ -68,9 +68,5 @@ class Journal:
         except OSError as error:
             raise OSError(f"journal {self._path}: cannot be written: {error}") from error
 
-    def remove(self) -> None:
-        """Delete the file; call when the results are on disk."""
-        self._path.unlink(missing_ok=True)
-
     def _digest(self, text: bytes) -> bytes:
         return hashlib.sha256(self._key + b"\n" + text).hexdigest()[:32].encode()

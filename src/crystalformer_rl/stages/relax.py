@@ -1,7 +1,7 @@
 """``relax``: one shard of generated crystals, relaxed with one potential.
 
 What is finished is kept in a journal, from which an interrupted job goes on; the crystals that were
-under way start again from their start.
+under way start again from their start. The workflow deletes the journal (saved.py).
 """
 
 import argparse
@@ -104,7 +104,6 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         steps_of_this_job=sum(rows[place]["steps"] for place in left),
         **Counter(table["status"]),
     )
-    journal.remove()
 
 
 def _row(record: Relaxation) -> dict[str, Any]:

@@ -127,9 +127,10 @@ class Training:
     def finish(
         self, history: list[dict[str, Any]], *, steps: int, items: int, **counts: float | str
     ) -> None:
-        """Write history and provenance beside the policy, then delete the checkpoints.
+        """Write history and provenance beside the policy; of the checkpoints keep the newest.
 
-        The first process does; the others have nothing to write.
+        The first process does; the others have nothing to write. The workflow deletes what is kept
+        (saved.py).
 
         Parameters
         ----------

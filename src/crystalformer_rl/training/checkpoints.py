@@ -46,7 +46,7 @@ class Checkpoints:
     Parameters
     ----------
     folder
-        Belongs to this training alone; :meth:`remove` deletes it.
+        Belongs to this training alone.
     key
         All that the training depends on (settings, seed, digests of inputs), ready for JSON. Only
         checkpoints written under an equal key are ever used.
@@ -64,7 +64,8 @@ class Checkpoints:
     def save(self, number: int, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint and forget all but the newest three; return its path.
 
-        ``number`` must grow from one checkpoint to the next: the largest is the newest.
+        The largest ``number`` is the newest. Checkpoints of larger numbers are forgotten too: the
+        training went on from before them, because they are damaged.
         """
         data = safetensors.torch.save(
             {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()},
@@ -73,8 +74,10 @@ class Checkpoints:
         path = self._folder / f"{number:09d}-{hashlib.sha256(data).hexdigest()}.safetensors"
         with atomic(path) as temporary:
             temporary.write_bytes(data)
-        for old in self.paths()[:-KEPT]:
-            old.unlink()
+        older = [other for other in self.paths() if other < path]
+        newer = [other for other in self.paths() if other > path]
+        for other in (*older[: 1 - KEPT], *newer):
+            other.unlink(missing_ok=True)
         return path
 
     def newest(self) -> Checkpoint | None:
@@ -96,10 +99,13 @@ class Checkpoints:
         """The checkpoints of this key, oldest first."""
         return sorted(self._folder.glob("*-*.safetensors"))
 
-    def remove(self) -> None:
-        """Delete the whole folder, checkpoints of other settings included."""
-        if self._root.exists():
-            shutil.rmtree(self._root)
+    def keep_newest(self) -> None:
+        """Delete all others, those of other settings included: the training has finished."""
+        for folder in self._root.glob("*/"):
+            if folder != self._folder:
+                shutil.rmtree(folder)
+        for old in self.paths()[:-1]:
+            old.unlink()
 
     def _mention_others(self) -> None:
         for path in sorted(self._root.glob("*/*-*.safetensors")):

@@ -13,12 +13,15 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
+from crystalformer_rl.files import write_text
 from crystalformer_rl.training.checkpoints import Checkpoint, Checkpoints
 from crystalformer_rl.training.parallel import SINGLE, Parallel
 
 EXIT_CODE = 75
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 MARGIN_SHARE, MARGIN_SECONDS = 0.1, 300.0
+NAMED = 20
+"""Crystals that an error names at most."""
 
 log = logging.getLogger(__name__)
 
@@ -148,19 +151,27 @@ class Loop:
     def diverged(self, what: str, number: int, ids: list[str], state: Checkpoint) -> DivergedError:
         """The error for a value that is not finite in the step after the ``number``-th.
 
-        ``state`` is the state before that step, still good: it is saved and named.
+        ``state`` is the state before that step, still good: it is saved and named. Of many crystals
+        the message names the first, and a file beside the checkpoint all.
         """
         self.save(number, lambda: state)
         self._parallel.barrier()
+        checkpoint = self._checkpoints.paths()[-1]
+        named = ", ".join(ids[:NAMED])
+        if len(ids) > NAMED:
+            listed = checkpoint.with_name(f"batch-after-step-{number}.txt")
+            if self._parallel.first:
+                write_text(listed, "\n".join(ids) + "\n")
+            named += f" and {len(ids) - NAMED} more, listed in {listed}"
         return DivergedError(
-            f"step {number}: {what} is not finite; crystals of the batch: {', '.join(ids)}; "
-            f"last good checkpoint: {self._checkpoints.paths()[-1]}. Lower learning_rate or "
+            f"step {number}: {what} is not finite; crystals of the batch: {named}; "
+            f"last good checkpoint: {checkpoint}. Lower learning_rate or "
             "clip_norm, or remove the crystals at fault"
         )
 
     def finish(self) -> None:
-        """Delete the checkpoints; call when the results of the training are on disk."""
-        self._checkpoints.remove()
+        """Delete all checkpoints but the newest; call when the results are on disk."""
+        self._checkpoints.keep_newest()
 
     def _stop(self, number: int, state: Callable[[], Checkpoint]) -> None:
         self.save(number, state)

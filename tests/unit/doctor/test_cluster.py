@@ -9,6 +9,7 @@ from crystalformer_rl.doctor.cluster import (
     accounting,
     accounts,
     ask,
+    drivers,
     partitions,
     profile_file,
 )
@@ -41,6 +42,24 @@ def test_accounting(
     assert found.status == status
     assert words in found.found
     assert bool(found.change) == (status == "problem")
+
+
+def test_drivers_whose_jobs_are_in_the_queue() -> None:
+    queue = "\n".join(
+        (
+            "crystalformer_1|rule_relax_wildcards_base_0000|/here",
+            "crystalformer_1|rule_relax_wildcards_base_0001|/here",
+            "crystalformer_2|rule_relax_wildcards_base_0001|/elsewhere",
+            "wrap|(null)|/here",
+            "other|two|bars|/here",
+        )
+    )
+    (found,) = drivers(Answer(ok=True, text=queue), folder=Path("/here"))
+    assert (found.topic, found.status) == ("driver crystalformer_1", "warning")
+    assert found.found.startswith("2 of its jobs")
+    assert "scancel --name=crystalformer_1" in found.change
+    (found,) = drivers(Answer(ok=False, text="squeue: error"), folder=Path("/here"))
+    assert (found.status, found.found) == ("warning", "cannot be read: squeue: error")
 
 
 def test_without_accounting_the_other_profile_is_named() -> None:

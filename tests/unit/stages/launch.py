@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from crystalformer_rl.files import write_tensors
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import pretrain
 
-TIMEOUT = 120
+TIMEOUT = 600
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
@@ -51,26 +52,33 @@ def run_pretrain(args: list[str]) -> None:
 
 def start(verb: str, args: list[str], launcher: list[str] | None = None) -> subprocess.Popen[str]:
     """The verb as a process of its own, or as those that ``launcher`` starts."""
-    command = [*(launcher or [sys.executable]), "-m", "crystalformer_rl", verb, "--threads=1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*command, *args], env=environment, stderr=subprocess.PIPE, text=True)
+    return _start([*(launcher or [sys.executable]), "-m", "crystalformer_rl", verb], args)
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> None:
-    """Return as soon as the log of the process says ``text``."""
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if text in line:
-            return
-    raise AssertionError(f"the process ended before it said {text!r}:\n{''.join(said)}")
+def interrupted(
+    verb: str,
+    args: list[str],
+    *,
+    by: signal.Signals,
+    after: str,
+    launcher: list[str] | None = None,
+) -> tuple[int, str]:
+    """Exit code and log of the same, which a signal meets as soon as the log says ``after``."""
+    signalling = str(Path(__file__).with_name("signalling.py"))
+    words = [*(launcher or [sys.executable]), signalling, by.name, after, verb]
+    return end(_start(words, args))
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code of the process, once it has ended, and the rest of its log."""
+    """Exit code of the process, once it has ended, and its log."""
     try:
         _, said = process.communicate(timeout=TIMEOUT)
     finally:
         process.kill()
     return process.returncode, said
+
+
+def _start(words: list[str], args: list[str]) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*words, "--threads=1", *args]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from launch import TORCHRUN, end, pretrain_arguments, run_pretrain, start, wait_for, write_tokens
+from launch import (
+    TORCHRUN,
+    end,
+    interrupted,
+    pretrain_arguments,
+    run_pretrain,
+    start,
+    write_tokens,
+)
 from tiny import TINY
 
 from crystalformer_rl.config import PretrainSettings
@@ -49,7 +57,7 @@ def continue_to_the_same_end(folder: Path, out: str) -> None:
     counts = read_json(folder / out / "provenance.json")["counts"]
     assert counts["steps"] == STEPS
     assert 0 < counts["steps_of_this_job"] < STEPS
-    assert not (folder / "checkpoints" / out).exists()
+    assert len(checkpoints(folder, out)) == 1
 
 
 def checkpoints(folder: Path, out: str) -> list[Path]:
@@ -57,10 +65,9 @@ def checkpoints(folder: Path, out: str) -> list[Path]:
 
 
 def test_sigterm(folder: Path) -> None:
-    process = start("pretrain", arguments(folder, "terminated"))
-    wait_for(process, "epoch 2,")
-    process.send_signal(signal.SIGTERM)
-    code, said = end(process)
+    code, said = interrupted(
+        "pretrain", arguments(folder, "terminated"), by=signal.SIGTERM, after="epoch 2,"
+    )
     assert code == EXIT_CODE
     assert "SIGTERM; run again to continue" in said
     assert len(checkpoints(folder, "terminated")) == 1
@@ -68,7 +75,7 @@ def test_sigterm(folder: Path) -> None:
 
 
 def test_its_own_time_limit(folder: Path) -> None:
-    process = start("pretrain", [*arguments(folder, "limited"), "--minutes=0.002"])
+    process = start("pretrain", [*arguments(folder, "limited"), "--minutes=0"])
     code, said = end(process)
     assert code == EXIT_CODE
     assert "the time limit is near" in said
@@ -76,10 +83,9 @@ def test_its_own_time_limit(folder: Path) -> None:
 
 
 def test_sigkill_and_then_a_flipped_bit(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    process = start("pretrain", [*arguments(folder, "killed"), "--checkpoint-minutes=0"])
-    wait_for(process, "checkpoint after step 9:")
-    process.kill()
-    assert end(process)[0] == -signal.SIGKILL
+    args = [*arguments(folder, "killed"), "--checkpoint-minutes=0"]
+    code, _ = interrupted("pretrain", args, by=signal.SIGKILL, after="checkpoint after step 9:")
+    assert code == -signal.SIGKILL
     shutil.copytree(folder / "checkpoints" / "killed", folder / "checkpoints" / "damaged")
     continue_to_the_same_end(folder, "killed")
     assert "is damaged" not in caplog.text
@@ -90,6 +96,20 @@ def test_sigkill_and_then_a_flipped_bit(folder: Path, caplog: pytest.LogCaptureF
     newest.write_bytes(data)
     continue_to_the_same_end(folder, "damaged")
     assert f"{newest} is damaged" in caplog.text
+
+
+def test_done_again_it_comes_from_its_last_checkpoint(folder: Path) -> None:
+    """As after the death of a driver, which did not note that the job has finished."""
+    args = [*arguments(folder, "again"), "--checkpoint-minutes=0"]
+    for steps_of_this_job in (STEPS, 0):
+        run_pretrain(args)
+        counts = read_json(folder / "again/provenance.json")["counts"]
+        assert counts["steps"] == STEPS
+        assert counts["steps_of_this_job"] == steps_of_this_job
+        for name in ("model.safetensors", "history.parquet"):
+            files = [folder / out / name for out in ("again", "straight")]
+            assert files[0].read_bytes() == files[1].read_bytes()
+        shutil.rmtree(folder / "again")
 
 
 def without_dropout(folder: Path, out: str) -> list[str]:
@@ -116,17 +136,15 @@ def test_two_processes_of_torchrun_continue_what_one_began(
     counts = read_json(folder / "two" / "provenance.json")["counts"]
     assert counts["processes"] == 2
     assert counts["steps_of_this_job"] == STEPS - 1
-    assert not (folder / "checkpoints" / "two").exists()
 
 
 def test_sigterm_to_torchrun_stops_both_and_one_can_continue(
     folder: Path, history: pd.DataFrame
 ) -> None:
     args = without_dropout(folder, "both")
-    process = start("pretrain", args, TORCHRUN)
-    wait_for(process, "epoch 2,")
-    process.send_signal(signal.SIGTERM)
-    code, said = end(process)
+    code, said = interrupted(
+        "pretrain", args, by=signal.SIGTERM, after="epoch 2,", launcher=TORCHRUN
+    )
     assert code != 0  # torchrun has exit codes of its own
     assert said.count("run again to continue") == 2
     assert len(checkpoints(folder, "both")) == 1

@@ -30,7 +30,6 @@ def test_what_was_written_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_no_file_is_an_empty_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal", key=KEY)
     assert journal.found == {}
-    journal.remove()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -76,12 +75,6 @@ def test_other_settings_or_inputs(
     journal.append(0, "mine")
     assert Journal(path, key=key).found == {0: "mine"}
     assert Journal(path, key=KEY).found == VALUES
-
-
-def test_remove(tmp_path: Path) -> None:
-    path = written(tmp_path / "journal")
-    Journal(path, key=KEY).remove()
-    assert not path.exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")

@@ -1,13 +1,14 @@
 """The relax stage: a record per crystal of the shard, whatever became of it or of the process."""
 
 import re
+import shutil
 import signal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from launch import end, start, wait_for
+from launch import interrupted
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.cli import main
@@ -65,7 +66,6 @@ def test_every_crystal_has_a_record(tmp_path: Path) -> None:
     assert record["counts"]["unphysical"] == 2
     assert record["counts"]["items"] == 4
     assert record["counts"]["steps"] == record["counts"]["steps_of_this_job"] > 0
-    assert not (tmp_path / "checkpoints/shard.journal").exists()
 
 
 def test_a_shard_without_crystals(tmp_path: Path) -> None:
@@ -97,10 +97,9 @@ def test_a_killed_process_goes_on_to_the_same_bits(
     out = folder / "relax" / f"{number.name}.parquet"
     log, journal = folder / f"{number.name}.log", folder / f"checkpoints/{number.name}.journal"
     Journal(journal, key={"settings": "others"}).append(3, "must not be used")
-    process = start("relax", [*args, f"--log-file={log}"])
-    wait_for(process, "base-0000-0001 ")
-    process.send_signal(number)
-    found, said = end(process)
+    found, said = interrupted(
+        "relax", [*args, f"--log-file={log}"], by=number, after="base-0000-0001 "
+    )
     assert found == code, said
     assert ("SIGTERM; run again to continue" in said) == (number == signal.SIGTERM)
     assert not out.exists()
@@ -113,7 +112,6 @@ def test_a_killed_process_goes_on_to_the_same_bits(
     before = len(log.read_text())
     main(["relax", *args, f"--log-file={log}"])
     assert out.read_bytes() == (folder / "relax/straight.parquet").read_bytes()
-    assert not journal.exists()
     text = log.read_text()[before:]
     assert f"{kept} of {COUNT} crystals are in journal {journal}" in text
     # What the journal had is not relaxed again.
@@ -122,3 +120,17 @@ def test_a_killed_process_goes_on_to_the_same_bits(
     counts = read_json(out.with_suffix(".provenance.json"))["counts"]
     assert counts["items"] == COUNT - kept
     assert 0 < counts["steps_of_this_job"] < counts["steps"]
+
+
+def test_done_again_a_shard_comes_from_its_journal(folder: Path, tmp_path: Path) -> None:
+    """As after the death of a driver, which did not note that the job has finished."""
+    args = arguments(folder, "straight", SLOW)
+    out = folder / "relax/straight.parquet"
+    kept = shutil.copy(out, tmp_path)
+    for path in (out, out.with_suffix(".provenance.json")):
+        path.unlink()
+    main(["relax", *args])
+    assert out.read_bytes() == Path(kept).read_bytes()
+    counts = read_json(out.with_suffix(".provenance.json"))["counts"]
+    assert (counts["items"], counts["steps_of_this_job"]) == (0, 0)
+    assert counts["steps"] > 0

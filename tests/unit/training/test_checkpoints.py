@@ -57,6 +57,18 @@ def test_damaged_newest_is_passed_over(
     assert "damaged" in caplog.text
 
 
+def test_damaged_ones_do_not_push_out_what_comes_after(tmp_path: Path) -> None:
+    store = Checkpoints(tmp_path, key={})
+    for number in (100, 200, 300):
+        store.save(number, checkpoint(number)).write_bytes(b"damaged")
+    assert store.newest() is None
+    saved = [store.save(number, checkpoint(number)) for number in (10, 20)]
+    assert store.paths() == saved
+    found = store.newest()
+    assert found is not None
+    assert found.values["step"] == 20
+
+
 def test_other_settings_are_ignored_with_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,9 +76,16 @@ def test_other_settings_are_ignored_with_a_line(
     other = Checkpoints(tmp_path, key={"learning_rate": 2})
     assert other.newest() is None
     assert "other settings" in caplog.text
-    other.remove()
-    assert not tmp_path.exists()
-    other.remove()
+
+
+def test_what_is_kept_when_the_training_has_finished(tmp_path: Path) -> None:
+    store = Checkpoints(tmp_path, key={"learning_rate": 1})
+    store.keep_newest()
+    Checkpoints(tmp_path, key={"learning_rate": 2}).save(5, checkpoint(5))
+    for number in (1, 2):
+        path = store.save(number, checkpoint(number))
+    store.keep_newest()
+    assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
 
 
 def test_other_code_is_used_with_a_warning(

@@ -114,12 +114,23 @@ def test_checkpoint_by_the_clock_and_none_in_between(tmp_path: Path) -> None:
             loop.step_done(step, lambda step=step: state_of(step))
     assert numbers(tmp_path / "often") == [1, 2]
     loop.finish()
-    assert not (tmp_path / "often").exists()
+    assert numbers(tmp_path / "often") == [2]
 
 
 def test_diverged_names_step_crystals_and_checkpoint(tmp_path: Path) -> None:
     with make(tmp_path) as loop:
         error = loop.diverged("the loss", 12, ["mp-1", "mp-2"], state_of(12))
     (path,) = Checkpoints(tmp_path, key={}).paths()
-    for part in ("step 12", "the loss", "mp-1, mp-2", str(path)):
+    for part in ("step 12", "the loss", "mp-1, mp-2;", str(path)):
         assert part in str(error)
+
+
+def test_diverged_lists_many_crystals_in_a_file(tmp_path: Path) -> None:
+    names = [f"mp-{number}" for number in range(8000)]
+    with make(tmp_path) as loop:
+        error = str(loop.diverged("the loss", 12, names, state_of(12)))
+    (listed,) = tmp_path.rglob("*.txt")
+    assert "mp-0, mp-1, mp-2, " in error
+    assert f"mp-19 and 7980 more, listed in {listed};" in error
+    assert listed.read_text().split() == names
+    assert len(error) < 1000
