@@ -67,7 +67,7 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
             settings=settings,
             seed=seed,
             loop=training.loop,
-            name_of=lambda index: f"row {rows[index]}",
+            name_of=lambda index: f"row {rows[index]} of structures.parquet",
             validate_every=settings.validate_every,
             patience=settings.patience,
             parallel=parallel,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
@@ -18,6 +19,13 @@ def log_prob_parts(policy: Policy, tokens: CrystalTokens) -> torch.Tensor:
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
         scores = policy.log_prob(tokens)
     return torch.stack([getattr(scores, part) for part in PARTS])
+
+
+def finite(policy: Policy, tokens: CrystalTokens) -> NDArray[np.bool_]:
+    """(B,) whether each crystal's log-probability is finite, without dropout."""
+    policy.eval()
+    with torch.no_grad():
+        return torch.isfinite(log_prob_parts(policy, tokens)).all(dim=0).cpu().numpy()
 
 
 def mean_loss(

@@ -10,6 +10,7 @@ from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.training.batches import Crystals, Indices, epoch_batches
 from crystalformer_rl.training.fit_state import FitState
 from crystalformer_rl.training.loop import Loop
+from crystalformer_rl.training.losses import finite
 from crystalformer_rl.training.parallel import SINGLE, Parallel
 
 Row = dict[str, Any]
@@ -115,7 +116,10 @@ def fit(
         share = train[parallel.share(indices)]
         fault = state.advance(share, batch=len(indices), stop=loop.wants_to_stop)
         if fault is not None:
-            names = [name_of(index) for index in indices.tolist()]
+            good = finite(policy, train[indices])
+            wrong, right = indices[~good].tolist(), indices[good].tolist()
+            names = [f"{name_of(index)} (not finite by itself)" for index in wrong]
+            names += map(name_of, right)
             raise loop.diverged(fault, step, names, state.checkpoint())
         if position == per_epoch - 1:
             state.end_epoch(epoch + 1, validation)
