@@ -89,7 +89,8 @@ def _verbs() -> dict[str, str]:
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         if {"add_arguments", "run"} <= functions:
             summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-            verbs[path.stem.replace("_", "-")] = summary.replace("%", "%%").rstrip(".")
+            summary = summary.replace("``", "").replace("%", "%%").rstrip(".")
+            verbs[path.stem.replace("_", "-")] = summary
     return verbs
 
 

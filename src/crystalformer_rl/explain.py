@@ -36,9 +36,12 @@ def _line(item: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{path}: {message}" if path else message
         case "missing":
             return f"{path}: missing"
+        case "json_invalid":
+            return f"not JSON: {message.removeprefix('Invalid JSON: ')}"
         case _:
             found = json.dumps(item["input"], default=str)
-            return f"{path} = {found[:80]}: {message[0].lower()}{message[1:]}"
+            value = f"{path} = {found[:80]}" if path else found[:80]
+            return f"{value}: {message[0].lower()}{message[1:]}"
 
 
 def _locate(

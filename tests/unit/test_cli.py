@@ -44,6 +44,7 @@ def test_help_of_a_verb_shows_its_arguments() -> None:
 @pytest.mark.parametrize("verb", sorted(cli._verbs()))
 def test_every_verb_has_a_summary(verb: str) -> None:
     assert len(cli._verbs()[verb]) > 10
+    assert "`" not in cli._verbs()[verb]
 
 
 def test_helpers_of_stages_are_no_verbs() -> None:

@@ -21,6 +21,7 @@ for variable, path in (
 from crystalformer_rl.closure import fingerprint
 from crystalformer_rl.config import TRUST_PICKLES, canonical, read
 from crystalformer_rl.manifest import read_manifest
+from crystalformer_rl.model.folder import unfit
 from crystalformer_rl.saved import forget_finished
 
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
@@ -68,6 +69,8 @@ def finished_policy(name):
     pretrained = ROOT / "resources/pretrained"
     for folder in (Path(name), pretrained / name):
         if (folder / "model.safetensors").is_file():
+            if problem := unfit(folder, SETTINGS):
+                refuse(f"base_policy = {name}: {problem}")
             return str(folder)
     known = ", ".join(
         sorted(path.parent.name for path in pretrained.glob("*/model.json"))

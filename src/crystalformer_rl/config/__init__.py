@@ -18,7 +18,10 @@ from crystalformer_rl.config.data import (
     TokenizeSettings,
 )
 from crystalformer_rl.config.fields import (
+    LONGEST_NAME,
+    NAME,
     SYMBOLS,
+    TEMPERATURES,
     FilePath,
     Name,
     PositiveInt,
@@ -159,7 +162,10 @@ def canonical(section: BaseModel, *, without: Collection[str] = ()) -> str:
 
 
 __all__ = [
+    "LONGEST_NAME",
+    "NAME",
     "SYMBOLS",
+    "TEMPERATURES",
     "ComparisonHullSettings",
     "Config",
     "ConstraintSettings",

@@ -13,12 +13,18 @@ class PromptSettings(Section):
     """Which space groups are drawn, and how often."""
 
     space_groups: list[SpaceGroup] | None = Field(
-        default=None, description="Draw only these space groups; null: all 230."
+        default=None,
+        description="Draw only these space groups; null: all that can obey the constraints.",
     )
     space_group_weights: Literal["training", "uniform"] = Field(
         default="training",
         description="How often each is drawn: as often as in the training crystals, or all alike.",
     )
+
+    @property
+    def by_histogram(self) -> bool:
+        """Whether groups are drawn by the training histogram, which a policy may lack."""
+        return self.space_groups is None and self.space_group_weights == "training"
 
     @field_validator("space_groups")
     @classmethod
@@ -36,8 +42,8 @@ class ConstraintSettings(Section):
     )
     exclude_radioactive: bool = Field(
         default=False,
-        description="Leave out elements without a stable isotope (Tc, Pm and Po to Og, except Bi, "
-        "Th and U).",
+        description="Leave out the radioactive elements: Tc, Pm and all from Po on, so Th and U "
+        "too. Bi stays, although the published list has it.",
     )
     exclude_noble_gases: bool = Field(
         default=False, description="Leave out He, Ne, Ar, Kr, Xe, Rn and Og."
@@ -81,4 +87,9 @@ class ConstraintSettings(Section):
             )
         if self.wyckoff is not None and self.max_atoms is not None:
             raise ValueError("wyckoff fixes the number of atoms: leave max_atoms null")
+        lists, letters = len(self.site_elements or []), len(self.wyckoff or [])
+        if self.wyckoff is not None and lists > letters:
+            raise ValueError(
+                f"site_elements has {lists} lists, the template wyckoff {letters} sites"
+            )
         return self

@@ -17,6 +17,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 SpaceGroup = Annotated[int, Field(ge=1, le=230)]
+TEMPERATURES = (1e-6, 1e6)
+"""Beyond these logits over T leave the numbers of float32."""
+Temperature = Annotated[float, Field(ge=TEMPERATURES[0], le=TEMPERATURES[1])]
 POTENTIALS = {
     "chgnet": "chgnet",
     "sevennet": "sevennet or sevennet:MODEL",

@@ -5,7 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
-from crystalformer_rl.config.fields import PositiveFloat, PositiveInt, PotentialName, Section
+from crystalformer_rl.config.fields import (
+    PositiveFloat,
+    PositiveInt,
+    PotentialName,
+    Section,
+    Temperature,
+)
 
 
 class SampleSettings(PromptSettings):
@@ -15,11 +21,11 @@ class SampleSettings(PromptSettings):
     shard_size: PositiveInt = Field(
         default=50, description="Crystals per shard; each shard is a job with a seed of its own."
     )
-    temperature: PositiveFloat = Field(default=1.0, description="Softmax temperature.")
+    temperature: Temperature = Field(default=1.0, description="Softmax temperature.")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
         default=1.0, description="Nucleus of letters, elements and mixture components."
     )
-    first_element_temperature: PositiveFloat | None = Field(
+    first_element_temperature: Temperature | None = Field(
         default=None,
         description="Temperature of the first site's element, above 1 for more variety; null: as "
         "the others.",

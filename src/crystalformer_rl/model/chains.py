@@ -35,15 +35,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import Constraints, unconstrained
+from crystalformer_rl.model.distributions import check_within
 from crystalformer_rl.model.lattices import draw_lattices
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.substitution import another, has_all, make_obey
 
 Move = Literal["elements", "positions"]
 MOVES: tuple[Move, ...] = get_args(Move)
+WIDTHS = (1e-4, 1.0)
 _BATCH = 512
 _TWO_PI = 2 * np.pi
 
@@ -57,7 +60,7 @@ class Guidance:
     reward
         ``(B,)`` finite r of B crystals; of each alone, whatever else is in the batch.
     tau
-        τ, in the unit of the reward.
+        τ, in the unit of the reward, 1e-6 to 1e6.
     """
 
     reward: Callable[[CrystalTokens], NDArray[np.float64]]
@@ -107,9 +110,9 @@ def run(
     sweeps
         Rounds over the sites, every move of ``moves`` once per site.
     width
-        Standard deviation of a step, fractional.
+        Standard deviation of a step, fractional, 1e-4 to 1.
     temperature
-        T of the target; the lattice is always drawn at 1.
+        T of the target, 1e-6 to 1e6; the lattice is always drawn at 1.
     constraints
         Allowed and required elements; letters and ``max_atoms`` have no say here. Where the start
         does not obey, elements are drawn anew before the first sweep. Without the move of elements
@@ -123,9 +126,11 @@ def run(
         If a number is out of range, a crystal has more sites than the model or fewer than there
         are required elements, its letters are impossible, or a reward is not finite.
     """
-    _check(start, sweeps=sweeps, moves=moves, width=width, temperature=temperature)
-    if guidance is not None and not guidance.tau > 0:
-        raise ValueError(f"tau must be above 0, got {guidance.tau}")
+    _check(start, sweeps=sweeps, moves=moves)
+    check_within("width", width, WIDTHS)
+    check_within("temperature", temperature, TEMPERATURES)
+    if guidance is not None:
+        check_within("tau", guidance.tau, TEMPERATURES)
     training = policy.training
     policy.eval()
     try:
@@ -296,18 +301,13 @@ class _Walkers:
         )
 
 
-def _check(
-    start: CrystalTokens, *, sweeps: int, moves: Collection[str], width: float, temperature: float
-) -> None:
+def _check(start: CrystalTokens, *, sweeps: int, moves: Collection[str]) -> None:
     if not len(start):
         raise ValueError("give at least one crystal to start from")
     if sweeps < 1:
         raise ValueError(f"sweeps must be at least 1, got {sweeps}")
     if not moves or not set(moves) <= set(MOVES):
         raise ValueError(f"moves must be one or more of {', '.join(MOVES)}, got {moves}")
-    for name, value in (("width", width), ("temperature", temperature)):
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}")
 
 
 def _parts(tokens: CrystalTokens) -> Iterable[CrystalTokens]:

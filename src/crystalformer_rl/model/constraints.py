@@ -11,13 +11,14 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from pymatgen.core import Element
 
 from crystalformer_rl.config import SYMBOLS, ConstraintSettings
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.model.transformer import ELEMENTS, LETTERS
 
-RADIOACTIVE = (43, 61, 84, 85, 86, 87, 88, 89, 91, *range(93, ELEMENTS))
 NOBLE_GASES = (2, 10, 18, 36, 54, 86, 118)
+_LISTED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,29 +80,34 @@ class Constraints:
 
     def check(self, space_groups: Iterable[int]) -> None:
         """Raise ``ValueError`` if no crystal of one of the groups obeys; it names the group."""
-        if self.letters is None and self.max_atoms is None:
-            return
         for group in sorted({int(group) for group in space_groups}):
-            if self.letters is not None:
-                _check_letters(self.letters, group)
-            if self.max_atoms is not None:
-                self._check_atoms(group, self.max_atoms)
+            if (problem := self.problem(group)) is not None:
+                raise ValueError(problem)
 
-    def _check_atoms(self, group: int, max_atoms: int) -> None:
+    def problem(self, group: int) -> str | None:
+        """Why no crystal of the space group obeys, or None if one can."""
+        if self.letters is not None:
+            return _problem_of_letters(self.letters, group)
+        if self.max_atoms is not None:
+            return self._problem_of_atoms(group, self.max_atoms)
+        return None
+
+    def _problem_of_atoms(self, group: int, max_atoms: int) -> str | None:
         atoms = primitive_multiplicities()[group]
         if max_atoms < (least := atoms[atoms > 0].min()):
-            raise ValueError(
+            return (
                 f"space group {group} has at least {least} atoms in its primitive cell: max_atoms "
                 f"must be at least {least}, is {max_atoms}"
             )
         if not self.required:
-            return
+            return None
         room = following_sites(group, max_atoms, self.max_sites)[0, -1]
         if len(self.required) > room:
-            raise ValueError(
+            return (
                 f"space group {group}: required are {_names(self.required)}, but max_atoms = "
                 f"{max_atoms} leaves room for {room} sites"
             )
+        return None
 
 
 def unconstrained(max_sites: int) -> Constraints:
@@ -201,25 +207,26 @@ def _check_template(letters: tuple[int, ...], max_sites: int) -> None:
         raise ValueError(f"letters must be 1 to {LETTERS - 1} in order, got {letters}")
 
 
-def _check_letters(letters: tuple[int, ...], group: int) -> None:
+def _problem_of_letters(letters: tuple[int, ...], group: int) -> str | None:
     free = wyckoff.has_freedom()[group]
     highest = len(wyckoff.positions(group))
     has = f"space group {group} has the letters a to {letter_name(highest)}"
     if letters[-1] > highest:
-        raise ValueError(f"Wyckoff letter {letter_name(letters[-1])} does not exist: {has}")
+        return f"Wyckoff letter {letter_name(letters[-1])} does not exist: {has}"
     for before, letter in pairwise(letters):
         if before == letter and not free[letter]:
             repeatable = ", ".join(letter_name(i) for i in range(1, highest + 1) if free[i])
-            raise ValueError(
+            return (
                 f"Wyckoff letter {letter_name(letter)} has no free coordinate and cannot be used "
                 f"twice: {has}, of which {repeatable} may be repeated"
             )
+    return None
 
 
 def _allowed(settings: ConstraintSettings) -> NDArray[np.bool_]:
     allowed = _mask(SYMBOLS if settings.elements is None else settings.elements)
     if settings.exclude_radioactive:
-        allowed[list(RADIOACTIVE)] = False
+        allowed[[z for z in range(1, ELEMENTS) if Element.from_Z(z).is_radioactive]] = False
     if settings.exclude_noble_gases:
         allowed[list(NOBLE_GASES)] = False
     if not allowed.any():
@@ -236,4 +243,6 @@ def _mask(symbols: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _names(elements: Sequence[int] | NDArray[np.int64]) -> str:
-    return ", ".join(symbol(int(z)) for z in elements)
+    """Their symbols; of many only the first and how many there are."""
+    named = ", ".join(symbol(int(z)) for z in elements[:_LISTED])
+    return named if len(elements) <= _LISTED else f"{named}, … ({len(elements)} elements)"

@@ -32,6 +32,13 @@ class Draw:
     top_p: float = 1.0
 
 
+def check_within(name: str, value: float, bounds: tuple[float, float]) -> None:
+    """Raise ``ValueError`` if a number is out of its bounds; NaN always is."""
+    lowest, highest = bounds
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} must be {lowest:g} to {highest:g}, got {value}")
+
+
 def draw_category(logits: Tensor, draw: Draw) -> Tensor:
     """Indices ``(B,)`` from logits ``(B, n)``, which need no normalisation; −inf is never drawn."""
     if draw.top_p < 1:

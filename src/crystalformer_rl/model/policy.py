@@ -15,11 +15,11 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import atomic, read_json, write_json
 from crystalformer_rl.model import likelihood, sampler
 from crystalformer_rl.model.constraints import Constraints, unconstrained
+from crystalformer_rl.model.folder import DESCRIPTION, WEIGHTS
 from crystalformer_rl.model.likelihood import LogProb, Tables
 from crystalformer_rl.model.sampler import Samples
 from crystalformer_rl.model.transformer import GROUPS, Transformer
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 FORMAT = 2
 
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from crystalformer_rl.config import ModelSettings
+from crystalformer_rl.explain import explain
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.transformer import ELEMENTS, GROUPS, TOKENS_PER_SITE, rotary_order
 
@@ -70,19 +72,25 @@ def infer_settings(
     parameters: Mapping[str, NDArray[Any]],
     *,
     heads: int | None = None,
-    coordinate_modes: int = 16,
-    max_sites: int = 21,
+    coordinate_modes: int | None = None,
+    max_sites: int | None = None,
 ) -> ModelSettings:
     """Size of the model that the parameters belong to, with the published form of the density.
 
-    Shapes give heads × key size only as a product: every published model has a key size of four
-    times its heads, which is assumed unless ``heads`` is given. They do not tell the number of
-    von Mises components, nor the number of sites where positions are rotary.
+    Shapes give heads × key size only as a product, and tell neither the number of von Mises
+    components nor, where positions are rotary, that of sites. What is not given is what every
+    published model has: a key size of four times the heads, 16 components, 21 sites. The log says
+    that these are guesses.
+
+    Dropout, which counts if the policy is trained further, is that of the published model cards:
+    0.5 for the MP-20 model, whose positions are learned, 0.1 for the others
+    (github.com/deepmodeling/CrystalFormer, model/README.md).
 
     Raises
     ------
     ValueError
-        If a parameter that tells a size is missing or has an impossible shape; it is named.
+        If a parameter that tells a size is missing or has an impossible shape; it is named. If the
+        heads cannot be guessed, or a size that is given does not fit.
     """
 
     def shape(name: str, *expected: int | None) -> tuple[int, ...]:
@@ -109,17 +117,43 @@ def infer_settings(
             f"parameter linear_{7 + 2 * layers}/w gives {outputs} outputs, expected {ELEMENTS} + "
             "13 × lattice components"
         )
+    guesses = []
     if heads is None:
-        heads = max(math.isqrt(inner // 4), 1)
-        log.info("heads × key size = %d, taken as %d × %d", inner, heads, inner // heads)
+        heads = math.isqrt(inner // 4)
+        if 4 * heads**2 != inner:
+            raise ValueError(
+                f"parameter multi_head_attention/query/w has {inner} columns, heads × key size, "
+                f"which does not tell the heads: give --heads. (Key sizes of published models are "
+                f"four times their heads; {inner} is not four times a square.)"
+            )
+        guesses.append(f"{heads} heads of {inner // heads} (--heads)")
     if heads < 1 or inner % heads:
         raise ValueError(
             f"parameter multi_head_attention/query/w has {inner} columns, not a multiple of "
             f"{heads} heads"
         )
+    if coordinate_modes is None:
+        coordinate_modes = 16
+        guesses.append(f"{coordinate_modes} von Mises components (--coordinate-modes)")
+    if 3 * coordinate_modes > outputs:
+        raise ValueError(
+            f"{coordinate_modes} von Mises components need {3 * coordinate_modes} outputs, and "
+            f"parameter linear_{7 + 2 * layers}/w gives {outputs}"
+        )
     learned = "~/positional_embeddings" in parameters
     if learned:
-        max_sites = shape("~/positional_embeddings", None, width)[0] // TOKENS_PER_SITE
+        (tokens, _) = shape("~/positional_embeddings", None, width)
+        if tokens % TOKENS_PER_SITE or max_sites not in (None, tokens // TOKENS_PER_SITE):
+            raise ValueError(
+                f"parameter ~/positional_embeddings is for {tokens} tokens, expected "
+                f"{TOKENS_PER_SITE} × {max_sites or 'sites'}"
+            )
+        max_sites = tokens // TOKENS_PER_SITE
+    elif max_sites is None:
+        max_sites = 21
+        guesses.append(f"{max_sites} sites (--max-sites)")
+    if guesses:
+        log.warning("the file does not tell, and guessed are: %s", ", ".join(guesses))
     return ModelSettings(
         layers=layers,
         heads=heads,
@@ -135,11 +169,16 @@ def infer_settings(
         positions="learned" if learned else "rotary",
         lattice_density="per_dimension",
         coordinate_density="published",
+        dropout=0.5 if learned else 0.1,
     )
 
 
 def import_policy(
-    path: Path, *, heads: int | None = None, coordinate_modes: int = 16, max_sites: int = 21
+    path: Path,
+    *,
+    heads: int | None = None,
+    coordinate_modes: int | None = None,
+    max_sites: int | None = None,
 ) -> Policy:
     """The policy of a published checkpoint; see :func:`infer_settings` for the options.
 
@@ -155,6 +194,9 @@ def import_policy(
         )
         policy = Policy(settings, metadata={"imported_from": Path(path).name})
         weights = _translate(parameters, policy)
+    except ValidationError as error:
+        sizes = explain(error, ModelSettings).replace("\n", "; ")
+        raise ValueError(f"{path}: {sizes}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     policy.load_weights(weights, source=str(path))

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal.lattice import constrain
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model import distributions
@@ -83,7 +84,7 @@ def sample(
     ------
     ValueError
         If there is nothing to draw, a space group is not 1–230 or cannot obey the constraints, a
-        temperature is not positive or ``top_p`` not in (0, 1].
+        temperature is not 1e-6 to 1e6 or ``top_p`` not in (0, 1].
     """
     groups = np.asarray(space_groups, dtype=np.int64)
     if groups.ndim != 1 or len(groups) == 0:
@@ -91,8 +92,7 @@ def sample(
     check_space_groups(groups)
     first = temperature if first_element_temperature is None else first_element_temperature
     for name, value in (("temperature", temperature), ("first_element_temperature", first)):
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}")
+        distributions.check_within(name, value, TEMPERATURES)
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
     device = network.out.weight.device

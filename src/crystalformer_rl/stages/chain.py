@@ -24,6 +24,7 @@ chains converge to.
 
 import argparse
 import logging
+import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -31,8 +32,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
+from pymatgen.io.cif import CifParser
 
-from crystalformer_rl.config import ConstraintSettings, EhullReward, FigureOfMeritReward
+from crystalformer_rl.config import (
+    TEMPERATURES,
+    ConstraintSettings,
+    EhullReward,
+    FigureOfMeritReward,
+)
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.crystal.tokens import CrystalTokens
@@ -40,6 +47,7 @@ from crystalformer_rl.crystal.wyckoff import LETTERS
 from crystalformer_rl.model import chains
 from crystalformer_rl.model.chains import MOVES, Guidance
 from crystalformer_rl.model.constraints import build
+from crystalformer_rl.model.distributions import check_within
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.sampler import Samples
 from crystalformer_rl.provenance import Provenance, derive_seed
@@ -107,15 +115,22 @@ def run(args: argparse.Namespace) -> None:
     constraints = ConstraintSettings.model_validate(asked)
     if asked and args.move == "positions":
         raise ValueError(f"--move positions leaves the elements as they are, asked: {asked}")
-    if args.count < 1:
-        raise ValueError(f"--count must be at least 1, got {args.count}")
+    for flag, number in (("--count", args.count), ("--steps", args.steps)):
+        if number < 1:
+            raise ValueError(f"{flag} must be at least 1, got {number}")
+    if not 0 < args.symprec < math.inf:
+        raise ValueError(f"--symprec must be above 0 and finite, got {args.symprec}")
+    check_within("--tau", args.tau, TEMPERATURES)
     if (args.reward is None) != (args.hull is None):
         raise ValueError("--reward and --hull belong together: a reward is measured from a hull")
     out = Path(args.out)
     check_out(out)
     folder, structure = policy_folder(args.policy), _read(args.template)
-    name, device = args.name or folder.resolve().name, best_device()
+    name, device = flags.name_of(args, folder), best_device()
     seed = derive_seed(args.seed, "chain", name)
+    hull = hull_files(args.hull) if args.hull else []
+    if missing := [path for path in hull if not path.is_file()]:
+        raise FileNotFoundError(f"--hull: {missing[0]}: no such file; name a folder of `hull`")
     words = ("symprec", "count", "steps", "move", "width", "temperature", "reward", "tau")
     provenance = Provenance(
         "chain",
@@ -124,16 +139,20 @@ def run(args: argparse.Namespace) -> None:
         inputs={
             "policy": policy_files(folder),
             "template": args.template,
-            "hull": hull_files(args.hull) if args.hull else [],
+            "hull": hull,
         },
         seed=seed,
         device=device,
     )
     policy = Policy.load(folder, device=device)
     max_sites = policy.settings.max_sites
+    start = _start(structure, args, max_sites=max_sites)
+    lists, sites = len(constraints.site_elements or []), int(start.num_sites[0])
+    if lists > sites:
+        raise ValueError(f"--site-elements has {lists} lists, the template {sites} sites")
     found = chains.run(
         policy,
-        _start(structure, args, max_sites=max_sites),
+        start,
         sweeps=args.steps,
         seed=seed,
         moves=MOVES if args.move == "both" else [args.move],
@@ -160,12 +179,17 @@ def _read(path: Path) -> Structure:
     if not path.is_file():
         raise FileNotFoundError(f"--template {path}: no such file")
     try:
-        return Structure.from_file(path)
+        if path.suffix != ".cif":
+            return Structure.from_file(path)
+        structures = CifParser(path).parse_structures(primitive=False)
     except Exception as error:
         # pymatgen meets damaged files with errors of a dozen kinds.
         raise ValueError(
             f"--template {path}: cannot be read as a structure: {type(error).__name__}: {error}"
         ) from error
+    if len(structures) > 1:
+        log.info("%s: the first of %d structures is taken", path, len(structures))
+    return structures[0]
 
 
 def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) -> CrystalTokens:

@@ -1,8 +1,11 @@
 """Flags that ``sample`` and ``chain`` share, and the settings they stand for."""
 
 import argparse
+import re
+from pathlib import Path
 from typing import Any
 
+from crystalformer_rl.config import LONGEST_NAME, NAME
 from crystalformer_rl.stages.crystal_files import FORMATS
 
 
@@ -35,6 +38,24 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def name_of(args: argparse.Namespace, folder: Path) -> str:
+    """``--name``, or that of the policy's folder; it becomes part of the names of files.
+
+    Raises
+    ------
+    ValueError
+        If it is no name of a file.
+    """
+    if args.name is None:
+        return folder.resolve().name
+    if not re.fullmatch(NAME, args.name) or len(args.name) > LONGEST_NAME:
+        raise ValueError(
+            f"--name {args.name!r} becomes part of the names of files: give at most {LONGEST_NAME} "
+            "letters, digits, `_`, `.` and `-`, the first one a letter or a digit"
+        )
+    return str(args.name)
+
+
 def add_elements(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     """Which elements; the group comes back for more."""
     group = parser.add_argument_group("what every crystal obeys")
@@ -43,7 +64,10 @@ def add_elements(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
         "--require", nargs="+", metavar="EL", help="elements that every crystal contains"
     )
     group.add_argument(
-        "--exclude-radioactive", action="store_true", help="no element without a stable isotope"
+        "--exclude-radioactive",
+        action="store_true",
+        help="no Tc, no Pm, nothing from Po on, so no Th and U either (Bi stays, although the "
+        "published list has it)",
     )
     group.add_argument("--exclude-noble-gases", action="store_true", help="no noble gas")
     group.add_argument(

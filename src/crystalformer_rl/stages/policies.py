@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crystalformer_rl.model.policy import DESCRIPTION, WEIGHTS
+from crystalformer_rl.model.folder import DESCRIPTION, WEIGHTS
 
 PRETRAINED = Path(__file__).parents[3] / "resources" / "pretrained"
 
@@ -16,12 +16,12 @@ def policy_folder(name: str) -> Path:
         If it is neither; the message lists the names.
     """
     for folder in (Path(name), PRETRAINED / name):
-        if folder.is_dir():
+        if all(path.is_file() for path in policy_files(folder)):
             return folder
     known = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob(f"*/{DESCRIPTION}")))
     raise FileNotFoundError(
-        f"policy {name!r}: no such folder, and not the name of one in resources/pretrained, which "
-        f"has {known or 'none'}"
+        f"policy {name!r}: no folder with {WEIGHTS} and {DESCRIPTION}, and not the name of one in "
+        f"resources/pretrained, which has {known or 'none'}"
     )
 
 

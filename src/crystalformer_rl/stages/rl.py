@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from crystalformer_rl.config import RLSettings
+from crystalformer_rl.model import constraints
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.provenance import derive_seed
@@ -56,6 +57,12 @@ def run(args: argparse.Namespace) -> None:
         _scored_as_drawn(Policy.load(folder, device=training.device), folder)
         for folder in (args.policy, args.base)
     )
+    prompts = prompt_probabilities(
+        policy.space_group_counts,
+        settings.space_groups,
+        settings.space_group_weights,
+        constraints=constraints.build(settings.constraints, max_sites=policy.settings.max_sites),
+    )
     hull, references = read_hull(args.hull, energies_of=[settings.reward.potential])
     reward = build(settings.reward, hull=hull, references=references, device=training.device.type)
     with training.loop:
@@ -64,9 +71,7 @@ def run(args: argparse.Namespace) -> None:
             base,
             reward,
             settings=settings,
-            prompts=prompt_probabilities(
-                policy.space_group_counts, settings.space_groups, settings.space_group_weights
-            ),
+            prompts=prompts,
             round_number=args.round,
             seed=seed,
             loop=training.loop,

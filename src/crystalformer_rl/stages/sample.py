@@ -1,4 +1,4 @@
-"""Stage ``sample``: crystals drawn from a policy.
+"""``sample``: crystals drawn from a policy.
 
 examples:
   rock-salt group, 100 crystals of the policy that comes with the checkout
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out)
     check_out(out)
     folder = policy_folder(args.policy)
-    name, shard = args.name or folder.resolve().name, args.shard or 0
+    name, shard = flags.name_of(args, folder), args.shard or 0
     seed = derive_seed(args.seed, "sample", name, shard)
     device = best_device()
     provenance = Provenance(
@@ -107,8 +107,12 @@ def run(args: argparse.Namespace) -> None:
         device=device,
     )
     policy = Policy.load(folder, device=device)
+    constraints = build(settings.constraints, max_sites=policy.settings.max_sites)
     prompts = prompt_probabilities(
-        policy.space_group_counts, settings.space_groups, settings.space_group_weights
+        policy.space_group_counts,
+        settings.space_groups,
+        settings.space_group_weights,
+        constraints=constraints,
     )
     count = settings.count if args.shard is None else settings.shard_size
     samples = policy.sample(
@@ -117,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
         temperature=settings.temperature,
         top_p=settings.top_p,
         first_element_temperature=settings.first_element_temperature,
-        constraints=build(settings.constraints, max_sites=policy.settings.max_sites),
+        constraints=constraints,
     )
     table = crystal_table(samples, prefix=f"{name}-{shard:04d}")
     undecodable = write_crystals(out, table)

@@ -323,13 +323,14 @@ def test_training_mode_is_left_as_it_was(make_policy: MakePolicy, crystals: Crys
     ("options", "message"),
     [
         ({"sweeps": 0}, "sweeps must be at least 1, got 0"),
-        ({"width": 0.0}, "width must be above 0, got 0.0"),
-        ({"temperature": -1.0}, "temperature must be above 0, got -1.0"),
+        ({"width": 0.0}, "width must be 0.0001 to 1, got 0.0"),
+        ({"temperature": 1e-40}, r"temperature must be 1e-06 to 1e\+06, got 1e-40"),
+        ({"temperature": np.nan}, r"temperature must be 1e-06 to 1e\+06, got nan"),
         ({"moves": []}, "moves must be one or more of elements, positions"),
         ({"moves": ["lattice"]}, "moves must be one or more of elements, positions"),
         (
             {"guidance": Guidance(lambda tokens: np.zeros(len(tokens)), tau=0.0)},
-            "tau must be above 0, got 0.0",
+            r"tau must be 1e-06 to 1e\+06, got 0.0",
         ),
         (
             {"guidance": Guidance(lambda tokens: np.full(len(tokens), np.nan), tau=1.0)},
@@ -349,6 +350,16 @@ def test_bad_requests(policy: Policy, options: dict, message: str) -> None:
     given: dict = {"sweeps": 1} | options
     with pytest.raises(ValueError, match=message):
         chains.run(policy, pairs((11, 17)), seed=0, **given)
+
+
+@pytest.mark.parametrize(("width", "temperature"), [(1e-4, 1e-6), (1.0, 1e6)])
+def test_the_extremes_can_be_walked(
+    policy: Policy, crystals: CrystalTokens, width: float, temperature: float
+) -> None:
+    found = chains.run(
+        policy, crystals[::20], sweeps=2, seed=0, width=width, temperature=temperature
+    )
+    assert np.isfinite(found.log_prob).all()
 
 
 def test_nothing_to_start_from(policy: Policy) -> None:

@@ -10,7 +10,8 @@ from uneven import MakePolicy
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_json, read_tensors, write_json, write_tensors
-from crystalformer_rl.model.policy import DESCRIPTION, WEIGHTS, Policy
+from crystalformer_rl.model.folder import DESCRIPTION, WEIGHTS
+from crystalformer_rl.model.policy import Policy
 
 
 def test_round_trip(make_policy: MakePolicy, crystals: CrystalTokens, tmp_path: Path) -> None:

@@ -44,7 +44,19 @@ def test_settings_come_from_the_shapes(checkpoint: Path) -> None:
         first_letter_hidden=64,
         lattice_density="per_dimension",
         coordinate_density="published",
+        dropout=0.1,
     )
+
+
+def test_what_is_guessed_is_said(checkpoint: Path, caplog: pytest.LogCaptureFixture) -> None:
+    parameters = read_checkpoint(checkpoint)
+    infer_settings(parameters)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "4 heads of 16 (--heads), 16 von Mises components (--coor" in record.getMessage()
+    assert "21 sites (--max-sites)" in record.getMessage()
+    infer_settings(parameters, heads=4, coordinate_modes=16, max_sites=21)
+    assert len(caplog.records) == 1
 
 
 def test_plain_numpy_and_learned_positions(checkpoint: Path, tmp_path: Path) -> None:
@@ -53,6 +65,7 @@ def test_plain_numpy_and_learned_positions(checkpoint: Path, tmp_path: Path) -> 
     path = write(tmp_path / "learned.pkl", arrays | {"~/positional_embeddings": learned})
     policy = import_policy(path)
     assert policy.settings.positions == "learned"
+    assert policy.settings.dropout == 0.5
     assert policy.num_parameters == 53175 + 105 * 32
     np.testing.assert_array_equal(policy.network.position.detach().numpy(), learned)
 
@@ -159,6 +172,14 @@ def with_shape(name: str, *shape: int) -> Callable[[Arrays], Arrays]:
         (with_shape("layer_norm_2/scale", 33), r"layer_norm_2/scale has shape \(33,\)"),
         (with_shape("linear_11/w", 32, 170), r"linear_11/w gives 170 outputs, expected 119 \+ 13"),
         (with_shape("linear_12/b", 4), "parameter linear_12/b is not one of this model's"),
+        (
+            with_shape("multi_head_attention/query/w", 32, 96),
+            r"query/w has 96 columns, heads × key size, .*: give --heads",
+        ),
+        (with_shape("~/positional_embeddings", 104, 32), "is for 104 tokens, expected 5 × sites"),
+        (with_shape("~/positional_embeddings", 3, 32), "is for 3 tokens, expected 5 × sites"),
+        (with_shape("~/positional_embeddings", 0, 32), r"pkl: max_sites = 0: input should be gr"),
+        (with_shape("~/positional_embeddings", 500, 32), r"pkl: max_sites = 100: input should"),
         (lambda a: a | {"linear_5/b": np.full(32, np.nan, np.float32)}, "holds NaN or infinity"),
         (lambda a: a | {"linear_5/b": np.array(["x"] * 32)}, "linear_5/b is no array"),
     ],
@@ -172,6 +193,22 @@ def test_misfits_are_named(
     assert "odd.pkl" in str(caught.value)
 
 
-def test_heads_that_do_not_divide(checkpoint: Path) -> None:
-    with pytest.raises(ValueError, match="has 64 columns, not a multiple of 5 heads"):
-        import_policy(checkpoint, heads=5)
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"heads": 5}, "has 64 columns, not a multiple of 5 heads"),
+        ({"heads": 64}, r"golden_model\.pkl: key_size must be even for rotary positions, got 1$"),
+        ({"max_sites": 100}, r"pkl: max_sites = 100: input should be less than or equal to 61$"),
+        ({"coordinate_modes": 0}, r"pkl: coordinate_modes = 0: input should be greater than 0$"),
+        ({"coordinate_modes": 10**9}, "1000000000 von Mises components need 3000000000 outputs"),
+    ],
+)
+def test_sizes_that_do_not_fit(checkpoint: Path, sizes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        import_policy(checkpoint, **sizes)
+
+
+def test_sites_that_the_file_denies(checkpoint: Path) -> None:
+    learned = {"~/positional_embeddings": np.zeros((105, 32), np.float32)}
+    with pytest.raises(ValueError, match="is for 105 tokens, expected 5 × 20"):
+        infer_settings(read_checkpoint(checkpoint) | learned, max_sites=20)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from uneven import MakePolicy
 
+from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import Constraints, unconstrained
@@ -63,6 +64,13 @@ def test_temperature_and_nucleus_sharpen(policy: Policy) -> None:
             for tokens in (cold.tokens, warm.tokens)
         ]
     assert per_site[0] > per_site[1] + 0.5
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_the_extreme_temperatures_can_be_drawn(policy: Policy, temperature: float) -> None:
+    samples = policy.sample([1, 62, 225] * 5, seed=3, temperature=temperature)
+    assert np.isfinite(samples.tokens.lattice).all()
+    assert np.isfinite(samples.log_prob).all()
 
 
 def test_first_element_has_a_temperature_of_its_own(make_policy: MakePolicy) -> None:
@@ -155,12 +163,13 @@ def test_published_coordinate_density_is_not_that_of_the_samples(
     [
         ([], {}, "at least one"),
         ([225, 0], {}, "space group of crystal 1 is 0: must be 1 to 230"),
-        ([1], {"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ([1], {"temperature": 1e-40}, r"temperature must be 1e-06 to 1e\+06, got 1e-40"),
+        ([1], {"temperature": np.inf}, r"temperature must be 1e-06 to 1e\+06, got inf"),
         ([1], {"top_p": 1.5}, "top_p must be above 0 and at most 1, got 1.5"),
         (
             [1],
             {"first_element_temperature": -1.0},
-            "first_element_temperature must be above 0, got -1.0",
+            r"first_element_temperature must be 1e-06 to 1e\+06, got -1.0",
         ),
         ([1], {"constraints": unconstrained(5)}, "are for 5 sites, the model has 21"),
     ],

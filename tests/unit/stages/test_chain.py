@@ -106,14 +106,25 @@ def test_a_template_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[s
     ("words", "message"),
     [
         ("-n 0", "--count must be at least 1, got 0"),
-        ("--steps 0", "sweeps must be at least 1, got 0"),
-        ("--width 0", "width must be above 0, got 0.0"),
+        ("--steps 0", "--steps must be at least 1, got 0"),
+        ("--width 0", "width must be 0.0001 to 1, got 0.0"),
+        ("--width 1e-200", "width must be 0.0001 to 1, got 1e-200"),
+        ("--width inf", "width must be 0.0001 to 1, got inf"),
+        ("--temperature inf", "temperature must be 1e-06 to 1e+06, got inf"),
+        ("--temperature 1e-40", "temperature must be 1e-06 to 1e+06, got 1e-40"),
+        ("--tau nan", "--tau must be 1e-06 to 1e+06, got nan"),
+        ("--symprec -1", "--symprec must be above 0 and finite, got -1.0"),
+        ("--symprec nan", "--symprec must be above 0 and finite, got nan"),
+        ("--symprec inf", "--symprec must be above 0 and finite, got inf"),
+        ("--site-elements Na Cl O", "--site-elements has 3 lists, the template 2 sites"),
+        ("--name a/b", "--name 'a/b' becomes part of the names of files"),
+        ("--reward ehull --hull none", "--hull: none/hull.parquet: no such file"),
         ("--elements Zz", "elements.0: 'Zz' is no element"),
         ("--require Na Cl O", "crystal 0 has 2 sites, 3 elements are required"),
         ("--reward ehull", "--reward and --hull belong together"),
         ("--move positions --elements O", "--move positions leaves the elements as they are"),
         ("--out a.png", "cannot write .png"),
-        ("--policy nowhere", "policy 'nowhere': no such folder"),
+        ("--policy nowhere", "policy 'nowhere': no folder with model.safetensors"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -134,7 +145,9 @@ def mistake(
     return line
 
 
-def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["chain", "--help"])
-    assert capsys.readouterr().out.count("  crystalformer-rl chain --policy") >= 6
+def test_the_first_of_several_structures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    salt = (folder / "salt.cif").read_text()
+    (folder / "two.cif").write_text(salt.replace("Na", "K") + salt)
+    table = ask(folder, "--move", "positions", "-n", "1", template="two.cif")
+    assert "two.cif: the first of 2 structures is taken" in capsys.readouterr().err
+    assert set(table["element"][0]) == {17, 19}

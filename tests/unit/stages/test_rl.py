@@ -1,6 +1,7 @@
 """The rl stage: two rounds with the real reward."""
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 from pymatgen.core import Element
 from tiny import TINY
 
+from crystalformer_rl import cli
 from crystalformer_rl.config import EhullReward, RLSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_json, write_table
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import rl
 from crystalformer_rl.training.loop import EXIT_CODE
 
+GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden_model.pkl"
 MODEL = TINY.model_copy(update={"max_sites": 3})
 SETTINGS = RLSettings(
     reward=EhullReward(min_references=None), steps=2, batch_size=4, space_groups=[1, 2]
@@ -90,6 +93,22 @@ def test_published_density_gives_way_to_that_of_the_samples(
         first = run(folder, policy="pretrain", number=1, out="round-1")
     assert "pretrain: coordinate_density is set from published to independent" in caplog.text
     assert Policy.load(first).settings.coordinate_density == "independent"
+
+
+def test_an_imported_policy_is_sampled_and_reinforced(folder: Path) -> None:
+    """A published checkpoint, with nothing said about space groups after its import."""
+    cli.main(["import-checkpoint", str(GOLDEN), "--out", f"{folder}/pretrain", "--heads=4",
+              "--space-groups=mp20-small"])  # fmt: skip
+    settings = {"constraints": {"max_atoms": 3}}
+    shard = ["--shard=0", f"--settings={json.dumps({'shard_size': 4} | settings)}"]
+    cli.main(["sample", f"--policy={folder}/pretrain", f"--out={folder}/shard.parquet", *shard])
+    assert len(read_table(folder / "shard.parquet")) == 4
+    one_step = json.dumps(settings | {"steps": 1, "batch_size": 4, "ppo_epochs": 1})
+    first = run(folder, f"--settings={one_step}", policy="pretrain", number=1, out="round-1")
+    assert len(read_table(first / "history.parquet")) == 1
+    trained = Policy.load(first)
+    assert trained.settings.lattice_density == "per_dimension"
+    assert trained.space_group_counts.any()
 
 
 def test_the_history_goes_to_tensorboard_on_request(folder: Path) -> None:

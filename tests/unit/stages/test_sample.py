@@ -180,7 +180,9 @@ def test_a_policy_of_the_checkout_by_its_name(
     ]
     with pytest.raises(SystemExit):
         cli.main([*words, "mp99"])
-    assert "policy 'mp99': no such folder, and not the name of one" in (line := last_line(capsys))
+    assert "policy 'mp99': no folder with model.safetensors and model.json, and" in (
+        line := last_line(capsys)
+    )
     assert "has policy" in line
 
 
@@ -199,6 +201,17 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("--elements Fe --require O", "O is not allowed; allowed are Fe"),
         ("--wyckoff c a", "constraints.wyckoff: letters must be in order"),
         ("--wyckoff a k --space-group 2", "letter k does not exist: space group 2 has"),
+        ("--wyckoff a --site-elements Na Cl", "site_elements has 2 lists, the template wyckoff 1"),
+        ("--max-atoms 1 --space-group 225 227", "space group 227 has at least 2 atoms in its"),
+        ("--max-atoms 1 --require O H", "none of the 3 space groups to draw can obey"),
+        ("--temperature 1e-40", "temperature = 1e-40: input should be greater than or equal to"),
+        ("--temperature inf", "temperature = Infinity: input should be less than or equal to"),
+        ("--first-element-temperature 1e39", "first_element_temperature = 1e+39: input should be"),
+        ("--settings {", "sample: not JSON: EOF while parsing"),
+        ("--settings []", "sample: []: input should be an object"),
+        ("--name ../../evil", "--name '../../evil' becomes part of the names of files"),
+        ("--name .evil", "--name '.evil' becomes part of the names of files"),
+        ("--policy /etc", "policy '/etc': no folder with model.safetensors and model.json"),
         ("-n 0", "count = 0: input should be greater than 0"),
         ("--top-p 2", "top_p = 2.0: input should be less than or equal to 1"),
         ("--max-atoms 1 --wyckoff a", "wyckoff fixes the number of atoms"),
@@ -218,9 +231,18 @@ def test_a_mistake_is_one_line(
     assert not (folder / "asked.parquet").exists()
 
 
-def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_policy_without_a_histogram(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Policy(MODEL, seed=1).save(folder / "policy")
     with pytest.raises(SystemExit):
-        cli.main(["sample", "--help"])
-    said = capsys.readouterr().out
-    assert said.count("  crystalformer-rl sample --policy") >= 6
-    assert "crystalformer-rl chain --policy" in said
+        ask(folder, "-n", "2")
+    line = last_line(capsys)
+    for way in ("--space-group of `sample`", "--uniform of `sample`", "--space-groups mp20-small"):
+        assert way in line
+    assert len(ask(folder, "-n", "2", "--uniform")) == 2
+
+
+def test_groups_that_cannot_obey_are_drawn_by_no_shard(folder: Path) -> None:
+    """Group 62 has no site of fewer than 4 atoms; it would be every third crystal."""
+    for shard in range(2):
+        table = read_table(run(folder, shard=shard, constraints={"max_atoms": 3}))
+        assert set(table["space_group"]) == {2, 225}
