@@ -7,12 +7,12 @@ configuration in /etc/slurm, the default place, since a job step loses SLURM_CON
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +24,7 @@ NODES = ("pretend1", "pretend2")
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 GPUS = CONFIGURATION.with_name("gres.conf")
 MARK = "# Made by a test of crystalformer-rl; its daemons are in "
-LOCK = Path(tempfile.gettempdir(), "crystalformer-rl-slurm.lock")
+LOCK = Path("/run/crystalformer-rl-slurm.lock")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "munge", "sbatch", "srun")
 DEADLINE = 300
 
@@ -188,8 +188,10 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     Raises
     ------
     Unavailable
-        If SLURM is not installed, the user is not root, the machine has a configuration of its
-        own, another test run has its cluster here, or the nodes do not come up.
+        If SLURM is not installed, the user is not root or may not make device nodes, the machine
+        has a configuration of its own, or another test run has its cluster here.
+    AssertionError
+        If the nodes do not come up; the message has the logs of the daemons.
     """
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         raise Unavailable(f"not installed: {', '.join(missing)} (Debian: slurm-wlm, munge)")
@@ -205,9 +207,9 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         try:
             try:
                 found = _start(folder, daemons)
-            except (OSError, AssertionError) as error:
+            except PermissionError as error:
                 # Such as a container in which device nodes are not permitted.
-                raise Unavailable(f"it does not start: {error}") from error
+                raise Unavailable(f"it cannot be started: {error}") from error
             yield found
         finally:
             _clean_up()
@@ -320,9 +322,12 @@ def _daemon(words: list[str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
 
 
 def _free_ports(number: int) -> list[int]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    try:
-        return [server.getsockname()[1] for server in servers]
-    finally:
-        for server in servers:
-            server.close()
+    """Below those that the kernel hands out: nobody takes them before the daemons do."""
+    found: list[int] = []
+    for port in random.sample(range(20000, 30000), 1000):
+        with suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            found.append(port)
+        if len(found) == number:
+            return found
+    raise AssertionError("no port between 20000 and 30000 is free")
