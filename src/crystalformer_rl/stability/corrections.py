@@ -61,6 +61,36 @@ def is_correctable(symbols: Iterable[str]) -> bool:
     return len(ordered) > 1 and ordered[-1] in ("O", "S", *ANIONS)
 
 
+def is_surely_corrected(amounts: Mapping[str, float]) -> bool:
+    """Whether MP2020 corrects every crystal of a composition, whatever its structure.
+
+    Parameters
+    ----------
+    amounts
+        Amount of each element by symbol.
+
+    Returns
+    -------
+    bool
+        True of oxides, sulphides, and compounds whose one most electronegative element is another
+        of the :data:`ANIONS` and by its likeliest oxidation state an anion. False where the bonds
+        decide (sulphates), where there is no likeliest state, and where nothing is corrected.
+    """
+    if len(amounts) == 1:
+        return False
+    if "O" in amounts:
+        return True
+    strongest = max(amounts, key=_electronegativity)
+    others = [_electronegativity(symbol) for symbol in amounts if symbol != strongest]
+    # Not so either where an electronegativity is unknown, NaN.
+    if not all(_electronegativity(strongest) > other for other in others):
+        return False
+    if strongest not in ANIONS:
+        return strongest == "S"
+    states = likeliest_states(Composition(amounts))
+    return states.get(strongest, 0.0) <= WEAKEST_ANION
+
+
 @dataclass(frozen=True)
 class _Scheme:
     """eV per atom of an anion or kind of oxide, and of a metal by its compound's anion."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crystalformer_rl.stability.corrections import is_correctable
+from crystalformer_rl.stability.corrections import is_correctable, is_surely_corrected
 from crystalformer_rl.stability.elements import parse_formula
 
 MP2020 = "MP2020"
@@ -47,7 +47,8 @@ def scheme_of(path: Path, entries: Sequence[Entry]) -> str | None:
     """The correction scheme of a file's entries; None if they do not show any.
 
     Every scheme corrects oxides, so that one without a correction is uncorrected. What else is
-    corrected differs: other compounds tell only where no entry of the file carries a correction.
+    corrected differs: other compounds tell where no entry of the file carries a correction, or
+    among entries of MP2020 where that corrects the composition whatever its structure.
 
     Raises
     ------
@@ -67,6 +68,10 @@ def scheme_of(path: Path, entries: Sequence[Entry]) -> str | None:
                 first.setdefault(UNCORRECTED, entry)
     if not first and bare:
         return UNCORRECTED
+    if set(first) == {MP2020}:
+        for entry in bare:
+            if is_surely_corrected(parse_formula(entry.formula)):
+                first.setdefault(UNCORRECTED, entry)
     if len(first) > 1:
         named = "; ".join(
             f"{e.id or 'one without id'} ({e.formula}): {s}" for s, e in first.items()

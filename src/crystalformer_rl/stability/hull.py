@@ -17,6 +17,9 @@ from pymatgen.core import Composition
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
 from crystalformer_rl.stability.facets import LowerHull
 
+# Deeper than this below the hull, eV/atom, is more likely an error of the potential, or a gap in
+# what the hull knows, than a discovery.
+ARTEFACT_BELOW = -0.1
 SYSTEMS_KEPT = 16384
 # Above this many elements the subsets of a system outnumber the systems of any data set.
 MAX_ELEMENTS_ENUMERATED = 12
@@ -38,11 +41,16 @@ class HullResult:
     references
         (n,) distinct compositions known in the chemical system, its subsystems and elements
         included: how well the hull is known there. 0 where an element has no reference.
+    supported
+        (n,) whether the number can be believed: the hull of the chemical system holds a compound
+        beside its elements, and the energy is not below ``ARTEFACT_BELOW``. On a hull of elements
+        alone it is a formation energy and no more.
     """
 
     e_above_hull: NDArray[np.float64]
     status: list[str]
     references: NDArray[np.int64]
+    supported: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ class Hull:
             )
         above = np.full(len(compositions), np.nan)
         references = np.zeros(len(compositions), dtype=np.int64)
+        compounds = np.zeros(len(compositions), dtype=np.int64)
         status: list[str] = ["ok"] * len(compositions)
         systems: dict[tuple[str, ...], list[tuple[int, list[float]]]] = {}
         for index, composition in enumerate(compositions):
@@ -147,6 +156,7 @@ class Hull:
             system = self._system(symbols)
             rows = [index for index, _ in members]
             references[rows] = system.references
+            compounds[rows] = system.references - len(symbols)
             flag = self._flag(symbols, system.references)
             if flag == "ok":
                 fractions = _normalise(np.array([row for _, row in members]))
@@ -154,7 +164,8 @@ class Hull:
             for index in rows:
                 status[index] = flag
         above[~np.isfinite(energies)] = np.nan
-        return HullResult(above, status, references)
+        # A comparison with NaN is False.
+        return HullResult(above, status, references, (compounds > 0) & (above >= ARTEFACT_BELOW))
 
     def _flag(self, symbols: tuple[str, ...], references: int) -> str:
         if self._exclude_ytterbium and "Yb" in symbols:

@@ -1,68 +1,62 @@
 """Read reference energies from files: CSV of formation energies, pymatgen's entries as JSON."""
 
 import bz2
+import csv
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import ijson
 import numpy as np
-import pandas as pd
 from pymatgen.core import Composition, Species
 
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
 from crystalformer_rl.stability.entries import MP2020, UNSTATED, Entry
 
 CSV_COLUMNS = ("formula", "formation_energy_per_atom")
-DAMAGED_CSV = (
-    EOFError, UnicodeError, lzma.LZMAError, zlib.error,
-    pd.errors.ParserError, pd.errors.EmptyDataError,
-)  # fmt: skip
-DAMAGED_JSON = (EOFError, OSError, UnicodeError, lzma.LZMAError, zlib.error, ijson.JSONError)
+DAMAGED = (EOFError, OSError, UnicodeError, lzma.LZMAError, zlib.error, csv.Error, ijson.JSONError)
 _OPENERS: Mapping[str, Callable[..., Any]] = {
-    ".json": open, ".json.gz": gzip.open, ".json.bz2": bz2.open, ".json.xz": lzma.open,
+    "": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
 }  # fmt: skip
 
 
 def read_csv(path: Path) -> list[Entry]:
-    """Formation energies, eV/atom with the elements at 0, from a CSV, plain or compressed.
+    """Formation energies, eV/atom with the elements at 0, from a CSV.
 
     Columns ``formula`` and ``formation_energy_per_atom``; optional ``material_id`` or ``id``, and
     ``scheme``, the corrections behind the energy (``MP2020``). A formula that is unreadable or
-    charged is a problem of its row.
+    charged is a problem of its row. The file is plain (``.csv``) or compressed (``.csv.gz``,
+    ``.csv.bz2``, ``.csv.xz``). A plain one that was cut at the end of a line cannot be told from a
+    whole one.
 
     Raises
     ------
     ValueError
-        If the file cannot be read or lacks a column, or an energy is not a finite number.
+        If the file is cut or damaged or lacks a column, a row is shorter or longer than the
+        header, or an energy is not a finite number.
     """
-    # Without keep_default_na=False pandas would take sodium nitride, NaN, for a missing value.
-    try:
-        table = pd.read_csv(path, keep_default_na=False, dtype="str")
-    except DAMAGED_CSV as error:
-        raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
-    if missing := [name for name in CSV_COLUMNS if name not in table.columns]:
-        raise ValueError(f"{path}: columns {missing} are missing; it has {list(table.columns)}")
-    energies = pd.to_numeric(table["formation_energy_per_atom"], errors="coerce").to_numpy()
-    if not np.isfinite(energies).all():
-        row = int(np.flatnonzero(~np.isfinite(energies))[0])
-        value = table["formation_energy_per_atom"].iloc[row]
-        raise ValueError(
-            f"{path}: row {row + 1}, {table['formula'].iloc[row]}: formation_energy_per_atom "
-            f"{value!r} must be a finite number"
-        )
-    nothing = [None] * len(table)
-    ids = table.get("material_id", table.get("id", nothing))
-    schemes = table.get("scheme", nothing)
-    return [
-        Entry(formula, energy, scheme or UNSTATED, name, _problem(formula))
-        for formula, energy, scheme, name in zip(
-            table["formula"], energies.tolist(), schemes, ids, strict=True
-        )
-    ]
+    entries: list[Entry] = []
+    # Without newline="\n" half of a Windows line end would pass for a whole one.
+    with _opener(path, ".csv")(path, "rt", encoding="utf-8-sig", newline="\n") as stream:
+        table = csv.DictReader(_whole_lines(stream, path), strict=True)
+        try:
+            header = table.fieldnames or []
+            if missing := [name for name in CSV_COLUMNS if name not in header]:
+                raise ValueError(f"{path}: columns {missing} are missing; it has {[*header]}")
+            for number, row in enumerate(table, start=1):
+                # What is too much stands under None, what lacks is None.
+                if None in row or None in row.values():
+                    raise ValueError(f"{path}: row {number} must have {len(header)} fields")
+                entries.append(_csv_entry(row, place=f"{path}: row {number}"))
+        except DAMAGED as error:
+            raise ValueError(
+                f"{path}: cannot be read as CSV: cut or damaged after {len(entries)} rows: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    return entries
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
@@ -78,16 +72,13 @@ def read_entries(path: Path) -> Iterator[Entry]:
     ValueError
         If the file is cut or damaged, or something in the array is no entry; with the place.
     """
-    opener = next((o for suffix, o in _OPENERS.items() if path.name.endswith(suffix)), None)
-    if opener is None:
-        raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join(_OPENERS)}")
     count = 0
-    with opener(path, "rb") as stream:
+    with _opener(path, ".json")(path, "rb") as stream:
         try:
             for record in _records(stream):
                 count += 1
                 yield _entry(record, place=f"{path}: entry {count}")
-        except DAMAGED_JSON as error:
+        except DAMAGED as error:
             what = str(error).splitlines()[0] if str(error) else "no message"
             raise ValueError(
                 f"{path}: cut or damaged after {count} entries, before byte {stream.tell()} of its "
@@ -95,6 +86,38 @@ def read_entries(path: Path) -> Iterator[Entry]:
             ) from error
     if not count:
         raise ValueError(f'{path}: no entries; it must be an array, or an object with "entries"')
+
+
+def _opener(path: Path, kind: str) -> Callable[..., Any]:
+    """What opens a file of this kind, by its suffix."""
+    openers = {f"{kind}{suffix}": opener for suffix, opener in _OPENERS.items()}
+    found = next((o for suffix, o in openers.items() if path.name.endswith(suffix)), None)
+    if found is None:
+        raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join(openers)}")
+    return found
+
+
+def _whole_lines(stream: Iterable[str], path: Path) -> Iterator[str]:
+    for number, line in enumerate(stream, start=1):
+        if not line.endswith("\n"):
+            raise ValueError(
+                f"{path}: ends within line {number}: it is cut, or lacks its last line end"
+            )
+        yield line
+
+
+def _csv_entry(row: Mapping[str, str], *, place: str) -> Entry:
+    formula, text = (row[name] for name in CSV_COLUMNS)
+    try:
+        energy = float(text)
+    except ValueError:
+        energy = np.nan
+    if not np.isfinite(energy):
+        raise ValueError(
+            f"{place}, {formula}: formation_energy_per_atom {text!r} must be a finite number"
+        )
+    name = row.get("material_id", row.get("id"))
+    return Entry(formula, energy, row.get("scheme") or UNSTATED, name, _problem(formula))
 
 
 def _problem(formula: str) -> str | None:

@@ -118,7 +118,7 @@ def test_oxidation_states_and_isotopes_in_the_structure_do_not_matter() -> None:
     amounts=st.dictionaries(st.sampled_from(SYMBOLS), st.integers(1, 7), min_size=2, max_size=5),
     factor=st.sampled_from([1, 2, 0.5]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_likeliest_states_are_the_first_guess_of_pymatgen(
     amounts: dict[str, int], factor: float
 ) -> None:

@@ -12,7 +12,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
 from crystalformer_rl.stability.facets import LowerHull
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.hull import ARTEFACT_BELOW, Hull
 
 SYMBOLS = ["Li", "O", "Fe", "P", "Na", "Mn"]
 
@@ -107,7 +107,7 @@ def test_flat_and_degenerate_hulls() -> None:
     size=st.integers(2, 5),
     slope=st.lists(st.floats(-3, 0), min_size=5, max_size=5),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_entries_lie_on_or_above_and_the_hull_is_convex(
     seed: int, size: int, slope: list[float]
 ) -> None:
@@ -194,3 +194,22 @@ def test_a_hull_travels_to_another_process() -> None:
     here = hull.e_above_hull(*asked)
     np.testing.assert_array_equal(there.e_above_hull, here.e_above_hull)
     assert there.status == here.status
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_only_a_known_compound_supports_an_energy(seed: int) -> None:
+    """On a hull of elements alone nothing is supported; elsewhere all but what is too deep."""
+    generator = np.random.default_rng(seed)
+    formulas = random_formulas(generator, SYMBOLS[:3], 3)
+    hull = Hull(formulas, generator.uniform(-1, 0, 3), elements=SYMBOLS)
+    queried = [Composition(f) for f in random_formulas(generator, SYMBOLS, 20)]
+    found = hull.e_above_hull(queried, generator.uniform(-1, 1, 20))
+    compounds = [c for f in formulas if len(c := set(Composition(f).chemical_system_set)) > 1]
+    for composition, above, supported in zip(
+        queried, found.e_above_hull, found.supported, strict=True
+    ):
+        known = any(compound <= composition.chemical_system_set for compound in compounds)
+        assert supported == (known and above >= ARTEFACT_BELOW)
+    excluded = Hull(formulas, [-1.0] * 3, elements=SYMBOLS, min_references=99)
+    assert not excluded.e_above_hull(queried, np.zeros(20)).supported.any()

@@ -11,10 +11,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from pymatgen.core import Composition, Lattice, Structure
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Composition, Element, Lattice, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
+from pymatgen.io.vasp.sets import MPRelaxSet
 
+from crystalformer_rl.stability.corrections import is_surely_corrected
 from crystalformer_rl.stability.entries import (
     MP2020,
     UNCORRECTED,
@@ -27,8 +31,11 @@ from crystalformer_rl.stability.entries import (
 from crystalformer_rl.stability.readers import read_csv, read_entries
 
 SCHEME = MaterialsProject2020Compatibility(check_potcar=False)
-OPENERS = {".json": open, ".json.gz": gzip.open, ".json.bz2": bz2.open, ".json.xz": lzma.open}
+COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+OPENERS = {".json": open} | {f".json{suffix}": opener for suffix, opener in COMPRESSED.items()}
 HERE = Path("hull.json")
+# Of helium, neon and argon no electronegativity is known.
+SYMBOLS = [e.symbol for e in Element if e.Z <= 94 and e.Z not in (2, 10, 18)]
 
 
 def record(first: str, second: str | None = None, *, corrected: bool = False) -> dict[str, Any]:
@@ -160,6 +167,74 @@ def test_other_bad_files_are_named(tmp_path: Path, name: str, content: str, mess
         list(read_entries(path))
 
 
+ROWS = (
+    "formula,formation_energy_per_atom,material_id,note\n",
+    'NaCl,-2.105,mp-1,"one, two"\n',
+    'NaN,-1.5e-1,mp-2,"a line\nand another"\r\n',
+    "KCl,-2,,\n",
+)
+
+
+@given(cut=st.integers(0, len("".join(ROWS)) - 1))
+def test_a_plain_csv_is_refused_if_cut_anywhere_but_at_a_row_end(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "hull.csv"
+    text = "".join(ROWS)
+    path.write_bytes(text[:cut].encode())
+    ends = {len("".join(ROWS[:count])): count for count in range(1, len(ROWS) + 1)}
+    if cut in ends:
+        assert len(read_csv(path)) == ends[cut] - 1
+    else:
+        with pytest.raises(ValueError, match=r"hull\.csv: "):
+            read_csv(path)
+
+
+def test_a_whole_csv_is_read_whatever_holds_it(tmp_path: Path) -> None:
+    text = "\ufeff" + "".join(ROWS)
+    for suffix, opener in ({"": open} | COMPRESSED).items():
+        with opener(path := tmp_path / f"hull.csv{suffix}", "wb") as stream:
+            stream.write(text.encode())
+        assert read_csv(path) == [
+            Entry("NaCl", -2.105, UNSTATED, "mp-1"),
+            Entry("NaN", -0.15, UNSTATED, "mp-2"),
+            Entry("KCl", -2.0, UNSTATED, ""),
+        ]
+
+
+@pytest.mark.parametrize("row", ["NaCl", "NaCl,-2.1", "NaCl,-2.1,mp-1,x,y"])
+def test_rows_of_another_length_than_the_header_are_refused(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_text(f"{ROWS[0]}KCl,-2.0,mp-3,\n{row}\n")
+    with pytest.raises(ValueError, match=r"hull\.csv: row 2 must have 4 fields"):
+        read_csv(path)
+
+
+@pytest.mark.parametrize("suffix", COMPRESSED)
+@pytest.mark.parametrize("damage", ["cut", "another kind", "checksum"])
+def test_damaged_compressed_csv_is_named(tmp_path: Path, suffix: str, damage: str) -> None:
+    path = tmp_path / f"hull.csv{suffix}"
+    with COMPRESSED[suffix](path, "wt") as stream:
+        stream.write(ROWS[0] + "".join(f"NaCl,{-2 - i / 7},mp-{i},\n" for i in range(2000)))
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    elif damage == "another kind":
+        content = bytearray(b"formula,formation_energy_per_atom\nNaCl,-2\n")
+    else:
+        content[-9 if suffix == ".bz2" else -5] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"hull\.csv\{suffix}: cannot be read as CSV: .* after"):
+        read_csv(path)
+
+
+@pytest.mark.parametrize("name", ["hull.csv.zst", "hull.csv.zip", "hull.tsv", "hull.json"])
+def test_other_kinds_of_tables_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("".join(ROWS))
+    with pytest.raises(ValueError, match=rf"{name}: unknown kind of file; allowed: .csv, .csv.gz"):
+        read_csv(tmp_path / name)
+
+
 def entry(formula: str, scheme: str | None = None, problem: str | None = None) -> Entry:
     return Entry(formula, -1.0, scheme, f"{formula}-1", problem)
 
@@ -169,7 +244,8 @@ def entry(formula: str, scheme: str | None = None, problem: str | None = None) -
     [
         ([entry("Na"), entry("AlNi")], None),
         ([entry("NaCl"), entry("AlNi")], UNCORRECTED),
-        ([entry("NaCl", MP2020), entry("AlNi"), entry("TiN")], MP2020),
+        ([entry("NaCl", MP2020), entry("AlNi"), entry("NaN3"), entry("AlSbTi5")], MP2020),
+        ([entry("MgO", "another"), entry("TiN")], "another"),
         ([entry("NaCl", MP2020), entry("MgO", problem="charged")], MP2020),
     ],
 )
@@ -177,11 +253,40 @@ def test_scheme_of_a_file(entries: list[Entry], scheme: str | None) -> None:
     assert scheme_of(HERE, entries) == scheme
 
 
-def test_two_schemes_in_a_file_are_refused() -> None:
-    mixed = [entry("NaCl", MP2020), entry("MgO")]
-    message = r"hull.json: .* do not mix: NaCl-1 \(NaCl\): MP2020; MgO-1 \(MgO\): uncorrected"
+@pytest.mark.parametrize("odd", ["MgO", "KCl", "CaF2", "ZnS", "TiN", "CsSnI3", "Mg2Si", "LiH"])
+def test_two_schemes_in_a_file_are_refused(odd: str) -> None:
+    mixed = [entry("NaCl", MP2020), entry("AlNi"), entry(odd)]
+    message = rf"json: .* not mix: NaCl-1 \(NaCl\): MP2020; {odd}-1 \({odd}\): uncorrected"
     with pytest.raises(ValueError, match=message):
         scheme_of(HERE, mixed)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=40)
+@given(amounts=st.dictionaries(st.sampled_from(SYMBOLS), st.integers(1, 4), min_size=1, max_size=3))
+def test_what_pymatgen_leaves_uncorrected_is_accepted(amounts: dict[str, int]) -> None:
+    composition = Composition(amounts)
+    strongest = max(composition.elements, key=lambda element: element.X).symbol
+    expected = MPRelaxSet.CONFIG["INCAR"]["LDAUU"].get(strongest, {})
+    hubbards = {symbol: expected[symbol] for symbol in amounts if symbol in expected}
+    for kind in ("sulfide", "sulfate"):
+        if kind == "sulfate" and strongest == "S":
+            continue
+        found = ComputedEntry(
+            composition,
+            -1.0,
+            parameters={
+                "run_type": "GGA+U" if hubbards else "GGA",
+                "hubbards": hubbards,
+                "software": "none",
+            },
+            data={"sulfide_type": kind},
+        )
+        adjustments = SCHEME.get_adjustments(found)
+        if not adjustments:
+            assert not is_surely_corrected(amounts)
+            formula = composition.reduced_formula
+            assert scheme_of(HERE, [entry("NaCl", MP2020), entry(formula)]) == MP2020
 
 
 def test_the_schemes_of_pymatgen_are_told_apart(tmp_path: Path) -> None:
