@@ -37,7 +37,7 @@ class Ehull:
         energies = self.judge.judge(structures)
         above = energies.e_above_hull
         known = np.isfinite(above)
-        abstain = known & abstains(
+        abstain = energies.undecided | known & abstains(
             energies.compositions, energies.references, min_references=settings.min_references
         )
         valid = known & ~abstain

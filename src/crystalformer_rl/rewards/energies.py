@@ -11,6 +11,11 @@ from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_eac
 from crystalformer_rl.stability.elements import ElementReferences, element_amounts
 from crystalformer_rl.stability.hull import Hull
 
+# Where ``hull.min_references`` and ``hull.exclude_ytterbium`` silence the hull, the crystal is not
+# at fault and a reward abstains. ``no_element_reference`` is not among them: such a crystal holds
+# an element of which the run knows nothing, and abstaining would let a policy gather there unseen.
+UNDECIDED = ("sparse", "ytterbium")
+
 
 @dataclass(frozen=True)
 class Energies:
@@ -21,7 +26,9 @@ class Energies:
     compositions
         None where the potential could not evaluate the crystal.
     e_above_hull
-        (n,) eV/atom; NaN where it failed or an element has no reference.
+        (n,) eV/atom; NaN where the status is not ``ok``.
+    hull_status
+        As of :class:`~crystalformer_rl.stability.hull.HullResult`, or ``no_energy``.
     references
         (n,) compositions that the hull knows in the chemical system, 0 where unknown.
     features
@@ -30,8 +37,14 @@ class Energies:
 
     compositions: list[Composition | None]
     e_above_hull: NDArray[np.float64]
+    hull_status: list[str]
     references: NDArray[np.int64]
     features: NDArray[np.float64]
+
+    @property
+    def undecided(self) -> NDArray[np.bool_]:
+        """(n,) where the hull has no opinion by a rule of its own, see :data:`UNDECIDED`."""
+        return np.isin(self.hull_status, UNDECIDED)
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class EnergyJudge:
         answers = evaluate_each(self.potential, structures, forces=False)
         compositions: list[Composition | None] = [None] * len(structures)
         above = np.full(len(structures), np.nan)
+        status = ["no_energy"] * len(structures)
         references = np.zeros(len(structures), dtype=np.int64)
         features: dict[int, NDArray[np.float64]] = {}
         placed: list[int] = []
@@ -62,12 +76,16 @@ class EnergyJudge:
                 energy = answer.energy / len(structure)
                 formation.append(self.elements.formation_energy(structure, energy))
                 placed.append(index)
+            else:
+                status[index] = "no_element_reference"
         if placed:
             known = [c for index in placed if (c := compositions[index]) is not None]
             result = self.hull.e_above_hull(known, formation)
             above[placed] = result.e_above_hull
             references[placed] = result.references
-        return Energies(compositions, above, references, _stack(features, len(structures)))
+            for index, word in zip(placed, result.status, strict=True):
+                status[index] = word
+        return Energies(compositions, above, status, references, _stack(features, len(structures)))
 
 
 def _stack(features: dict[int, NDArray[np.float64]], count: int) -> NDArray[np.float64]:

@@ -50,10 +50,12 @@ class FigureOfMerit:
         above, limit = energies.e_above_hull, settings.max_e_above_hull
         known = np.isfinite(cautious)
         guarded = np.zeros(len(structures), dtype=bool)
+        undecided = guarded
         if limit is not None:
+            undecided = known & energies.undecided
             known &= np.isfinite(above)
             guarded = known & (above > limit)
-        abstain = known & abstains(
+        abstain = undecided | known & abstains(
             energies.compositions, energies.references, min_references=settings.min_references
         )
         valid = known & ~abstain

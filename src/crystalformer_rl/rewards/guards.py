@@ -1,4 +1,7 @@
-"""What keeps a policy from exploiting a reward: repeats count less, sparse hulls do not count."""
+"""What keeps a policy from exploiting a reward: repeats count less, sparse hulls do not count.
+
+Where the hull itself gives no number, see :data:`crystalformer_rl.rewards.energies.UNDECIDED`.
+"""
 
 from collections.abc import Sequence
 

@@ -70,6 +70,24 @@ def test_sparse_hulls_abstain(judge: EnergyJudge, batch: Batch) -> None:
     assert Ehull(EhullReward(min_references=3), judge).score(batch[:3]).valid.all()
 
 
+@pytest.mark.parametrize("rule", [{"min_references": 4}, {"exclude_ytterbium": True}, {}])
+def test_where_the_hull_has_a_rule_against_judging_the_reward_abstains(
+    chgnet: Potential, references: ElementReferences, rock_salt: Make, rule: dict[str, int]
+) -> None:
+    energies = ElementReferences({**references.energies, "Yb": -1.5})
+    hull = Hull(["NaCl", "NaMgCl"], [-2.1, -1.5], elements=energies.energies, **rule)
+    crystals = [rock_salt("Na", "Cl", 5.69), rock_salt("Yb", "O", 4.9), rock_salt("Kr", "O", 5.0)]
+    reward = Ehull(EhullReward(repeat_from=None), EnergyJudge(chgnet, hull, energies))
+    batch = reward.score([*crystals, None])
+    silenced = {"min_references": [True, True], "exclude_ytterbium": [False, True]}
+    # An element without a reference, and what is no crystal, are failures under any rule.
+    expected = [*silenced.get(next(iter(rule), ""), [False, False]), False, False]
+    assert batch.abstain.tolist() == expected
+    assert batch.valid.tolist() == [not expected[0], not expected[1], False, False]
+    assert np.isfinite(batch.parts["e_above_hull"]).tolist() == batch.valid.tolist()
+    assert (batch.value[~batch.valid] == -6).all()
+
+
 def test_an_empty_batch_and_one_of_failures(judge: EnergyJudge) -> None:
     reward = Ehull(EhullReward(ceiling=3.0), judge)
     assert reward.score([]).value.shape == (0,)

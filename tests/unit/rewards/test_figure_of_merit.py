@@ -21,10 +21,10 @@ Build = Callable[..., FigureOfMerit]
 
 @pytest.fixture(scope="module")
 def build(chgnet: Potential, hull: Hull, references: ElementReferences) -> Build:
-    def make(**settings: float | None) -> FigureOfMerit:
+    def make(surface: Hull = hull, **settings: float | None) -> FigureOfMerit:
         return FigureOfMerit(
             FigureOfMeritReward(**settings),
-            EnergyJudge(chgnet, hull, references),
+            EnergyJudge(chgnet, surface, references),
             load_heads("band_gap"),
             load_heads("dielectric"),
         )
@@ -80,6 +80,16 @@ def test_failures_score_nothing_and_are_not_valid(build: Build, batch: Batch) ->
 def test_without_the_guard_a_missing_reference_is_no_failure(build: Build, batch: Batch) -> None:
     assert not build().score(batch[6:7]).valid[0]
     assert build(max_e_above_hull=None).score(batch[6:7]).valid[0]
+
+
+@pytest.mark.parametrize("guard", [1.0, None])
+def test_a_silent_hull_is_no_failure(build: Build, batch: Batch, guard: float | None) -> None:
+    """With the stability guard the reward abstains; without it the hull is not asked."""
+    sparse = Hull([], [], elements=["Na", "Cl", "Mg", "O"], min_references=3)
+    reward = build(sparse, max_e_above_hull=guard).score(batch[:4])
+    assert reward.abstain.tolist() == [guard is not None] * 3 + [False]
+    assert reward.valid.tolist() == [guard is None] * 3 + [False]
+    assert (reward.value > 0).tolist() == [guard is None] * 3 + [False]
 
 
 def test_repeats_move_towards_nothing(build: Build, rock_salt: Make) -> None:
