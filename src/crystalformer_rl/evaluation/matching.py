@@ -19,8 +19,16 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.distances import min_distance
+
+# Closer atoms are no crystal, and most flat cells have such images.
+MIN_DISTANCE_ANGSTROM = 0.5
+# Longest edge cubed over the volume, of a reduced cell. The matcher looks at all lattice vectors as
+# long as each edge and at their pairs: of flat cells so many that memory does not hold them. In
+# MP-20 none is above 244.
+MAX_ELONGATION = 500
 # Lattice points that finding the Niggli cell may look at; a degenerate cell takes hours of them.
 MAX_LATTICE_POINTS = 1e6
 
@@ -62,32 +70,40 @@ class Candidate:
 
     @cached_property
     def problem(self) -> str | None:
-        """Why the cell cannot be reduced, hence not compared; or None."""
+        """Why the cell cannot be reduced or compared, or None."""
         return self._reduction[1]
 
     @cached_property
-    def degenerate(self) -> str | None:
-        """Why the search for its Niggli cell would not end in reasonable time, or None."""
-        points = _lattice_points(self.structure)
-        if points <= MAX_LATTICE_POINTS:
-            return None
-        return f"degenerate cell, {points:.1g} lattice points within its longest vector"
-
-    @cached_property
     def _reduction(self) -> tuple[Structure | None, str | None]:
-        if self.degenerate is not None:
-            return None, self.degenerate
+        if (problem := _degeneracy(self.structure)) is not None:
+            return None, problem
         # StructureMatcher reduces in this order; the tests hold the two together.
         try:
             niggli = self.structure.get_reduced_structure(reduction_algo="niggli")
-            return niggli.get_primitive_structure(), None
+            reduced = niggli.get_primitive_structure()
         except IRREDUCIBLE as error:
             return None, f"{type(error).__name__}: {error}"
+        elongation = max(reduced.lattice.abc) ** 3 / reduced.volume
+        if elongation > MAX_ELONGATION:
+            return None, f"flat cell, its longest edge cubed is {elongation:.0f} times its volume"
+        return reduced, None
 
 
-def _lattice_points(structure: Structure) -> float:
+def _degeneracy(structure: Structure) -> str | None:
+    """Why the search for the Niggli cell would not end, or end in nothing of sense; or None."""
+    points = _lattice_points(structure.lattice)
+    if not points <= MAX_LATTICE_POINTS:
+        return f"degenerate cell, {points:.1g} lattice points within its longest vector"
+    if not np.isfinite(structure.frac_coords).all():
+        return "a coordinate is not finite"
+    distance = min_distance(structure)
+    if distance < MIN_DISTANCE_ANGSTROM:
+        return f"atoms {distance:.3f} Å apart"
+    return None
+
+
+def _lattice_points(lattice: Lattice) -> float:
     """Lattice points in the box around a sphere as large as the longest lattice vector."""
-    lattice = structure.lattice
     if not (np.isfinite(lattice.matrix).all() and abs(lattice.volume) > 0):
         return np.inf
     spacings = 2 * np.pi / np.array(lattice.reciprocal_lattice.abc)

@@ -13,13 +13,12 @@ bound of 0.1 would refuse the former.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Composition, Structure
 from smact import Element, metals
 
+from crystalformer_rl.crystal.distances import min_distance
 from crystalformer_rl.stability.elements import element_amounts
 
 MIN_DISTANCE_ANGSTROM = 0.5
@@ -43,7 +42,8 @@ class Validity:
     density
         The mass density lies between 0.01 and 25 g/cm³.
     min_distance, cell_volume, mass_density
-        Å, Å³, g/cm³, or None if there is no crystal; the density is None without a volume, too.
+        Å, Å³, g/cm³, or None if there is no crystal; the density is None without a volume, too, and
+        the distance where a coordinate is not finite.
     reason
         Why it is not valid, or None.
     """
@@ -69,8 +69,8 @@ class Validity:
 
 
 def judge(structure: Structure | None) -> Validity:
-    """Validity of ``structure``; what could not be decoded (None) is not valid."""
-    if structure is None:
+    """Validity of ``structure``; what could not be decoded (None) or has no atoms is not valid."""
+    if not structure:
         return Validity(
             distance=False,
             volume=False,
@@ -79,14 +79,18 @@ def judge(structure: Structure | None) -> Validity:
             min_distance=None,
             cell_volume=None,
             mass_density=None,
-            reason="no structure",
+            reason="no structure" if structure is None else "no atoms",
         )
     reasons = []
     volume = abs(float(structure.volume))
     solid = volume > 0 and np.isfinite(volume)
-    shortest = min_distance(structure) if solid else 0.0
+    finite = bool(np.isfinite(structure.frac_coords).all())
+    shortest = min_distance(structure) if finite else None
     density = float(structure.density) if solid else None
-    if not shortest > MIN_DISTANCE_ANGSTROM:
+    distant = shortest is not None and shortest > MIN_DISTANCE_ANGSTROM
+    if shortest is None:
+        reasons.append("a coordinate is not finite")
+    elif not distant:
         reasons.append(f"atoms {shortest:.3f} Å apart")
     if not volume > MIN_VOLUME_ANGSTROM3:
         reasons.append(f"volume {volume:.3g} Å³")
@@ -94,29 +98,15 @@ def judge(structure: Structure | None) -> Validity:
     if uncharged is not None:
         reasons.append(uncharged)
     return Validity(
-        distance=shortest > MIN_DISTANCE_ANGSTROM,
+        distance=distant,
         volume=volume > MIN_VOLUME_ANGSTROM3,
         charge=uncharged is None,
         density=density is not None and DENSITY_G_CM3[0] <= density <= DENSITY_G_CM3[1],
-        min_distance=float(shortest),
+        min_distance=shortest,
         cell_volume=volume,
         mass_density=density,
         reason="; ".join(reasons) or None,
     )
-
-
-def min_distance(structure: Structure) -> float:
-    """Shortest distance between two atoms, Å, periodic and own images included."""
-    lattice = structure.lattice
-    distances = lattice.get_all_distances(structure.frac_coords, structure.frac_coords)
-    np.fill_diagonal(distances, np.inf)
-    return float(min(distances.min(), _shortest_vector(lattice.get_lll_reduced_lattice().matrix)))
-
-
-def _shortest_vector(matrix: NDArray[np.float64]) -> float:
-    """Length of the shortest lattice vector, Å; within ±3 steps for an LLL-reduced ``matrix``."""
-    steps = np.array([step for step in product(range(-3, 4), repeat=3) if any(step)])
-    return float(np.linalg.norm(steps @ matrix, axis=1).min())
 
 
 def charge_problem(composition: Composition) -> str | None:

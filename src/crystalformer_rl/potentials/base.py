@@ -13,12 +13,17 @@ import torch
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-EnergyConvention = Literal["mp2020_corrected", "uncorrected", "matpes"]
+from crystalformer_rl.crystal.distances import closer_than
+
+EnergyConvention = Literal["mp2020_corrected", "uncorrected", "matpes", "omat24"]
 """What the energies are that a potential was trained on.
 
 ``mp2020_corrected``: Materials Project PBE(+U) with the MP2020 corrections already in them.
 ``uncorrected``: the same without them, so that they have to be applied, once.
 ``matpes``: MatPES PBE, without U and with other pseudopotentials: the corrections do not fit.
+``omat24``: OMat24, PBE(+U) with newer pseudopotentials. MgBr2 lies 0.18 eV/atom above the Materials
+Project's, corrections fitted to it differ from MP2020's by up to 0.5 eV per atom (Co in oxides),
+and its authors warn against MP2020 (``facebookresearch/fairchem``, ``src/fairchem/data/omat``).
 """
 
 MIN_DISTANCE_ANGSTROM = 0.5
@@ -89,6 +94,17 @@ class Potential(Protocol):
         ...
 
 
+def convention_of(name: str) -> EnergyConvention:
+    """What a model with this ``name`` was trained on last; Materials Project's if it says nothing.
+
+    >>> convention_of("MACE-matpes-pbe-omat-ft.model")  # of OMat24, tuned on MatPES
+    'matpes'
+    """
+    if "matpes" in name.lower():
+        return "matpes"
+    return "omat24" if "omat" in name.lower() else "uncorrected"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on a GPU or on the CPU.
 
@@ -103,12 +119,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 def screen(potential: Potential, structure: Structure | None) -> Failure | None:
     """Why ``structure`` must not be handed to ``potential``, or None.
 
-    Unknown elements, cells denser or emptier than any crystal, and atoms closer than
-    0.5 Å (periodic images counted) are refused: a potential's answer there is noise, and the
+    No atoms, disorder, unknown elements, cells denser or emptier than any crystal, and atoms closer
+    than 0.5 Å (periodic images counted) are refused: a potential's answer there is noise, and the
     neighbour list of a collapsed cell can exhaust the memory.
     """
     if structure is None:
         return Failure("unphysical", "no structure")
+    if not len(structure):
+        return Failure("unphysical", "no atoms")
+    if not structure.is_ordered:
+        return Failure("unphysical", "disordered: a site is not one atom of one element")
     unknown = sorted({site.specie.symbol for site in structure} - potential.elements)
     if unknown:
         return Failure("unknown_element", f"{potential.name} does not know {', '.join(unknown)}")
@@ -120,16 +140,16 @@ def _unphysical(structure: Structure) -> str | None:
     matrix = structure.lattice.matrix
     if not (np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()):
         return "a coordinate or a lattice vector is not finite"
-    volume = structure.volume / len(structure)
+    volume = abs(np.linalg.det(matrix)) / len(structure)
     low, high = VOLUME_PER_ATOM_ANGSTROM3
     if not low <= volume <= high:
         return f"{volume:.3g} Å³ per atom, allowed: {low:g} to {high:g}"
     longest = max(structure.lattice.abc)
     if longest > MAX_LENGTH_ANGSTROM:
         return f"a lattice vector of {longest:.0f} Å, allowed: {MAX_LENGTH_ANGSTROM:g} Å or less"
-    distances = structure.get_neighbor_list(r=MIN_DISTANCE_ANGSTROM)[3]
-    if len(distances):
-        return f"atoms {distances.min():.3f} Å apart, allowed: {MIN_DISTANCE_ANGSTROM} Å or more"
+    distance = closer_than(MIN_DISTANCE_ANGSTROM, structure)
+    if distance is not None:
+        return f"atoms {distance:.3f} Å apart, allowed: {MIN_DISTANCE_ANGSTROM} Å or more"
     return None
 
 

@@ -15,7 +15,7 @@ from mace.tools.torch_geometric import Batch
 from mace.tools.torch_tools import default_dtype
 from pymatgen.core import Element, Structure
 
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.known import weights_digest
 from crystalformer_rl.potentials.pickles import refuse_unless_trusted
@@ -24,8 +24,8 @@ from crystalformer_rl.potentials.pickles import refuse_unless_trusted
 class Mace(BatchedPotential):
     """The :class:`~crystalformer_rl.potentials.base.Potential` of the ``mace-torch`` package.
 
-    A file whose name has MatPES in it was trained on those energies, every other one on the
-    Materials Project's without corrections.
+    A file whose name has MatPES or OMat in it was trained on those energies, every other one on
+    the Materials Project's without corrections.
 
     Raises
     ------
@@ -41,9 +41,7 @@ class Mace(BatchedPotential):
         super().__init__(device=device)
         path = Path(model)
         self.version = path.name
-        self.energy_convention: EnergyConvention = (
-            "matpes" if "matpes" in self.version.lower() else "uncorrected"
-        )
+        self.energy_convention = convention_of(self.version)
         refuse_unless_trusted(path)
         self.digest = weights_digest([path], package="mace-torch")
         network = torch.load(path, map_location=self._device, weights_only=False)

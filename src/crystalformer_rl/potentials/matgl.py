@@ -20,7 +20,7 @@ from matgl.utils.io import _get_file_paths
 from pymatgen.core import Structure
 from torch_geometric.data import Batch
 
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, evaluations
 from crystalformer_rl.potentials.known import weights_digest
 from crystalformer_rl.potentials.pickles import refuse_unless_trusted
@@ -33,8 +33,8 @@ STATES = 2
 class Matgl(BatchedPotential):
     """The :class:`~crystalformer_rl.potentials.base.Potential` of a ``matgl`` model.
 
-    A model whose name has MatPES in it was trained on those energies, every other one on the
-    Materials Project's without corrections.
+    A model whose name has MatPES or OMat in it was trained on those energies, every other one on
+    the Materials Project's without corrections.
 
     Raises
     ------
@@ -48,9 +48,7 @@ class Matgl(BatchedPotential):
     def __init__(self, model: str, *, device: str = "cpu") -> None:
         super().__init__(device=device)
         self.version = Path(model).name
-        self.energy_convention: EnergyConvention = (
-            "matpes" if "matpes" in self.version.lower() else "uncorrected"
-        )
+        self.energy_convention = convention_of(self.version)
         if not Path(model).is_dir() and not HUB_NAME.fullmatch(model):
             raise ValueError(f"matgl model {model!r}: there is no such folder")
         files = _get_file_paths(Path(model), str_path=model)

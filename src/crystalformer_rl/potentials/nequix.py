@@ -1,7 +1,8 @@
 """Nequix, a small equivariant network (Koker et al., arXiv 2508.16067), from a file of weights.
 
-Trained on energies without corrections. The package's torch network is used also for weights that
-were saved by JAX, which would compile for some 20 seconds for every new size of a batch.
+Trained on energies without corrections, those called omat on OMat24. The package's torch network is
+used also for weights that were saved by JAX, which would compile for some 20 seconds for every new
+size of a batch.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from nequix.torch_impl.utils import convert_model_jax_to_torch
 from pymatgen.core import Element, Structure
 from torch_geometric.data import Batch, Data
 
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.known import weights_digest
 
@@ -33,12 +34,12 @@ class Nequix(BatchedPotential):
     """
 
     name = "nequix"
-    energy_convention: EnergyConvention = "uncorrected"
 
     def __init__(self, model: str, *, device: str = "cpu") -> None:
         super().__init__(device=device)
         path = Path(model)
         self.version = path.name
+        self.energy_convention = convention_of(self.version)
         self.digest = weights_digest([path], package="nequix")
         network, config = _network(path)
         self._network = network.to(self._device).eval().requires_grad_(requires_grad=False)

@@ -1,8 +1,9 @@
 """Orb v2 and v3 (Neumann et al., arXiv 2410.22570; Rhodes et al., arXiv 2504.06231).
 
 The weights are downloaded by the package, or a file of them is given. Trained on energies without
-corrections. Not offered are the models with dispersion, whose energies fit no hull here, those for
-molecules, which want charge and spin, and v1, which the package has dropped.
+corrections, those called omat on OMat24. Not offered are the models with dispersion, whose energies
+fit no hull here, those for molecules, which want charge and spin, and v1, which the package has
+dropped.
 """
 
 import inspect
@@ -17,7 +18,7 @@ from orb_models.forcefield.base import AtomGraphs, batch_graphs
 from orb_models.forcefield.pretrained import ORB_PRETRAINED_MODELS
 from pymatgen.core import Element, Structure
 
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.known import weights_digest
 
@@ -55,11 +56,11 @@ class Orb(BatchedPotential):
     """
 
     name = "orb"
-    energy_convention: EnergyConvention = "uncorrected"
 
     def __init__(self, model: str, *, device: str = "cpu") -> None:
         super().__init__(device=device)
         self.version = Path(model).name
+        self.energy_convention = convention_of(self.version)
         known = [name for name in MODELS if self.version.startswith(name)]
         if not known:
             raise ValueError(

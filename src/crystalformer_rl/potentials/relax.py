@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each
+from crystalformer_rl.potentials.base import (
+    Evaluation,
+    Failure,
+    Potential,
+    evaluate_each,
+    screen,
+)
 from crystalformer_rl.potentials.fire import Fire
 from crystalformer_rl.potentials.symmetry import Symmetry
 
@@ -58,9 +64,6 @@ class Relaxation:
     max_force: float | None
     max_stress: float | None
     steps: int
-
-
-NOTHING = Relaxation("unphysical", "no structure", None, None, None, None, None, 0)
 
 
 class _Walker:
@@ -181,13 +184,16 @@ def relax(
         atoms = sum(map(len, walkers.values()))
         while waiting:
             structure = structures[waiting[-1]]
-            if structure is None:
-                finish(waiting.pop(), NOTHING)
-                continue
-            atoms += len(structure)
-            if walkers and atoms > atoms_at_once:
+            size = len(structure or ())
+            if walkers and atoms + size > atoms_at_once:
                 return
-            walkers[waiting.pop()] = _Walker(structure, keep_symmetry=keep_symmetry)
+            index = waiting.pop()
+            failure = screen(potential, structure)
+            if failure is not None:
+                finish(index, _refused(failure))
+            elif structure is not None:
+                walkers[index] = _Walker(structure, keep_symmetry=keep_symmetry)
+                atoms += size
 
     enter()
     while walkers:
@@ -213,6 +219,11 @@ def relax(
                 walker.move()
         enter()
     return [done[i] for i in range(len(structures))]
+
+
+def _refused(failure: Failure) -> Relaxation:
+    """The record of a structure that cannot even begin."""
+    return Relaxation(failure.status, failure.reason, None, None, None, None, None, 0)
 
 
 def _largest(values: NDArray[np.float64] | None, *, rows: bool) -> float:

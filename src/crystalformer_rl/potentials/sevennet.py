@@ -1,8 +1,9 @@
 """SevenNet, an equivariant network (Park et al., J. Chem. Theory Comput. 20, 4857, 2024).
 
 SevenNet-0 and others lie in the wheel of the package ``sevenn``; larger ones are downloaded by it.
-Trained on Materials Project energies without corrections. The package unpickles whatever the file
-names; a file that names more than arrays is therefore refused before (:mod:`.pickles`).
+Trained on Materials Project energies without corrections, 7net-omat on OMat24. The package
+unpickles whatever the file names; a file that names more than arrays is therefore refused before
+(:mod:`.pickles`).
 """
 
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from sevenn.train.dataload import unlabeled_atoms_to_graph
 from sevenn.util import load_checkpoint
 from torch_geometric.data import Batch
 
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
+from crystalformer_rl.potentials.base import EnergyConvention, Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.known import weights_digest
 from crystalformer_rl.potentials.pickles import refuse_unless_harmless
@@ -40,7 +41,6 @@ class SevenNet(BatchedPotential):
     """
 
     name = "sevennet"
-    energy_convention: EnergyConvention = "uncorrected"
 
     def __init__(self, model: str, *, device: str = "cpu") -> None:
         super().__init__(device=device)
@@ -53,6 +53,9 @@ class SevenNet(BatchedPotential):
         network.requires_grad_(requires_grad=False)
         network.set_is_batch_data(True)
         self._fidelity = _fidelity(model, network)
+        self.energy_convention: EnergyConvention = (
+            convention_of(self.version) if self._fidelity is None else "uncorrected"
+        )
         self._cutoff = network.cutoff
         self.elements = frozenset(Element.from_Z(z).symbol for z in network.type_map)
         # The last module differentiates. Without it the energy alone costs no backward pass.

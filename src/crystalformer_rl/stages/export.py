@@ -49,6 +49,7 @@ from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stability.corrections import mp2020_correction
 from crystalformer_rl.stages import flags
 from crystalformer_rl.stages.crystal_files import check_out, write_crystals
+from crystalformer_rl.stages.hulls import ON_THEIR_OWN
 
 ONLY = ("all", "stable", "sun")
 READ = (
@@ -143,8 +144,8 @@ def _write(folder: Path, table: pd.DataFrame, convention: EnergyConvention | Non
         {"material_id": table["id"].to_numpy(), "structure": [s.to_json() for s in structures]}
     )
     write_text(folder / "lemat-genbench.csv", listed.to_csv(index=False))
-    if convention == "matpes":
-        log.warning("energies.npy is not written: MP2020 does not correct MatPES energies")
+    if convention in ON_THEIR_OWN:
+        log.warning("energies.npy is not written: MP2020 does not correct %s energies", convention)
     elif convention is not None:
         if convention == "mp2020_corrected":
             corrections = np.array([mp2020_correction(structure) for structure in structures])

@@ -10,7 +10,9 @@ from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
 
 # What the energies are that a potential was trained on (potentials/base.py).
-CONVENTIONS = ("mp2020_corrected", "uncorrected", "matpes")
+CONVENTIONS = ("mp2020_corrected", "uncorrected", "matpes", "omat24")
+# Those that belong only with a hull of their own: MP2020 does not correct them.
+ON_THEIR_OWN = ("matpes", "omat24")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Uniqueness and novelty: pymatgen's own answer, by buckets."""
 
 import numpy as np
+import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
@@ -112,6 +113,36 @@ def test_what_cannot_be_reduced_is_neither_unique_nor_matched() -> None:
     assert index.match(candidate, MATCHER) is None
     assert index.problem(candidate) == candidate.problem
     assert index.problem(Candidate(salt)) is None
+
+
+def plate(edge: float, height: float) -> Structure:
+    lattice = Lattice.orthorhombic(edge, 1.01 * edge, height)
+    return Structure(lattice, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("flat", "words"),
+    [
+        (plate(20, 0.02), "atoms 0.020 Å apart"),
+        (plate(90, 0.01), "atoms 0.010 Å apart"),
+        (plate(900, 0.6), "flat cell, its longest edge cubed is 1530 times its volume"),
+        (Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0, 0, np.nan]]), "not finite"),
+    ],
+)
+def test_what_would_take_all_time_or_memory_is_not_compared(flat: Structure, words: str) -> None:
+    candidate, shifted = Candidate(flat), Candidate(flat.copy().translate_sites([0], [0.1, 0, 0]))
+    assert candidate.problem is not None and words in candidate.problem
+    salt = crystal("Pm-3m", "Na", "Cl")
+    assert not same(MATCHER, candidate, shifted)
+    assert unique_flags([salt, candidate, shifted], MATCHER).representative.tolist() == [0, -1, -1]
+    assert ReferenceIndex([salt], ["mp-1"]).problem(candidate) == candidate.problem
+
+
+def test_layered_crystals_are_compared() -> None:
+    """As the most elongated one of MP-20, whose longest edge cubed is 243 times its volume."""
+    slab = plate(4, 62)
+    assert Candidate(slab).problem is None
+    assert same(MATCHER, Candidate(slab), Candidate(plate(4.1, 60)))
 
 
 def test_formula_key_is_reduced_and_ordered() -> None:

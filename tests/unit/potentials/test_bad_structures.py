@@ -144,6 +144,8 @@ def test_bad_on_the_way_leaves_the_last_good_geometry(
         (Structure(Lattice.cubic(40), ["Ar", "Ar"], [[0, 0, 0], [0.5, 0.5, 0.5]]), "unphysical"),
         (Structure(Lattice(np.zeros((3, 3))), ["Ar", "Ar"], np.eye(3)[:2]), "unphysical"),
         (Structure(Lattice.cubic(4), ["Ar", "Ar"], [[0, 0, 0], [math.nan, 0, 0]]), "unphysical"),
+        (Structure(Lattice.cubic(4), [], []), "unphysical"),
+        (Structure(Lattice.cubic(4), [{"Ar": 0.5, "Kr": 0.5}], [[0, 0, 0]]), "unphysical"),
         (Structure(Lattice.cubic(4), ["Ar", "Cf"], [[0, 0, 0], [0, 0, 0.5]]), "unknown_element"),
     ],
 )

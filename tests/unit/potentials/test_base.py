@@ -6,7 +6,32 @@ import torch
 from analytic import Analytic
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each, screen
+from crystalformer_rl.potentials.base import (
+    Evaluation,
+    Failure,
+    Potential,
+    convention_of,
+    evaluate_each,
+    screen,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "convention"),
+    [
+        ("7net-0", "uncorrected"),
+        ("nequix-oam-1.nqx", "uncorrected"),
+        ("mace-mpa-0-medium.model", "uncorrected"),
+        ("orb-v3-conservative-inf-mpa", "uncorrected"),
+        ("orb-v3-direct-20-omat-20250404.ckpt", "omat24"),
+        ("mace-omat-0-medium.model", "omat24"),
+        ("7net-omat", "omat24"),
+        ("TensorNet-MatPES-PBE-v2025.1-PES", "matpes"),
+        ("MACE-matpes-pbe-omat-ft.model", "matpes"),
+    ],
+)
+def test_a_name_says_what_the_energies_are(name: str, convention: str) -> None:
+    assert convention_of(name) == convention
 
 
 def test_screen_names_the_reason(chgnet: Potential, nacl: Structure) -> None:
@@ -15,6 +40,8 @@ def test_screen_names_the_reason(chgnet: Potential, nacl: Structure) -> None:
     sheet = Structure(Lattice.orthorhombic(0.4, 8, 8), ["Na"], [[0, 0, 0]])
     lost = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [np.nan, 0, 0]])
     heavy = Structure(Lattice.cubic(4), ["Cf"], [[0, 0, 0]])
+    empty = Structure(Lattice.cubic(4), [], [])
+    mixed = Structure(Lattice.cubic(3.3), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
     assert screen(chgnet, nacl) is None
     for structure, status, words in (
         (None, "unphysical", "no structure"),
@@ -23,11 +50,24 @@ def test_screen_names_the_reason(chgnet: Potential, nacl: Structure) -> None:
         (sheet, "unphysical", "apart"),
         (lost, "unphysical", "not finite"),
         (heavy, "unknown_element", "chgnet does not know Cf"),
+        (empty, "unphysical", "no atoms"),
+        (mixed, "unphysical", "disordered"),
     ):
         failure = screen(chgnet, structure)
         assert failure is not None
         assert failure.status == status
         assert words in failure.reason
+
+
+@pytest.mark.parametrize("edge", [40, 99])
+@pytest.mark.parametrize("volume", [1.6, 6])
+def test_a_flat_cell_of_long_edges_is_refused(chgnet: Potential, edge: int, volume: float) -> None:
+    """Its own images are close, and a list of neighbours would take minutes to say so."""
+    x, y = -edge / 2, edge * 3**0.5 / 2
+    cell = Lattice([[edge, 0, 0], [x, y, 0], [x, -y, volume / (edge * y)]])
+    failure = screen(chgnet, Structure(cell, ["Na"], [[0, 0, 0]]))
+    assert failure is not None
+    assert failure.reason == f"atoms {volume / (edge * y):.3f} Å apart, allowed: 0.5 Å or more"
 
 
 def test_failures_stay_in_place(chgnet: Potential, nacl: Structure) -> None:

@@ -56,7 +56,7 @@ def trust() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=["small.model", "small-MatPES.model"])
+@pytest.fixture(scope="module", params=["small.model", "small-MatPES.model", "small-omat-0.model"])
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -84,7 +84,8 @@ def test_stress_is_the_slope(mace: Potential) -> None:
 
 def test_what_it_declares(mace: Potential, weights: Path) -> None:
     assert (mace.name, mace.version) == ("mace", weights.name)
-    assert mace.energy_convention == ("matpes" if "MatPES" in weights.name else "uncorrected")
+    conventions = {"small-MatPES.model": "matpes", "small-omat-0.model": "omat24"}
+    assert mace.energy_convention == conventions.get(weights.name, "uncorrected")
     assert mace.elements == {"O", "Na", "Al", "Si", "Cl", "Ti", "Sr"}
 
 

@@ -59,7 +59,7 @@ def test_stress_is_the_slope(orb: Potential) -> None:
 
 def test_what_it_declares(orb: Potential, weights: Path) -> None:
     assert (orb.name, orb.version) == ("orb", weights.name)
-    assert orb.energy_convention == "uncorrected"
+    assert orb.energy_convention == ("omat24" if "omat" in weights.name else "uncorrected")
     assert len(orb.elements) == 89
 
 

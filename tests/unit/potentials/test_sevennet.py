@@ -1,6 +1,7 @@
 """SevenNet against its own calculator, and its known answers; needs the ``sevennet`` extra."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from laws import (
     check_stress_is_the_slope,
 )
 from sevenn.calculator import SevenNetCalculator
+from sevenn.util import load_checkpoint
 
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
@@ -48,6 +50,14 @@ def test_what_it_declares(sevennet: Potential) -> None:
 def test_of_several_fidelities_the_materials_project_s_is_taken() -> None:
     potential = load("sevennet:7net-mf-0")
     check_equals_calculator(potential, SevenNetCalculator("7net-mf-0", modal="PBE", device="cpu"))
+
+
+def test_a_model_of_omat24_says_so(tmp_path: Path) -> None:
+    for model, convention in (("7net-0", "omat24"), ("7net-mf-0", "uncorrected")):
+        # The fidelity that is asked for, if there are any, says more than the name.
+        path = tmp_path / f"{model}-omat.pth"
+        shutil.copy(load_checkpoint(model).checkpoint_path, path)
+        assert load(f"sevennet:{path}", check=False).energy_convention == convention
 
 
 def test_unknown_model_lists_what_there_is() -> None:
