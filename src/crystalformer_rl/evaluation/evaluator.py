@@ -95,7 +95,7 @@ class Evaluator:
         properties = self._properties(table, part)
         bench = Bench(self.settings, self.hull, self.comparison, self.judge)
         processes = max(1, min(processes, len(table) // WORTH_A_PROCESS))
-        size = min(part, -(-len(table) // processes))
+        size = max(1, min(part, -(-len(table) // processes)))
         cases = self._parts(table, opinions, properties.pop("problem").tolist(), size)
         found: list[pd.DataFrame] = []
         for columns in spread(bench, cases, processes=processes, window=2 * processes):
@@ -132,7 +132,8 @@ class Evaluator:
     def _properties(self, table: pd.DataFrame, size: int) -> pd.DataFrame:
         """Predicted properties of the relaxed crystals, and in ``problem`` why there are none."""
         found: list[pd.DataFrame] = []
-        for start in range(0, len(table), size):
+        # Without crystals there are columns all the same.
+        for start in range(0, max(1, len(table)), size):
             rows = table.iloc[start : start + size]
             crystals = [
                 crystal if status in JUDGED else None

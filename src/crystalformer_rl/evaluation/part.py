@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.config.judging import Tolerances
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.evaluation import second_opinion, verdict
+from crystalformer_rl.evaluation.displacement import displacement_columns
 from crystalformer_rl.evaluation.generated import Generated
 from crystalformer_rl.evaluation.matching import (
     FormulaKey,
@@ -70,8 +72,7 @@ class Bench:
             generated, hull=hull, references=references, stable_below=limit
         )
         stable, known = stability["stable"], _index(part.known)
-        tolerances = _tolerances(self.settings)
-        usual, strict = matcher_of(**tolerances), matcher_of(**_tolerances(self.settings.strict))
+        usual, strict = _matcher(self.settings), _matcher(self.settings.strict)
         matching = verdict.matching_columns(generated, stable=stable, known=known, matcher=usual)
         others = verdict.strict_columns(generated, stable=stable, known=known, matcher=strict)
         if self.comparison is not None:
@@ -102,7 +103,7 @@ class Bench:
             **stability,
             **matching,
             **others,
-            "rmsd": verdict.displacements(generated, **tolerances),
+            **displacement_columns(generated),
             "failure": pd.array(failure, dtype="str"),
         }
         return pd.DataFrame(columns, index=part.rows)
@@ -111,7 +112,8 @@ class Bench:
 def divide(formulas: Sequence[FormulaKey | None], *, size: int) -> list[NDArray[np.int64]]:
     """Rows of each part, ascending: at most ``size``, unless one formula has more.
 
-    All rows of a formula are in one part; those without one (None) are in any.
+    All rows of a formula are in one part; those without one (None) are in any. There is always a
+    part: an empty one, if there are no rows.
     """
     found: list[list[int]] = [[]]
     alone = [[row] for row, formula in enumerate(formulas) if formula is None]
@@ -119,7 +121,7 @@ def divide(formulas: Sequence[FormulaKey | None], *, size: int) -> list[NDArray[
         if found[-1] and len(found[-1]) + len(rows) > size:
             found.append([])
         found[-1] += rows
-    return [np.sort(np.array(rows, dtype=np.int64)) for rows in found if rows]
+    return [np.sort(np.array(rows, dtype=np.int64)) for rows in found]
 
 
 def by_formula(formulas: Sequence[FormulaKey | None]) -> dict[FormulaKey, list[int]]:
@@ -147,5 +149,5 @@ def _index(known: pd.DataFrame) -> ReferenceIndex:
     return ReferenceIndex(list(structures.values()), list(structures))
 
 
-def _tolerances(settings: Tolerances) -> dict[str, float]:
-    return {name: getattr(settings, name) for name in Tolerances.model_fields}
+def _matcher(settings: Tolerances) -> StructureMatcher:
+    return matcher_of(**{name: getattr(settings, name) for name in Tolerances.model_fields})

@@ -22,7 +22,7 @@ from crystalformer_rl.stability.hull import Hull
 TYPES = {
     "judge_potential": "str", "judge_status": "str", "judge_energy": "float64",
     "judge_e_above_hull": "float64", "judge_hull_status": "str", "judge_stable": "boolean",
-    "sun_judge": "boolean",
+    "judge_supported": "boolean", "sun_judge": "boolean",
 }  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def _of_judged(
             "judge_e_above_hull": stability["e_above_hull"],
             "judge_hull_status": stability["hull_status"],
             "judge_stable": stable[places],
+            "judge_supported": stability["supported"],
             "sun_judge": (first & novel)[places],
         },
         index=places,

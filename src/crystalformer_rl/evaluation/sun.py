@@ -9,8 +9,11 @@ novel. Hence two kinds of uniqueness: ``unique`` is the first of its kind among 
 crystals, ``stable_unique`` the first among the *stable* ones, which may repeat an unstable one.
 S.U.N. is ``stable_unique`` and ``novel``. The same under stricter tolerances of the matcher stands
 beside each, as ``…_strict``: what the matcher tells apart more easily is more often unique and new.
+"S.U.N., supported" is the part of S.U.N. that does not rest on a gap in the hull
+(``HullResult.supported``).
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,18 +24,19 @@ from numpy.typing import NDArray
 from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
 from crystalformer_rl.evaluation.intervals import CONFIDENCE, fraction, mean_interval
 from crystalformer_rl.evaluation.second_opinion import agreement
+from crystalformer_rl.stability.elements import parse_formula
+from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 
 FLAGS = (
     "decoded", "valid_distance", "valid_volume", "valid_structure", "valid_charge", "valid",
-    "valid_density", "relaxed", "stable_initial", "stable", "unique", "novel", "stable_unique",
-    "sun", "unique_strict", "novel_strict", "stable_unique_strict", "sun_strict",
+    "valid_density", "relaxed", "stable_initial", "stable", "supported", "unique", "novel",
+    "stable_unique", "sun", "unique_strict", "novel_strict", "stable_unique_strict", "sun_strict",
+    "rmsd_matched",
 )  # fmt: skip
 NUMBERS = (
     "density", "e_above_hull_initial", "e_above_hull", "rmsd", "band_gap", "dielectric",
     "figure_of_merit",
 )  # fmt: skip
-# Deeper than this below the hull is more likely an error of the potential than a discovery.
-ARTEFACT_BELOW = -0.1
 DEFINITIONS = {
     "denominator": "every fraction is over all generated crystals, failures included",
     "interval": f"{CONFIDENCE:.0%}: Wilson score for fractions, Student's t for means",
@@ -40,9 +44,16 @@ DEFINITIONS = {
     "crystals that have none",
     "sun": "stable, of those the first of their kind, of those the ones not in the dataset",
     "unique": "first of its kind among all decoded crystals of the policy",
+    "supported": "the hull of the chemical system holds a known compound beside the elements, and "
+    f"the energy above hull is not below {ARTEFACT_BELOW} eV/atom",
+    "sun_supported": "sun and supported",
+    "sun_on_elements_alone": "sun crystals in whose chemical system the hull knows no compound: "
+    "stable there means a formation energy below the limit",
     "diversity": "of the decoded crystals: distinct kinds, exp(entropy) as their effective number, "
     "and which of the training set's kinds occur, beside the fraction expected of as many crystals "
     "of the training set; a prototype is space group and Wyckoff letters as generated",
+    "rmsd": "as MatterGen reports it: what cannot be aligned with what was generated counts with half "
+    "the length per atom; rmsd_matched are the others",
     "strict": "unique_strict, novel_strict, sun_strict: by the tolerances evaluate.strict",
     "judge": "by a second potential on its own hull, which no reward has seen; null without one. "
     "Its fractions, with those of the first potential beside them, are over the crystals that it "
@@ -53,16 +64,24 @@ DEFINITIONS = {
 }
 
 
-def summarise(table: pd.DataFrame, *, training: TrainingSet | None = None) -> dict[str, Any]:
+def summarise(
+    table: pd.DataFrame,
+    *,
+    policies: Sequence[str] | None = None,
+    training: TrainingSet | None = None,
+) -> dict[str, Any]:
     """Counts, fractions and means of each policy, ready for JSON (no NaN).
 
     Parameters
     ----------
     table
         The evaluation table: columns ``policy``, ``space_group``, ``prototype``, ``formula``,
-        ``relax_status``, ``hull_status``, ``failure``, the boolean :data:`FLAGS` and the
-        :data:`NUMBERS` (g/cm³, eV/atom, Å, eV, –, eV; null where unknown). Where a second
-        potential judged, also the columns of ``second_opinion.judge_columns``.
+        ``relax_status``, ``hull_status``, ``hull_references``, ``failure``, the boolean
+        :data:`FLAGS` and the :data:`NUMBERS` (g/cm³, eV/atom, Å, eV, –, eV; null where unknown).
+        Where a second potential judged, also the columns of ``second_opinion.judge_columns``.
+    policies
+        Their order; one of which the table has no crystal is a policy of 0 crystals, whose
+        fractions are null. As the table names them, unless given.
     training
         What coverage is measured against; without it there is none.
 
@@ -72,14 +91,15 @@ def summarise(table: pd.DataFrame, *, training: TrainingSet | None = None) -> di
         If a column is missing.
     """
     needed = {
-        "policy", "space_group", "prototype", "formula", "relax_status", "hull_status", "failure",
+        "policy", "space_group", "prototype", "formula", "relax_status", "hull_status",
+        "hull_references", "failure",
     }  # fmt: skip
     if missing := sorted((needed | {*FLAGS, *NUMBERS}) - set(table.columns)):
         raise ValueError(f"the evaluation table lacks {missing}; it has {sorted(table.columns)}")
-    policies = table["policy"].unique().tolist()
+    named = table["policy"].unique().tolist() if policies is None else policies
     return {
         "definitions": DEFINITIONS,
-        "policies": {name: _policy(table[table["policy"] == name], training) for name in policies},
+        "policies": {name: _policy(table[table["policy"] == name], training) for name in named},
     }
 
 
@@ -88,7 +108,11 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
     decoded = rows[rows["decoded"]]
     return {
         "generated": total,
-        "fractions": {flag: fraction(int(rows[flag].sum()), total) for flag in FLAGS},
+        "fractions": {
+            **{flag: fraction(int(rows[flag].sum()), total) for flag in FLAGS},
+            "sun_supported": _both(rows, "sun", "supported"),
+        },
+        "sun_on_elements_alone": _on_elements_alone(rows[rows["sun"]]),
         "numbers": {name: _number(rows[name]) for name in NUMBERS},
         "below_hull_artefacts": {
             name: int((_finite(rows[name]) < ARTEFACT_BELOW).sum())
@@ -125,6 +149,10 @@ def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
         "fractions": {
             flag: fraction(int(rows[flag].sum()), len(rows))
             for flag in ("stable", "judge_stable", "sun", "sun_judge")
+        }
+        | {
+            "sun_supported": _both(rows, "sun", "supported"),
+            "sun_judge_supported": _both(rows, "sun_judge", "judge_supported"),
         },
         "numbers": {"judge_e_above_hull": _number(rows["judge_e_above_hull"])},
         "relax_status": _counts(rows["judge_status"]),
@@ -144,6 +172,17 @@ def _comparison(rows: pd.DataFrame) -> dict[str, Any] | None:
         "numbers": {"comparison_e_above_hull": _number(rows["comparison_e_above_hull"])},
         "hull_status": _counts(rows["comparison_hull_status"]),
     }
+
+
+def _both(rows: pd.DataFrame, first: str, second: str) -> dict[str, int | float | None]:
+    """The fraction of rows that carry two flags."""
+    return fraction(int((rows[first] & rows[second]).sum()), len(rows))
+
+
+def _on_elements_alone(rows: pd.DataFrame) -> int:
+    """How many crystals are of chemical systems of which the hull knows the elements alone."""
+    pairs = zip(rows["formula"], rows["hull_references"], strict=True)
+    return sum(len(parse_formula(formula)) == known for formula, known in pairs)
 
 
 def _number(column: pd.Series) -> dict[str, int | float | None]:

@@ -1,6 +1,6 @@
 """The verdict on generated crystals, column by column: validity, stability, novelty, properties."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystalformer_rl.evaluation.generated import JUDGED, Generated
-from crystalformer_rl.evaluation.matching import (
-    IRREDUCIBLE,
-    Candidate,
-    ReferenceIndex,
-    unique_flags,
-)
+from crystalformer_rl.evaluation.matching import ReferenceIndex, unique_flags
 from crystalformer_rl.evaluation.validity import judge
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import Heads
@@ -33,16 +28,16 @@ def validity_columns(structures: Sequence[Structure | None]) -> Columns:
     return {
         "formula": [s.composition.reduced_formula if s else None for s in structures],
         "num_atoms": pd.array([len(s) if s else None for s in structures], dtype="Int64"),
-        "decoded": [structure is not None for structure in structures],
+        "decoded": _flags(s is not None for s in structures),
         "min_distance": np.array([v.min_distance for v in verdicts], dtype=np.float64),
         "volume": np.array([v.cell_volume for v in verdicts], dtype=np.float64),
         "density": np.array([v.mass_density for v in verdicts], dtype=np.float64),
-        "valid_distance": [v.distance for v in verdicts],
-        "valid_volume": [v.volume for v in verdicts],
-        "valid_structure": [v.valid_structure for v in verdicts],
-        "valid_charge": [v.charge for v in verdicts],
-        "valid_density": [v.density for v in verdicts],
-        "valid": [v.valid for v in verdicts],
+        "valid_distance": _flags(v.distance for v in verdicts),
+        "valid_volume": _flags(v.volume for v in verdicts),
+        "valid_structure": _flags(v.valid_structure for v in verdicts),
+        "valid_charge": _flags(v.charge for v in verdicts),
+        "valid_density": _flags(v.density for v in verdicts),
+        "valid": _flags(v.valid for v in verdicts),
         "invalid_reason": [v.reason for v in verdicts],
     }
 
@@ -70,6 +65,7 @@ def stability_columns(
         # A comparison with NaN is False: what has no energy is not stable.
         "stable_initial": before.e_above_hull < stable_below,
         "stable": after.e_above_hull < stable_below,
+        "supported": after.supported,
     }
 
 
@@ -108,11 +104,13 @@ def _above_hull(
     answer = hull.e_above_hull(compositions, formation)
     above = np.full(len(energies), np.nan)
     counts = np.zeros(len(energies), dtype=np.int64)
+    supported = np.zeros(len(energies), dtype=bool)
     above[rows] = answer.e_above_hull
     counts[rows] = answer.references
+    supported[rows] = answer.supported
     for row, word in zip(rows, answer.status, strict=True):
         status[row] = word
-    return HullResult(above, status, counts)
+    return HullResult(above, status, counts, supported)
 
 
 def matching_columns(
@@ -138,11 +136,9 @@ def matching_columns(
         stable_unique[rows] = unique_flags(of_stable, matcher).flags
     matched = [known.match(c, matcher) if c is not None else None for c in candidates]
     problems = [known.problem(c) if c is not None else None for c in candidates]
-    novel = np.array(
-        [
-            c is not None and match is None and problem is None
-            for c, match, problem in zip(candidates, matched, problems, strict=True)
-        ]
+    novel = _flags(
+        c is not None and match is None and problem is None
+        for c, match, problem in zip(candidates, matched, problems, strict=True)
     )
     return {
         "unique": unique,
@@ -165,35 +161,6 @@ def strict_columns(
     """The flags of :func:`matching_columns` by a stricter ``matcher``, and so named."""
     columns = matching_columns(generated, stable=stable, known=known, matcher=matcher)
     return {f"{name}_strict": columns[name] for name in MATCHING_FLAGS}
-
-
-def displacements(
-    generated: Generated, *, length_tolerance: float, site_tolerance: float, angle_tolerance: float
-) -> NDArray[np.float64]:
-    """(n,) RMS displacement by the relaxation, Å; NaN where the two no longer match.
-
-    pymatgen's RMS distance is in units of the mean length per atom (V/N)^(1/3); V is the geometric
-    mean of the two volumes, to which the matcher scales both.
-    """
-    matcher = StructureMatcher(
-        ltol=length_tolerance, stol=site_tolerance, angle_tol=angle_tolerance, primitive_cell=False
-    )
-    result = np.full(len(generated.structures), np.nan)
-    for row, (before, after) in enumerate(
-        zip(generated.structures, generated.relaxed, strict=True)
-    ):
-        if before is None or after is None:
-            continue
-        if Candidate(before).degenerate or Candidate(after).degenerate:
-            continue
-        try:
-            answer = matcher.get_rms_dist(before, after)
-        except IRREDUCIBLE:  # said of the crystal by ``matching_problem``
-            continue
-        if answer is not None:
-            volume = (before.volume * after.volume) ** 0.5
-            result[row] = answer[0] * (volume / len(before)) ** (1 / 3)
-    return result
 
 
 def property_columns(
@@ -250,6 +217,11 @@ def failures(
         else:
             reasons.append(None)
     return reasons
+
+
+def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:
+    """A column that is one of flags even if it is empty."""
+    return np.array([*values], dtype=bool)
 
 
 def _text(value: Any) -> str | None:

@@ -148,6 +148,9 @@ def reading(config: Config) -> Section:
         f"{e.length_tolerance:g}, stol {e.site_tolerance:g}, angle_tol {e.angle_tolerance:g}°) "
         "within a reduced formula: no earlier sample of the policy, no crystal of the dataset.",
         "S.U.N.": "stable, unique and novel; the denominator is everything that was sampled.",
+        "S.U.N., supported": "S.U.N. structures whose stability a known compound of their chemical "
+        "system puts to the test, and that are not suspiciously deep below the hull; the same "
+        "denominator.",
         "KL": "mean of ln p − ln p<sub>base</sub> over crystals drawn from the policy, given the "
         "space group, in nats per crystal.",
         "Figure of merit": "band gap (eV) × electronic dielectric constant, both predicted.",

@@ -81,7 +81,9 @@ def interval(mean: Mean, digits: int = 3) -> str:
 
 
 def share(part: Share) -> str:
-    """Percentage, and beneath it k/n and the interval."""
+    """Percentage, and beneath it k/n and the interval; a dash where n is 0."""
+    if not part.n:
+        return MISSING
     return (
         f"<b>{percent(part.fraction)}</b><small>{part.k}/{part.n}</small>"
         f"<small>[{100 * part.low:.1f}, {100 * part.high:.1f}]</small>"

@@ -1,6 +1,7 @@
 """What the page says in sentences: what the numbers are, what they show, what to beware of."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,14 @@ def warnings(summary: Summary, config: Config) -> list[str]:
             f"<b>Few structures.</b> Fewer than {FEW} were sampled of a policy: {_listed(few)}. "
             "The intervals are wide, and small differences mean nothing."
         )
+    if alone := _on_elements_alone(policies):
+        found.append(
+            "<b>Hulls of elements alone.</b> S.U.N. structures in whose chemical system the hull "
+            f"knows the elements and no compound: {_listed(alone)}. For them <i>stable</i> means "
+            f"no more than a formation energy below {config.evaluate.stable_below:g} eV/atom; into "
+            "which compounds they might fall apart was not asked. <i>S.U.N., supported</i> leaves "
+            "them out."
+        )
     deep = {name: e["below_hull_artefacts"]["e_above_hull"] for name, e in policies.items()}
     if any(deep.values()):
         found.append(
@@ -139,6 +148,15 @@ def findings(summary: Summary, *, losses: Mapping[str, pd.DataFrame], config: Co
 def apart(first: Mean | Share, second: Mean | Share) -> bool:
     """Whether two intervals do not overlap; False if either has no ends."""
     return bool(first.high < second.low or second.high < first.low)
+
+
+def _on_elements_alone(policies: Mapping[str, Any]) -> dict[str, str]:
+    """Of each policy that has any, the S.U.N. structures that no known compound speaks against."""
+    return {
+        name: f"{count} of {entry['fractions']['sun']['k']}"
+        for name, entry in policies.items()
+        if (count := entry["sun_on_elements_alone"])
+    }
 
 
 def _judge_is_reward(config: Config) -> list[str]:
@@ -207,7 +225,11 @@ def _against_base(name: str, summary: Summary, config: Config) -> list[list[str]
     for column, label in measured:
         own, other = mean(summary, name, column), mean(summary, "base", column)
         rows.append([label, _mean_text(own), _mean_text(other), _verdict(own, other)])
-    for flag, label in (("stable", "stable"), ("unique", "unique"), ("sun", "S.U.N.")):
+    flags = {
+        "stable": "stable", "unique": "unique", "sun": "S.U.N.",
+        "sun_supported": "S.U.N., supported",
+    }  # fmt: skip
+    for flag, label in flags.items():
         first, second = share(summary, name, flag), share(summary, "base", flag)
         rows.append([label, _share_text(first), _share_text(second), _verdict(first, second)])
     return [[escape(name) if place == 0 else "", *row] for place, row in enumerate(rows)]
@@ -225,6 +247,8 @@ def counted(found: Share) -> str:
 
 
 def _share_text(found: Share) -> str:
+    if not found.n:
+        return MISSING
     return f"{percent(found.fraction)} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 

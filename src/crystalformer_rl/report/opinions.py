@@ -5,6 +5,8 @@ from crystalformer_rl.report.markup import EHULL, escape, number, table
 from crystalformer_rl.report.notes import counted, potential_name
 from crystalformer_rl.report.tables import Summary, share_of
 
+_FLAGS = ("stable", "judge_stable", "sun", "sun_judge", "sun_supported", "sun_judge_supported")
+
 
 def second_opinion(summary: Summary, config: Config) -> str:
     """What the judge calls stable beside the first verdict; nothing where there is no judge."""
@@ -14,7 +16,7 @@ def second_opinion(summary: Summary, config: Config) -> str:
         if judge is None:
             continue
         both = judge["agreement"]
-        shares = map(judge["fractions"].get, ("stable", "judge_stable", "sun", "sun_judge"))
+        shares = (judge["fractions"][flag] for flag in _FLAGS)
         kinds = ("both_stable", "only_first_stable", "only_judge_stable")
         rows.append(
             [
@@ -31,18 +33,20 @@ def second_opinion(summary: Summary, config: Config) -> str:
         potential_name(n) for n in (config.relax.potential, config.judge.potential)
     )
     return "<h3>A second opinion</h3>" + table(
-        ["policy", f"stable, {rewarding}", f"stable, {judging}", f"S.U.N., {rewarding}",
-         f"S.U.N., {judging}", "stable by both", f"by {rewarding} alone", f"by {judging} alone",
-         "agree"],
+        ["policy",
+         *(f"{what}, {who}" for what in ("stable", "S.U.N.", "S.U.N., supported")
+           for who in (rewarding, judging)),
+         "stable by both", f"by {rewarding} alone", f"by {judging} alone", "agree"],
         rows,
         kind="words",
         caption=f"{judging} rewarded no policy. It relaxed the structures itself "
         f"({few or 'all of them'}) and placed them on a hull of its own energies; what is unique "
         "and new is as by the first verdict. The crystals of that hull are those of the dataset, "
         "not relaxed by it: the hull lies some meV/atom too high, and the verdict is kind by as "
-        "much. All columns are of these structures; agree: of those "
-        "to which both give an energy above hull. A gain that the second opinion does not share "
-        "may be errors of the rewarding potential, found and exploited.",
+        "much. All columns are of these structures; supported: on "
+        "the hull of either potential; agree: of those to which both give an energy above hull. A "
+        "gain that the second opinion does not share may be errors of the rewarding potential, "
+        "found and exploited.",
     )  # fmt: skip
 
 

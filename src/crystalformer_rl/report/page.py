@@ -79,13 +79,14 @@ def build(
     """
     if absent := [name for name in ("id", "policy", "space_group") if name not in table]:
         raise ValueError(f"the table of structures lacks {absent}; it has {list(table.columns)}")
-    if set(table["policy"]) != set(tables.policies_of(summary)):
+    counted = {name for name, entry in summary["policies"].items() if entry["generated"]}
+    if set(table["policy"]) != counted:
         raise ValueError(
             f"the table has the policies {sorted(set(table['policy']))}, "
-            f"the summary {sorted(tables.policies_of(summary))}: they are not of one evaluation"
+            f"the summary {sorted(counted)}: they are not of one evaluation"
         )
     # JSON sorts its keys; colours and columns follow the order of the evaluation.
-    order = list(dict.fromkeys(table["policy"]))
+    order = list(dict.fromkeys([*table["policy"], *tables.policies_of(summary)]))
     summary = {**summary, "policies": {name: summary["policies"][name] for name in order}}
     branches = {
         name: histories.branch_history(rounds)

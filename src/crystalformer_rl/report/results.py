@@ -19,11 +19,13 @@ _DEFINITIONS = {
     "unique": "the first of its kind among all decoded structures of the policy (StructureMatcher)",
     "novel": "no structure of the dataset matches it (StructureMatcher)",
     "sun": "stable, the first of its kind among the stable ones, and novel",
+    "sun_supported": "S.U.N., where the hull of the chemical system holds a known compound beside "
+    f"the elements and {EHULL} is not below {number(tables.ARTEFACT_BELOW, 1)} eV/atom",
 }
 _MEASURES = {
     "e_above_hull_initial": (f"{EHULL} as generated (eV/atom)", 3),
     "e_above_hull": (f"{EHULL} after relaxation (eV/atom)", 3),
-    "rmsd": ("moved by relaxation (Å)", 3),
+    "rmsd": ("moved by relaxation (Å, as MatterGen)", 3),
     "band_gap": ("band gap (eV)", 2),
     "dielectric": ("dielectric constant", 2),
     "figure_of_merit": ("figure of merit (eV)", 2),
@@ -36,12 +38,16 @@ def tiles(summary: Summary) -> str:
     colours = policy_colours(names)
     texts = []
     for name in names:
-        sun, unique = (tables.share(summary, name, flag) for flag in ("sun", "unique"))
+        sun, supported, unique = (
+            tables.share(summary, name, flag) for flag in ("sun", "sun_supported", "unique")
+        )
         energy = tables.mean(summary, name, "e_above_hull_initial").value
         texts.append(
             f'<div class="tile" style="--tone:{colours[name]}"><h3>{escape(name)}</h3>'
             f'<div class="big">{markup.percent(sun.fraction)}</div>'
-            f"<p>S.U.N., {sun.k} of {sun.n}</p><p>mean unrelaxed {EHULL} {number(energy)} eV</p>"
+            f"<p>S.U.N., {sun.k} of {sun.n}</p><p>S.U.N., supported "
+            f"{markup.percent(supported.fraction)}, {supported.k} of {supported.n}</p>"
+            f"<p>mean unrelaxed {EHULL} {number(energy)} eV</p>"
             f"<p>unique {markup.percent(unique.fraction)}</p></div>"
         )
     return f'<div class="tiles">{"".join(texts)}</div>'
@@ -196,4 +202,5 @@ def properties(drawn: Mapping[str, str]) -> Section:
 
 
 def _title(name: str) -> str:
-    return {"sun": "S.U.N.", "valid_density": "density"}.get(name, name)
+    words = {"sun": "S.U.N.", "sun_supported": "S.U.N., supported", "valid_density": "density"}
+    return words.get(name, name)

@@ -14,7 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-SHARES = ("decoded", "valid", "valid_density", "relaxed", "stable", "unique", "novel", "sun")
+SHARES = (
+    "decoded", "valid", "valid_density", "relaxed", "stable", "unique", "novel", "sun",
+    "sun_supported",
+)  # fmt: skip
 KINDS = ("formulas", "chemical_systems", "elements", "space_groups", "prototypes")
 STRICT = ("unique", "novel", "sun")  # shares that are also given by strict tolerances
 ARTEFACT_BELOW = -0.1  # eV/atom; a formation energy this far below the hull is a likely artefact

@@ -15,7 +15,7 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import COLUMNS
 from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.evaluator import Evaluator
-from crystalformer_rl.evaluation.generated import merge
+from crystalformer_rl.evaluation.generated import KEY, merge
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import map_tensors, read_table, write_json, write_table
 from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each
@@ -112,15 +112,20 @@ def run(args: argparse.Namespace) -> None:
     )
     table = evaluator.evaluate(table, opinions, processes=args.processes)
     write_table(args.out / "structures.parquet", table)
-    write_json(args.out / "summary.json", summarise(table, training=training))
+    policies = list(dict.fromkeys(policy for policy, _ in samples))
+    summary = summarise(table, policies=policies, training=training)
+    write_json(args.out / "summary.json", summary)
     provenance.write(
         args.out / "provenance.json", items=len(table), failed=int(table["failure"].notna().sum())
     )
 
 
 def _read_shards(shards: Sequence[tuple[str, Path]]) -> pd.DataFrame:
+    # Of a shard without rows the types of the columns are not known.
+    names = dict.fromkeys(KEY, "str")
     return pd.concat(
-        [read_table(path).assign(policy=policy) for policy, path in shards], ignore_index=True
+        [read_table(path).assign(policy=policy).astype(names) for policy, path in shards],
+        ignore_index=True,
     )
 
 

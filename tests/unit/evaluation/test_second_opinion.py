@@ -73,6 +73,7 @@ def test_the_judge_has_energies_a_hull_and_corrections_of_its_own() -> None:
         "no_energy",
     ]
     assert columns["judge_stable"].tolist() == [True, True, False, False]
+    assert columns["judge_supported"].tolist() == [True, True, False, False]
     assert columns["sun_judge"].tolist() == [True, False, False, False]
     assert set(columns["judge_potential"]) == {"sevennet"}
     assert list(columns["judge_status"]) == ["converged"] * 3 + ["unphysical"]
@@ -111,7 +112,10 @@ def judged_table() -> pd.DataFrame:
             "stable": [True, True, False, False, False],
             "judge_e_above_hull": [0.05, 0.5, 0.0, 0.4, 0.0],
             "judge_stable": [True, False, True, False, True],
-            "judge_status": "converged", "judge_hull_status": "ok",
+            "judge_status": "converged", "judge_hull_status": "ok", "hull_references": 3,
+            "judge_supported": [True, False, True, True, True],
+            "sun": [True, True, False, False, False],
+            "supported": [False, True, True, True, False],
             "sun_judge": [True, False, False, False, False],
         }
     )  # fmt: skip
@@ -131,6 +135,8 @@ def test_the_summary_has_the_judge_where_there_is_one() -> None:
     base = summarise(judged_table())["policies"]["base"]
     assert base["judge"]["fractions"]["judge_stable"]["k"] == 3
     assert base["judge"]["fractions"]["sun_judge"]["n"] == 5
+    assert base["judge"]["fractions"]["sun_supported"]["k"] == 1
+    assert base["judge"]["fractions"]["sun_judge_supported"]["k"] == 1
     assert base["judge"]["numbers"]["judge_e_above_hull"]["mean"] == pytest.approx(0.19)
     assert base["judge"]["hull_status"] == {"ok": 5}
     json.dumps(base, allow_nan=False)
@@ -141,5 +147,6 @@ def test_the_summary_has_the_judge_where_there_is_one() -> None:
     assert judge["judged"] == judge["fractions"]["stable"]["n"] == 2
     assert (judge["fractions"]["stable"]["k"], judge["fractions"]["judge_stable"]["k"]) == (2, 1)
     assert judge["agreement"]["agree"]["n"] == 2
+    assert judge["fractions"]["sun_supported"]["n"] == 2
     without = judged_table().drop(columns="judge_status")
     assert summarise(without)["policies"]["base"]["judge"] is None

@@ -21,6 +21,7 @@ def table() -> pd.DataFrame:
         "unique": [True, True, False, False, True],
         "novel": [True, False, True, False, True],
         "sun": [True, False, False, False, False],
+        "supported": [True, False, False, False, False],
     }
     numbers: dict[str, Any] = {
         "e_above_hull_initial": [0.2, 0.4, 2.0, np.nan, 0.5],
@@ -34,6 +35,7 @@ def table() -> pd.DataFrame:
             "formula": ["NaCl", "NaCl", "Fe", None, "MgO"],
             "relax_status": ["converged", "not_converged", "diverged", "unphysical", "error"],
             "hull_status": ["ok", "ok", "no_energy", "no_energy", "no_energy"],
+            "hull_references": [3, 3, 0, 0, 0],
             "failure": [None, None, "relax: diverged: why", "decode: no volume", "relax: error"],
             **{flag: [False] * 5 for flag in FLAGS},
             **{name: [np.nan] * 5 for name in NUMBERS},
@@ -51,12 +53,38 @@ def test_every_fraction_is_over_all_generated() -> None:
     assert {part["n"] for part in base["fractions"].values()} == {4}
     assert {name: part["k"] for name, part in base["fractions"].items() if part["k"]} == {
         "decoded": 3, "valid": 2, "stable": 2, "unique": 2, "novel": 2, "sun": 1,
+        "supported": 1, "sun_supported": 1,
     }  # fmt: skip
     interval = stats.binomtest(1, 4).proportion_ci(method="wilson")
     sun = base["fractions"]["sun"]
     assert (sun["fraction"], sun["low"], sun["high"]) == pytest.approx(
         (0.25, interval.low, interval.high)
     )
+
+
+def test_what_is_not_supported_stays_in_sun_and_is_counted_beside_it() -> None:
+    rows = table().assign(
+        sun=[True, True, True, False, True],
+        supported=[True, False, False, True, False],
+        formula=["NaCl", "NaCl", "Fe", None, "MgO"],
+        hull_references=[3, 2, 1, 0, 3],
+    )
+    policies = summarise(rows)["policies"]
+    base, sft = (policies[name]["fractions"] for name in ("base", "sft"))
+    assert (base["sun"]["k"], base["sun_supported"]["k"], base["sun_supported"]["n"]) == (3, 1, 4)
+    interval = stats.binomtest(1, 4).proportion_ci(method="wilson")
+    assert base["sun_supported"]["high"] == pytest.approx(interval.high)
+    assert (sft["sun"]["k"], sft["sun_supported"]["k"]) == (1, 0)
+    # The crystal of the other policy is set aside for its energy, not for its hull.
+    assert [policies[name]["sun_on_elements_alone"] for name in ("base", "sft")] == [2, 0]
+
+
+def test_a_policy_without_crystals_has_null_fractions() -> None:
+    summary = summarise(table().head(0), policies=["base"])
+    base = json.loads(json.dumps(summary, allow_nan=False))["policies"]["base"]
+    assert base["generated"] == 0
+    assert base["fractions"]["sun"] == dict.fromkeys(("fraction", "low", "high")) | {"k": 0, "n": 0}
+    assert summarise(table().head(0))["policies"] == {}
 
 
 def test_means_say_how_many_have_no_value() -> None:

@@ -95,7 +95,9 @@ def _row(
         "relaxed": relaxed, "e_above_hull_initial": initial,
         "e_above_hull": final,
         "hull_status": None if not decoded else "ok" if known else "no_element_reference",
+        "hull_references": 9 if known else 0,
         "stable_initial": bool(initial is not None and initial < 0.1), "stable": stable,
+        "supported": bool(final is not None and final >= -0.1),
         "unique": unique, "novel": novel, "stable_unique": stable and unique,
         "sun": stable and unique and novel,
         "unique_strict": decoded, "novel_strict": relaxed, "stable_unique_strict": stable,
@@ -104,6 +106,7 @@ def _row(
         "band_gap": gap, "band_gap_std": 0.2 if relaxed else None, "dielectric": dielectric,
         "dielectric_std": 0.6 if relaxed else None,
         "figure_of_merit": gap * dielectric if gap is not None and dielectric else None,
+        "rmsd_matched": relaxed,
         "rmsd": float(generator.gamma(1.5, 0.05)) if relaxed else None,
         "log_prob": float(generator.normal(-20, 5)),
     }  # fmt: skip

@@ -142,6 +142,26 @@ def test_poor_runs_still_give_a_page(kind: str) -> None:
     assert ">nan<" not in report.html
 
 
+def test_supported_sun_stands_beside_sun() -> None:
+    table = synthetic.structures({"base": 4}).assign(
+        formula="NaCl", sun=[True, True, True, False], supported=[True, False, False, True]
+    )
+    report = _build(table)
+    assert "<p>S.U.N., 3 of 4</p><p>S.U.N., supported 25.0&#8239;%, 1 of 4</p>" in report.html
+    assert '<th scope="col">S.U.N., supported</th>' in report.html
+    written = report.tables["policies"].set_index("quantity")
+    assert (written.loc["sun_supported", "k"], written.loc["sun_supported", "n"]) == (1, 4)
+
+
+def test_a_policy_without_a_structure_is_shown_with_none() -> None:
+    table = synthetic.structures({"sft": 3})
+    summary = summarise(table, policies=["base", "sft"])
+    assert summary["policies"]["base"]["fractions"]["sun"]["fraction"] is None
+    report = build(table, summary, config=Config(), histories_of={}, provenance={})
+    assert set(SECTIONS) <= set(Page(report.html).ids)
+    assert not re.search(r"\bnan\b", " ".join(Page(report.html).words))
+
+
 def test_missing_optional_columns_are_shown_as_absent() -> None:
     table = synthetic.structures({"base": 5})
     summary = summarise(table)
@@ -177,12 +197,15 @@ def test_page_shows_what_another_potential_calls_stable() -> None:
         judge_e_above_hull=[0.0, 0.3, 0.0, 0.3],
         judge_status="converged",
         judge_hull_status="ok",
+        judge_supported=[False, True, True, True],
         sun_judge=[True, False, False, False],
     )
     report = _build(table, Config(judge=JudgeSettings(potential="sevennet")))
     assert "The judge is the reward." not in report.html
     assert "<b>SevenNet</b>, which rewarded no policy" in report.html
     assert "S.U.N., SevenNet" in report.html
+    assert "S.U.N., supported, SevenNet" in report.html
+    assert "0/4 = 0.0&#8239;% [0.0, 49.0]" in report.html
     assert "2/4 = 50.0&#8239;% [15.0, 85.0]" in report.html
 
 

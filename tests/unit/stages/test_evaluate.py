@@ -156,6 +156,22 @@ def test_a_judge_gives_a_second_verdict(folder: Path) -> None:
     assert judge["agreement"]["only_judge_stable"] == 1
 
 
+def test_shards_without_a_crystal_give_a_table_without_a_row(folder: Path) -> None:
+    write_shards(folder, "none", [])
+    write_judge(folder, "none", [])
+    whole = read_table(run(folder, "base") / "structures.parquet")
+    out = run(folder, "none")
+    table = read_table(out / "structures.parquet")
+    assert (len(table), list(table)) == (0, list(whole))
+    base = read_json(out / "summary.json")["policies"]["none"]
+    assert base["fractions"]["sun"] == dict.fromkeys(("fraction", "low", "high")) | {"k": 0, "n": 0}
+    judge = read_json(run(folder, "none", judge=True) / "summary.json")["policies"]["none"]["judge"]
+    assert judge["judged"] == 0
+    both = read_table(run(folder, "none", "base") / "structures.parquet")
+    pd.testing.assert_frame_equal(both, whole)
+    assert read_json(out / "summary.json")["policies"]["none"]["generated"] == 0
+
+
 def test_a_judge_needs_its_hull_and_its_relaxations(folder: Path) -> None:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
