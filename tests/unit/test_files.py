@@ -95,7 +95,10 @@ def test_files_and_folders_follow_the_umask(
 def test_a_folder_of_a_group_stays_the_group_s(tmp_path: Path, umask: Callable[[int], int]) -> None:
     groups = {*os.getgroups(), os.getgid()} if os.getuid() else {os.getgid() + 1}
     group = max(groups)
-    os.chown(tmp_path, -1, group)
+    try:
+        os.chown(tmp_path, -1, group)
+    except OSError as error:
+        pytest.skip(f"this user may not give a folder to group {group}: {error}")
     tmp_path.chmod(0o2775)
     umask(0o002)
     write_json(tmp_path / "cache/answers.json", {})

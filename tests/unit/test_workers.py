@@ -13,7 +13,7 @@ import pytest
 
 from crystalformer_rl.workers import spread
 
-SECONDS = 60
+SECONDS = 600
 # Its workers wait for longer than any test.
 PARENT = """
 from crystalformer_rl.workers import spread

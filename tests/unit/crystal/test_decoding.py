@@ -48,7 +48,7 @@ def random_crystals(draw: st.DrawFn) -> SiteTokens:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(random_crystals())
 def test_round_trip_of_random_tokens(crystal: SiteTokens) -> None:
     (decoded,) = decode(batch([crystal], max_sites=4))

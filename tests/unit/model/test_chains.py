@@ -264,7 +264,7 @@ def test_required_elements_change_places(small: Policy) -> None:
     assert fits(seen, np.exp(parts(small, both)[0]))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 1000),
     allowed=st.sets(st.integers(1, 118), min_size=2, max_size=6),

@@ -114,7 +114,7 @@ def test_what_is_not_allowed_has_probability_zero(policy: Policy) -> None:
     allowed=st.sets(st.integers(1, 118), min_size=1, max_size=20),
     group=st.sampled_from([1, 62, 225]),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_probabilities_of_elements_sum_to_one_over_the_allowed(
     allowed: set[int], group: int
 ) -> None:

@@ -45,7 +45,7 @@ def atoms(tokens: CrystalTokens) -> np.ndarray:
     required=st.lists(st.integers(1, 118), max_size=4, unique=True),
     max_atoms=st.none() | st.integers(1, 60),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_required_and_max_atoms_hold(
     groups: list[int], required: list[int], max_atoms: int | None
 ) -> None:
@@ -101,7 +101,7 @@ def test_templates_hold_in_all_groups() -> None:
 
 
 @given(asked=templates())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_letters_of_a_template_are_certain(asked: tuple[int, tuple[int, ...]]) -> None:
     group, letters = asked
     constraints = Constraints(EVERYTHING, letters=letters)

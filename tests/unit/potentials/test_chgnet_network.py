@@ -43,7 +43,7 @@ def crystals(draw: st.DrawFn) -> Structure:
     return Structure(Lattice(cell), ["Na"] * count, rng.uniform(size=(count, 3)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(crystals())
 def test_the_graph_is_the_packages(package: CHGNet, structure: Structure) -> None:
     ours, theirs = graph(structure), package.graph_converter(structure)

@@ -51,7 +51,7 @@ def test_company_does_not_matter(chgnet: Potential, nacl: Structure, silicon: St
 crystals = st.builds(argon, st.integers(1, 4), seed=st.integers(0, 9))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.none() | crystals, max_size=6), st.integers(1, 12))
 def test_batches_are_full_and_change_nothing(
     structures: list[Structure | None], atoms_at_once: int

@@ -26,7 +26,7 @@ QUARTZ = Structure.from_spacegroup(
 
 
 @pytest.mark.parametrize("crystal", [RUTILE, QUARTZ], ids=["rutile", "quartz"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_projections(crystal: Structure, seed: int) -> None:
     """Projected twice is projected once; the projection is ASE's; it is the nearest."""

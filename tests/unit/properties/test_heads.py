@@ -73,7 +73,7 @@ def test_a_row_does_not_depend_on_its_batch(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     features=arrays_of.arrays(
         np.float64, (3, 64), elements=st.floats(-1e6, 1e6, allow_nan=False, width=32)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from crystalformer_rl.training.batches import epoch_batches, length_batches
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     lengths=st.lists(st.integers(1, 20), max_size=400),
     batch_size=st.integers(1, 12),

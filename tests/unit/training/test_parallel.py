@@ -2,10 +2,8 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,8 @@ from crystalformer_rl.training.parallel import SINGLE, VARIABLES, join
 
 TESTS = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("ranks.py")
-TIMEOUT = 120
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+TIMEOUT = 600
 
 
 @pytest.fixture(scope="module")
@@ -31,35 +30,21 @@ def crystals() -> CrystalTokens:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, crystals: CrystalTokens) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory, crystals: CrystalTokens) -> Path:
     """What two processes left."""
     path = tmp_path_factory.mktemp("parallel")
     write_tensors(path / "crystals.safetensors", crystals.to_arrays())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    common = {
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, PROGRAM, path],
-            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
+    common = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+    words = [*TORCHRUN, str(PROGRAM), str(path)]
+    process = subprocess.Popen(words, env=os.environ | common, stderr=subprocess.PIPE, text=True)
     try:
-        messages = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
+        _, said = process.communicate(timeout=TIMEOUT)
     finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], messages
-    yield path
+        # Torchrun takes its processes with it.
+        process.terminate()
+        process.wait()
+    assert process.returncode == 0, said
+    return path
 
 
 @pytest.fixture(scope="module")
