@@ -1,7 +1,7 @@
 """The list of downloads: what each file is, where it comes from and how it is recognised."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 Hex40 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+MANIFEST = Path(__file__).parents[2] / "resources" / "manifest.yaml"
+DOWNLOADS = "resources/downloads/"
 LFS_POINTER = b"version https://git-lfs"
 PAGE_STARTS = (b"<!doctype html", b"<html", b"<?xml")
 
@@ -79,6 +81,37 @@ def mismatch(path: Path, entry: Entry, *, sha256: str | None = None) -> str | No
     if entry.git_blob is not None and (blob := _git_blob(path, size)) != entry.git_blob:
         return f"its git blob id is {blob}, expected {entry.git_blob}"
     return None
+
+
+def recorded(path: Path) -> str | None:
+    """The sha256 that a download without a known checksum left beside its file."""
+    sidecar = sidecar_of(path)
+    return sidecar.read_text(encoding="utf-8").split()[0] if sidecar.is_file() else None
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the sha256 of a download stands that has none in the manifest."""
+    return path.with_name(path.name + ".sha256")
+
+
+def verify(paths: Iterable[Path]) -> None:
+    """Refuse files in the place of a download that are not what the manifest says.
+
+    They may have been put there by hand; other files are not looked at.
+
+    Raises
+    ------
+    ValueError
+        With the file, what was found and expected, and where to get the right one.
+    """
+    for path in paths:
+        _, place, key = path.as_posix().rpartition(DOWNLOADS)
+        entry = read_manifest(MANIFEST).get(key) if place else None
+        if entry is not None and (problem := mismatch(path, entry, sha256=recorded(path))):
+            raise ValueError(
+                f"{path}: not the file of {MANIFEST.name}: {problem}; remove it, and snakemake "
+                f"downloads it from {entry.url}; or give your own data another path"
+            )
 
 
 def _git_blob(path: Path, size: int) -> str:

@@ -25,7 +25,9 @@ from crystalformer_rl.model.folder import unfit
 from crystalformer_rl.saved import forget_finished
 
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
-DOWNLOADS = "resources/downloads/"
+
+
+include: "inputs.smk"
 
 
 async def leave_incomplete(persistence, job):
@@ -51,17 +53,6 @@ def settings_of(raw):
         return read(raw)
     except ValueError as error:
         refuse(error)
-
-
-def existing(path, key):
-    """The path of an input, here or else in the repository; or of a file to be downloaded."""
-    name = path.removeprefix(DOWNLOADS)
-    if Path(path).exists() or (name != path and name in MANIFEST):
-        return path
-    if (ROOT / path).exists():
-        return str(ROOT / path)
-    known = f"; resources/manifest.yaml can download: {', '.join(MANIFEST)}"
-    refuse(f"{key} = {path}: no such file or folder{known if name != path else ''}")
 
 
 def finished_policy(name):

@@ -21,6 +21,7 @@ from crystalformer_rl.crystal.readers import Row, read_crystals, source_files
 from crystalformer_rl.crystal.structures import COLUMNS, structure_columns
 from crystalformer_rl.crystal.symmetry import primitive
 from crystalformer_rl.files import write_table
+from crystalformer_rl.manifest import verify
 from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stages.progress import progress
 
@@ -76,13 +77,15 @@ def run(args: argparse.Namespace) -> None:
     FileNotFoundError
         If a source is missing.
     ValueError
-        If a source is damaged or lacks columns, an id occurs twice, or a split comes out empty.
+        If a source is damaged, lacks columns or is not the download it stands for, an id occurs
+        twice, or a split comes out empty.
     """
     settings = DatasetSettings.model_validate_json(args.settings)
     sources = {name: Path(path) for name, path in settings.sources.items()}
     for name, path in sources.items():
         if not path.exists():
             raise FileNotFoundError(f"dataset.sources.{name}: {path}: no such file or folder")
+        verify(source_files(path))
     provenance = Provenance(
         "dataset",
         settings=settings.model_dump(mode="json"),

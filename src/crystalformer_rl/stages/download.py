@@ -4,12 +4,13 @@ import argparse
 import logging
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import NoReturn
 
 from crystalformer_rl.files import atomic, write_text
-from crystalformer_rl.manifest import mismatch, read_manifest
+from crystalformer_rl.manifest import mismatch, read_manifest, recorded, sidecar_of
 from crystalformer_rl.provenance import file_digest
 
 SECONDS_WITHOUT_DATA = 60
@@ -34,8 +35,10 @@ def run(args: argparse.Namespace) -> None:
     ------
     ValueError
         If the manifest has no such file, or what came is not it.
-    OSError
+    ConnectionError
         If the download fails; the message tells how to do it by hand.
+    OSError
+        If the file cannot be written.
     """
     entries = read_manifest(args.manifest)
     if args.name not in entries:
@@ -43,15 +46,13 @@ def run(args: argparse.Namespace) -> None:
     entry = entries[args.name]
     by_hand = f"by hand: fetch {entry.url} ({entry.checksum}) and put it at {args.out}"
     log.info("%s: %s, licence: %s", args.name, entry.description, entry.licence)
-    sidecar = args.out.with_name(args.out.name + ".sha256")
-    recorded = sidecar.read_text(encoding="utf-8").split()[0] if sidecar.is_file() else None
+    sidecar = sidecar_of(args.out)
     with atomic(args.out) as temporary:
         try:
             _fetch(entry.url, temporary, most=entry.size or MOST_BYTES)
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise OSError(f"{args.name}: no download: {reason}; {by_hand}") from error
-        if problem := mismatch(temporary, entry, sha256=recorded):
+        except ConnectionError as error:
+            raise ConnectionError(f"{args.name}: no download: {error}; {by_hand}") from error
+        if problem := mismatch(temporary, entry, sha256=recorded(args.out)):
             raise ValueError(f"{args.name}: what came is not the file: {problem}; {by_hand}")
         digest = file_digest(temporary)
     if entry.sha256 is None:
@@ -72,16 +73,30 @@ class _HttpsOnly(urllib.request.BaseHandler):
 
 
 def _fetch(url: str, path: Path, *, most: int) -> None:
-    """Write what lies at ``url`` to ``path``, and stop after ``most`` bytes."""
-    request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT})
-    opener = urllib.request.build_opener(_HttpsOnly)
-    with (
-        opener.open(request, timeout=SECONDS_WITHOUT_DATA) as source,
-        path.open("wb") as target,
-    ):
-        written = 0
-        while block := source.read(BLOCK):
-            written += len(block)
-            if written > most:
-                raise urllib.error.URLError(f"more than the {most} bytes that it should have came")
+    """Write what lies at ``url`` to ``path``."""
+    with path.open("wb") as target:
+        for block in _blocks(url, most=most):
             target.write(block)
+
+
+def _blocks(url: str, *, most: int) -> Iterator[bytes]:
+    """What lies at ``url``, up to ``most`` bytes.
+
+    Raises
+    ------
+    ConnectionError
+        If it does not come, or more comes; what the disk says is not among it.
+    """
+    request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT})
+    try:
+        with urllib.request.build_opener(_HttpsOnly).open(
+            request, timeout=SECONDS_WITHOUT_DATA
+        ) as source:
+            read = 0
+            while block := source.read(BLOCK):
+                read += len(block)
+                if read > most:
+                    raise ConnectionError(f"more than the {most} bytes that it should have came")
+                yield block
+    except (OSError, HTTPException) as error:
+        raise ConnectionError(getattr(error, "reason", None) or error) from error

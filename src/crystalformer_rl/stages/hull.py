@@ -13,6 +13,7 @@ from pymatgen.core import Composition
 from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table, write_table
+from crystalformer_rl.manifest import verify
 from crystalformer_rl.potentials.base import Failure, evaluate_each
 from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
@@ -28,7 +29,7 @@ from crystalformer_rl.stability.entries import (
 )
 from crystalformer_rl.stability.readers import read_csv, read_entries
 from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.hulls import read_elements, write_elements
+from crystalformer_rl.stages.hulls import ON_THEIR_OWN, read_elements, write_elements
 from crystalformer_rl.stages.progress import progress
 
 CHUNK = 512
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     settings = HullSettings.model_validate_json(args.settings)
     device = best_device()
     sources = [Path(path) for path in settings.files] or [args.structures]
+    verify(sources)
     provenance = Provenance(
         "hull",
         settings=settings.model_dump(mode="json"),
@@ -69,12 +71,12 @@ def run(args: argparse.Namespace) -> None:
         dataset = read_table(args.structures)
         energies, failures, counts = _energies(dataset, potential=settings.potential, device=device)
         entries, rejected = _from_dataset(dataset, energies, failures, elements.references)
-        scheme = elements.convention if elements.convention == "matpes" else MP2020
+        scheme = elements.convention if elements.convention in ON_THEIR_OWN else MP2020
     else:
-        if elements.convention == "matpes":
+        if elements.convention in ON_THEIR_OWN:
             raise ValueError(
-                f"hull.potential {settings.potential!r} has energies of another kind (matpes) than "
-                "any file: hull.reference must be 'dataset'"
+                f"hull.potential {settings.potential!r} has energies of another kind "
+                f"({elements.convention}) than any file: hull.reference must be 'dataset'"
             )
         known, scheme = _from_files(sources, csv=settings.reference == "csv")
         if settings.reference != "csv":

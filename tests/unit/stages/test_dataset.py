@@ -148,3 +148,12 @@ def test_bad_sources_are_named(table: pd.DataFrame, tmp_path: Path) -> None:
     sources = _sources(tmp_path, all=table.assign(split="dev"))
     with pytest.raises(ValueError, match=r"has split 'dev'; must be one of \['train', 'val'"):
         _run(tmp_path / "out", sources=sources)
+
+
+def test_a_forged_download_is_refused(table: pd.DataFrame, tmp_path: Path) -> None:
+    downloads = tmp_path / "resources/downloads/mp_20"
+    downloads.mkdir(parents=True)
+    sources = _three(downloads, table, 10, 14)
+    with pytest.raises(ValueError, match=r"mp_20/train\.csv: not the file of manifest\.yaml"):
+        _run(tmp_path / "out", sources=sources)
+    assert not (tmp_path / "out").exists()

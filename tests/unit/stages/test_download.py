@@ -3,7 +3,9 @@
 import argparse
 import hashlib
 import http.server
+import resource
 import shutil
+import signal
 import ssl
 import subprocess
 import threading
@@ -14,12 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
-from crystalformer_rl.manifest import read_manifest
+from crystalformer_rl.manifest import MANIFEST, read_manifest, verify
 from crystalformer_rl.stages import download
 
 CONTENT = b"material_id,cif\nmp-1,data_x\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -87,10 +88,26 @@ def test_pointers_and_pages_are_recognised(source: Path, content: bytes, words: 
 
 def test_a_server_without_the_file_leaves_instructions(source: Path) -> None:
     source.unlink()
-    with pytest.raises(OSError, match="no download") as error:
+    with pytest.raises(ConnectionError, match="no download") as error:
         fetch(source)
+    assert "cannot be written" not in str(error.value)
     assert f"sha256 {SHA256}" in str(error.value)
     assert "put it at" in str(error.value)
+
+
+def test_a_full_disk_is_no_failed_download(source: Path) -> None:
+    """A limit on the size of files gives what a full disk does."""
+    source.write_bytes(bytes(1 << 20))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"train\.csv: cannot be written: ") as error:
+            fetch(source, sha256=None, size=None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handled)
+    assert "no download" not in str(error.value)
 
 
 def test_an_unknown_checksum_is_kept_and_asked_for_again(source: Path) -> None:
@@ -122,11 +139,24 @@ def test_a_name_that_is_not_in_the_manifest(source: Path) -> None:
 
 
 def test_the_manifest_of_the_repository() -> None:
-    entries = read_manifest(REPOSITORY / "resources/manifest.yaml")
+    entries = read_manifest(MANIFEST)
     assert {"mp_20/train.csv", "mp_20/val.csv", "mp_20/test.csv"} <= set(entries)
     for entry in entries.values():
         assert entry.url.startswith("https://")
         assert entry.sha256 or entry.git_blob
+
+
+def test_a_file_in_the_place_of_a_download_is_verified(tmp_path: Path) -> None:
+    entry = read_manifest(MANIFEST)["mp_20/train.csv"]
+    forged = tmp_path / "resources/downloads/mp_20/train.csv"
+    forged.parent.mkdir(parents=True)
+    forged.write_bytes(CONTENT)
+    with pytest.raises(ValueError, match=r"its git blob id is [0-9a-f]{40}, expected ") as error:
+        verify([forged])
+    assert str(forged) in str(error.value)
+    assert str(entry.git_blob) in str(error.value)
+    assert f"snakemake downloads it from {entry.url}" in str(error.value)
+    verify([forged.rename(forged.with_name("mine.csv"))])
 
 
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:

@@ -122,7 +122,8 @@ def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
         (b"formula,energy\nNaCl,-2\n", r"columns \['formation_energy_per_atom'\] are missing"),
         (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,two\n", "row 2, KCl: .* 'two'"),
         (b"formula,formation_energy_per_atom\nNaCl,\n", "row 1, NaCl: .* '' must be a finite"),
-        (b"", "cannot be read as CSV"),
+        (b"", r"columns \['formula', .* are missing; it has \[\]"),
+        (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,-", "ends within line 3: it is cut"),
         (b"formula,formation_energy_per_atom\n", "no entry for the hull"),
     ],
 )
@@ -134,6 +135,14 @@ def test_bad_csv_files_are_named(
     with pytest.raises(ValueError, match=f"hull.csv: .*{message}"):
         run(tmp_path, elements, reference="csv", files=[str(path)])
     assert not (tmp_path / "hull").exists()
+
+
+def test_a_forged_download_is_refused(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "resources/downloads/mp_20/val.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("formula,formation_energy_per_atom\nNaCl,-2.1\n")
+    with pytest.raises(ValueError, match=r"mp_20/val\.csv: not the file of manifest\.yaml"):
+        run(tmp_path, elements, reference="csv", files=[str(path)])
 
 
 def test_a_file_cut_in_the_middle_is_named(tmp_path: Path, elements: Path) -> None:
@@ -219,21 +228,22 @@ def test_energies_of_an_uncorrected_potential_are_corrected(tmp_path: Path, elem
     assert references.formation_energy(salt, -3.0) == pytest.approx(energy)
 
 
+@pytest.mark.parametrize("kind", ["matpes", "omat24"])
 def test_energies_of_another_kind_have_a_hull_of_their_own_only(
-    tmp_path: Path, elements: Path
+    tmp_path: Path, elements: Path, kind: str
 ) -> None:
-    record = {"potential": "chgnet", "energies": ENERGIES, "energy_convention": "matpes"}
+    record = {"potential": "chgnet", "energies": ENERGIES, "energy_convention": kind}
     write_json(elements, record)
     path = tmp_path / "hull.csv"
     path.write_text("formula,formation_energy_per_atom\nNaCl,-2\n")
-    with pytest.raises(ValueError, match=r"another kind \(matpes\) .* must be 'dataset'"):
+    with pytest.raises(ValueError, match=rf"another kind \({kind}\) .* must be 'dataset'"):
         run(tmp_path, elements, reference="csv", files=[str(path)])
     columns = {"energy_per_atom": [-3.0], "potential": ["chgnet"]}
     write_dataset(tmp_path / "structures.parquet", [rock_salt("Na", "Cl")], **columns)
     out = run(tmp_path, elements)
     (energy,) = read_table(out / "hull.parquet")["formation_energy_per_atom"]
     assert energy == pytest.approx(-3.0 + 1.55)
-    assert read_json(out / "provenance.json")["counts"]["corrections"] == "matpes"
+    assert read_json(out / "provenance.json")["counts"]["corrections"] == kind
 
 
 def test_elements_of_another_potential_are_refused(tmp_path: Path) -> None:
@@ -252,7 +262,7 @@ def test_elements_of_another_potential_are_refused(tmp_path: Path) -> None:
         ({"potential": "chgnet", "energies": {"Na": "x"}}, "energy of Na is 'x'"),
         (
             {"potential": "chgnet", "energies": ENERGIES, "energy_convention": "GGA"},
-            "energy_convention 'GGA'; allowed: mp2020_corrected, uncorrected, matpes",
+            "energy_convention 'GGA'; allowed: mp2020_corrected, uncorrected, matpes, omat24",
         ),
     ],
 )
