@@ -83,7 +83,11 @@ def main() -> None:
         evaluate.run(stage.parse_args(words))
         size = (folder / "out/structures.parquet").stat().st_size / 2**20
     seconds = time.perf_counter() - start
-    print(f"{args.rows} rows in {seconds:.0f} s; peak {peak():.2f} GiB; table of {size:.0f} MiB")
+    worker = peak(resource.RUSAGE_CHILDREN)
+    print(
+        f"{args.rows} rows in {seconds:.0f} s; peak {peak():.2f} GiB, of a worker at most "
+        f"{worker:.2f} GiB; table of {size:.0f} MiB"
+    )
 
 
 def write_shards(folder: Path, known: pd.DataFrame, *, rows: int) -> int:
@@ -110,9 +114,9 @@ def write_shards(folder: Path, known: pd.DataFrame, *, rows: int) -> int:
     return shard + 1
 
 
-def peak() -> float:
-    """GiB that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def peak(who: int = resource.RUSAGE_SELF) -> float:
+    """GiB that this process has held at most; or the one of its ended children that held most."""
+    return resource.getrusage(who).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
 def test_data_to_be_put_in_place_by_hand(copy: Copy) -> None:
     output = copy.snakemake("--dry-run", "--configfile", "config/alex20.yaml", check=False)
     assert "dataset.sources.train = data/alex_20/train.csv: no such file or folder" in output
+    assert "a table with the columns material_id and cif" in output
+    assert "at its head (config/alex20.yaml)" in output
     for split in ("train", "val", "test"):
         file = copy.folder / f"data/alex_20/{split}.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,8 @@ def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
     for folder in ("mine", "resources/pretrained/shipped"):
         (copy.folder / folder).mkdir(parents=True)
         (copy.folder / folder / "model.safetensors").touch()
-        (copy.folder / folder / "model.json").touch()
+        about = copy.folder / folder / "model.json"
+        about.write_text('{"space_group_counts": [0, 1]}')
         output = copy.snakemake("--dry-run", "--config", f"base_policy={Path(folder).name}")
         planned = counts(output)
         assert "pretrain" not in planned
@@ -89,6 +92,9 @@ def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
     refused = copy.snakemake("--dry-run", "--config", "base_policy=nowhere", check=False)
     assert "base_policy = nowhere: no folder with model.safetensors" in refused
     assert re.search(r"which has .*shipped", refused)
+    about.write_text('{"space_group_counts": [0, 0]}')
+    refused = copy.snakemake("--dry-run", "--config", "base_policy=shipped", check=False)
+    assert "base_policy = shipped: the policy has no histogram of space groups, by which" in refused
 
 
 def test_another_potential_brings_elements_of_its_own(copy: Copy) -> None:
@@ -173,6 +179,35 @@ def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, words: Sequence[str]) 
         assert 4000 <= memory <= 64000, message
         assert 60 <= minutes <= 24 * 60, message
         assert ("1 GPU" in resources) == (verb in GPU_RULES), message
+
+
+def memory(copy: Copy, *words: str) -> dict[str, int]:
+    """Megabytes that each planned job asks for, by its message."""
+    output = copy.snakemake("--dry-run", *words)
+    return {
+        message: int(size)
+        for message, size in re.findall(r"^Job \d+: (.+) \[.*?(\d+) MB", output, re.MULTILINE)
+    }
+
+
+def test_memory_grows_with_the_attempt_and_that_of_gpu_jobs_once(copy: Copy) -> None:
+    """Most attempts of a long training are used up by its time limit."""
+    first, second, last = (
+        memory(copy, "--profile", "slurm", "--attempt", number) for number in ("1", "2", "6")
+    )
+    assert first["Pretraining"] == 64000
+    assert second == {message: 2 * size for message, size in first.items()}
+    gpu = [message for message in first if message.startswith(("Pre", "Fine", "Rein", "Relax"))]
+    assert len(gpu) > 8
+    assert all(last[message] == second[message] for message in gpu)
+
+
+def test_every_process_of_the_evaluation_brings_its_memory(copy: Copy) -> None:
+    asked = [
+        memory(copy, "--profile", "slurm", "--set-threads", f"evaluate={number}")
+        for number in (8, 16)
+    ]
+    assert [size["Judging the generated structures"] for size in asked] == [12000, 20000]
 
 
 def test_a_hull_from_files_asks_for_no_gpu(copy: Copy) -> None:

@@ -40,7 +40,7 @@ rule dataset:
     threads: 1
     resources:
         runtime=120,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, 4),
     params:
         settings=canonical(DATASET),
         code=code("dataset"),
@@ -73,7 +73,7 @@ rule tokenize:
     threads: 8
     resources:
         runtime=120,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 4),
     params:
         settings=canonical(SETTINGS.tokenize),
         code=code("tokenize"),

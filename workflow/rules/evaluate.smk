@@ -32,7 +32,9 @@ rule evaluate:
     threads: 8
     resources:
         runtime=720,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        # One part of 10,000 crystals in each process, and the whole table in the first.
+        mem_mb=lambda wildcards, threads, attempt: (4000 + 1000 * threads)
+        * min(attempt, 4),
     params:
         settings=canonical(SETTINGS.evaluate),
         code=code("evaluate"),

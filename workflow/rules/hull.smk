@@ -15,7 +15,7 @@ rule elements:
     resources:
         gpu=0,
         runtime=240,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, 4),
     params:
         potential=HULL.potential,
         code=code("elements"),
@@ -48,7 +48,7 @@ rule hull:
     resources:
         gpu=0,
         runtime=720,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 4),
     params:
         settings=canonical(HULL),
         code=code("hull"),

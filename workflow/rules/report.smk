@@ -48,7 +48,7 @@ rule report:
     threads: 1
     resources:
         runtime=60,
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, 4),
     params:
         settings=canonical(SETTINGS.report),
         config=canonical(SETTINGS, without=["jobs"]),
