@@ -5,6 +5,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+RECENT := -c "import sys; sys.exit(sys.version_info < (3, 11))"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -13,7 +14,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 run: .venv/installed
 	snakemake $(ARGS)
-	@ls -t results/*/report/index.html | head -n 1 | sed "s|^|The report: $(CURDIR)/|"
 
 test: .venv/installed-dev
 	ruff check .
@@ -29,7 +29,11 @@ clean:
 	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/installed: envs/requirements.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python $(RECENT) 2>/dev/null || $(PYTHON) $(RECENT) 2>/dev/null || { echo \
+	  "Python 3.11 or later is needed, and '$(PYTHON)' is not one: make PYTHON=/path/to/it" >&2; \
+	  exit 1; }
+	$(BIN)/python $(RECENT) 2>/dev/null || $(PYTHON) -m venv --clear .venv || \
+	  { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

@@ -17,13 +17,16 @@ PROGRAM = ["-m", "crystalformer_rl"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Become the program that :func:`command` names."""
+    """Become the program that :func:`command` names; ends with code 1 if there is none."""
     parser = argparse.ArgumentParser(prog="python -m crystalformer_rl.launch", description=__doc__)
     parser.add_argument("nodes", type=_positive, help="nodes of the job")
     parser.add_argument("processes", type=_positive, help="processes on each: its GPUs")
     parser.add_argument("words", nargs=argparse.REMAINDER, help="the verb and its arguments")
     args = parser.parse_args(argv)
-    words = command(args.words, nodes=args.nodes, processes=args.processes)
+    try:
+        words = command(args.words, nodes=args.nodes, processes=args.processes)
+    except ValueError as error:
+        raise SystemExit(f"{parser.prog}: {error}") from None
     os.execvp(words[0], words)
 
 

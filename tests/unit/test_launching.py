@@ -1,5 +1,6 @@
 """One process, several on one machine, several nodes of a job."""
 
+import subprocess
 import sys
 
 import pytest
@@ -35,3 +36,8 @@ def test_nodes_without_a_job_are_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(ValueError, match="2 nodes, but this is no SLURM job"):
         command(WORDS, nodes=2, processes=1)
+    words = [sys.executable, "-m", "crystalformer_rl.launch", "2", "1", *WORDS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "2 nodes, but this is no SLURM job" in line

@@ -84,6 +84,8 @@ def test_what_a_cluster_cannot_do_is_told_with_the_line_to_change(on_cluster: Co
     assert found["partition gpu"]["status"] == "ok"
     assert found["rule sample"]["status"] == "ok"
     assert "partition gpu allows 720 min" in found["rule pretrain"]["found"]
+    assert found["rule relax, last attempt"]["status"] == "warning"
+    assert "no node of partition gpu has 64000 MB" in found["rule relax, last attempt"]["found"]
     profile = "workflow/profiles/slurm/config.v8+.yaml"
     lines = (on_cluster.folder / profile).read_text().splitlines()
     number = 1 + lines.index("  pretrain:")
@@ -94,6 +96,29 @@ def test_what_a_cluster_cannot_do_is_told_with_the_line_to_change(on_cluster: Co
 def test_the_profile_that_suits(on_cluster: Copy) -> None:
     found = doctor(on_cluster, "--profile", "slurm-without-accounting", code=1)
     assert found["accounting"]["status"] == "ok"
+
+
+def test_elsewhere_than_in_the_repository(on_cluster: Copy) -> None:
+    (on_cluster.folder / "workflow").rename(on_cluster.folder / "elsewhere")
+    found = doctor(on_cluster, code=1)
+    assert found.keys() == {"folder"}
+    assert found["folder"]["change"] == "cd to the folder of the repository"
+
+
+def test_a_profile_that_does_not_exist(alone: Copy) -> None:
+    found = doctor(alone, "--profile", "pbs", code=1)
+    assert (
+        "--profile pbs: no such profile; workflow/profiles has default"
+        in (found["profile"]["found"])
+    )
+
+
+def test_a_plan_that_fails_is_told_without_a_traceback(alone: Copy) -> None:
+    """A file in the place of Snakemake's folder fails for root too, as a read-only folder does."""
+    (alone.folder / ".snakemake").touch()
+    (line,) = doctor(alone, code=1)["plan"]["found"].splitlines()
+    assert ".snakemake'" in line
+    assert "Error: " in line
 
 
 def test_mistakes_in_the_settings_and_missing_files(alone: Copy) -> None:

@@ -24,6 +24,8 @@ MISTAKES = {
     "dataset={sources: {train: a.csv}}": "give either `all` alone or each of train, val and test",
     "hull={reference: csv}": "reference 'csv' takes at least one",
     "hull={reference: csv, files: [gone.csv]}": "hull.files = gone.csv: no such file",
+    "comparison_hull={files: [gone.csv]}": "comparison_hull.files = gone.csv: no such file",
+    "comparison_hull={files: ['-rf']}": "comparison_hull.files.0: '-rf' is no path",
     "relx={max_force: 1}": "relx: unknown key (did you mean relax?)",
 }
 
@@ -54,7 +56,7 @@ def test_a_second_run_in_one_folder_is_refused(copy: Copy) -> None:
         )
     try:
         locks = copy.folder / ".snakemake/locks"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (locks.is_dir() and any(locks.iterdir())):
             assert first.poll() is None, (copy.folder / "first.log").read_text()
             assert time.monotonic() < deadline

@@ -56,8 +56,9 @@ class HullSettings(Section):
     )
     files: list[FilePath] = Field(
         default=[],
-        description="CSV (.csv, .csv.gz, .csv.xz) with columns formula, formation_energy_per_atom "
-        "(eV/atom, elements at 0), or JSON (.json, .json.gz, .json.bz2); all corrected alike.",
+        description="CSV (.csv, .csv.gz, .csv.bz2, .csv.xz) with columns formula, "
+        "formation_energy_per_atom (eV/atom, elements at 0), or JSON (.json, .json.gz, "
+        ".json.bz2); all corrected alike.",
     )
     potential: PotentialName = Field(
         default="chgnet",
@@ -92,7 +93,7 @@ class ComparisonHullSettings(Section):
     reference: Literal["csv", "entries", "alexandria"] = Field(
         default="csv", description="What the files are, as in `hull.reference`."
     )
-    files: list[str] = Field(
+    files: list[FilePath] = Field(
         default=[], description="As in `hull.files`; [] for no comparison hull."
     )
 

@@ -127,7 +127,8 @@ class EhullReward(Section):
     min_references: PositiveInt | None = Field(
         default=None,
         description="Abstain (advantage 0) where the hull knows fewer distinct compositions of the "
-        "chemical system, its subsystems and elements included; null: only pure elements abstain.",
+        "chemical system, its subsystems and elements included; null: only pure "
+        "elements abstain, and what `hull` itself does not judge.",
     )
 
     @model_validator(mode="after")

@@ -1,6 +1,5 @@
 """A cluster as it answers: partitions, accounting, the accounts of a profile."""
 
-import getpass
 import shutil
 import subprocess
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from crystalformer_rl.doctor.findings import Finding, place
+from crystalformer_rl.doctor.names import user
 from crystalformer_rl.doctor.plan import Request
 from crystalformer_rl.doctor.slurm import Node
 
@@ -130,12 +130,12 @@ def accounts(requests: Sequence[Request], answer: Answer, *, profile: Path) -> I
             )
             yield Finding(f"account {account}", "warning", words)
         elif account in known:
-            yield Finding(f"account {account}", "ok", f"{getpass.getuser()} may use it")
+            yield Finding(f"account {account}", "ok", f"{user()} may use it")
         else:
             yield Finding(
                 f"account {account}",
                 "problem",
-                f"{getpass.getuser()} has {', '.join(known) or 'none'}",
+                f"{user()} has {', '.join(known) or 'none'}",
                 f"slurm_account in {profile}",
             )
 

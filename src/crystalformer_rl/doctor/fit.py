@@ -1,11 +1,28 @@
 """Whether a cluster has a node for what the jobs of a rule ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from crystalformer_rl.doctor.findings import Finding, place
 from crystalformer_rl.doctor.plan import Request
 from crystalformer_rl.doctor.slurm import Node
+
+
+def fits(
+    first: Sequence[Request], last: Sequence[Request], nodes: Sequence[Node], *, profile: Path
+) -> Iterator[Finding]:
+    """What :func:`fit` says of first attempts, and of last ones where only they do not fit."""
+    wrong = set()
+    for request in first:
+        finding = fit(request, nodes, profile=profile)
+        if finding.status == "problem":
+            wrong.add(request.rule)
+        yield finding
+    for request in last:
+        finding = fit(request, nodes, profile=profile)
+        if finding.status == "problem" and request.rule not in wrong:
+            yield replace(finding, topic=f"{finding.topic}, last attempt", status="warning")
 
 
 def fit(request: Request, nodes: Sequence[Node], *, profile: Path) -> Finding:

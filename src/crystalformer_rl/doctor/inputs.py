@@ -5,12 +5,12 @@ from pathlib import Path
 
 from crystalformer_rl.config import Config
 from crystalformer_rl.doctor.findings import Finding, place
-from crystalformer_rl.manifest import Entry, mismatch
+from crystalformer_rl.manifest import Entry, mismatch, recorded
+from crystalformer_rl.model.folder import WEIGHTS, unfit
 from crystalformer_rl.potentials.registry import load
 
 DOWNLOADS = Path("resources/downloads")
 PRETRAINED = Path("resources/pretrained")
-WEIGHTS = "model.safetensors"
 
 
 def files(
@@ -21,6 +21,7 @@ def files(
         path: ("dataset", "sources", split) for split, path in config.dataset.sources.items()
     }
     named |= dict.fromkeys(config.hull.files, ("hull", "files"))
+    named |= dict.fromkeys(config.comparison_hull.files, ("comparison_hull", "files"))
     for text, keys in named.items():
         path = Path(text)
         key = path.relative_to(DOWNLOADS).as_posix() if path.is_relative_to(DOWNLOADS) else None
@@ -39,7 +40,7 @@ def files(
     for key, entry in manifest.items():
         yield _download(key, entry, needed=str(DOWNLOADS / key) in named)
     if config.base_policy is not None:
-        yield _base_policy(config.base_policy, config_files)
+        yield _base_policy(config.base_policy, config, config_files)
 
 
 def potentials(config: Config, config_files: Sequence[Path], *, device: str) -> Iterator[Finding]:
@@ -63,7 +64,7 @@ def potentials(config: Config, config_files: Sequence[Path], *, device: str) -> 
 def _download(key: str, entry: Entry, *, needed: bool) -> Finding:
     topic, path = f"download {key}", DOWNLOADS / key
     if path.is_file():
-        problem = mismatch(path, entry)
+        problem = mismatch(path, entry, sha256=recorded(path))
         if problem is None:
             return Finding(topic, "ok", f"{path}, {entry.checksum}")
         change = f"rm {path}, and it is downloaded again from {entry.url}"
@@ -78,10 +79,13 @@ def _download(key: str, entry: Entry, *, needed: bool) -> Finding:
     )
 
 
-def _base_policy(name: str, config_files: Sequence[Path]) -> Finding:
+def _base_policy(name: str, config: Config, config_files: Sequence[Path]) -> Finding:
     for folder in (Path(name), PRETRAINED / name):
         if (folder / WEIGHTS).is_file():
-            return Finding("base_policy", "ok", str(folder))
+            if (problem := unfit(folder, config)) is None:
+                return Finding("base_policy", "ok", str(folder))
+            change = f"as said above, or another policy: {place(config_files, 'base_policy')}"
+            return Finding("base_policy", "problem", f"{folder}: {problem}", change)
     known = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS}")))
     return Finding(
         "base_policy",

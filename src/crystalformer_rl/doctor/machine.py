@@ -1,5 +1,6 @@
-"""This machine: Python, packages, torch and its GPUs, room and permissions."""
+"""This machine: Python, packages, torch and its GPUs, user, room and permissions."""
 
+import getpass
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 
 from crystalformer_rl.config import Config
+from crystalformer_rl.doctor import names
 from crystalformer_rl.doctor.findings import Finding
 from crystalformer_rl.model.policy import Policy
 
@@ -122,6 +124,16 @@ def _gpu(index: int) -> Finding:
     return Finding(topic, "ok", words)
 
 
+def user() -> Iterator[Finding]:
+    """A finding if Snakemake, which asks for the name of its user, gets none."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        number = os.getuid()
+        words = f"user {number} has no name here, and snakemake asks for one"
+        yield Finding("user", "problem", words, f"export LOGNAME=user{number}")
+
+
 def disk(folder: Path, config: Config) -> Finding:
     """Free space at ``folder`` against what the run will write."""
     there = _existing(folder)
@@ -160,10 +172,11 @@ def permissions(folders: Sequence[Path]) -> Iterator[Finding]:
             with tempfile.TemporaryFile(dir=there):
                 pass
         except OSError as error:
-            owner = f"chmod u+w {there}, or ask its owner, {there.owner()}"
-            yield Finding(topic, "problem", f"{there}: {error.strerror}", owner)
+            owner = names.user(there.stat().st_uid)
+            change = f"chmod u+w {there}, or ask its owner, {owner}"
+            yield Finding(topic, "problem", f"{there}: {error.strerror}", change)
             continue
-        words = f"umask {mask:03o}, group {there.group()}"
+        words = f"umask {mask:03o}, group {names.group(there.stat().st_gid)}"
         if there.stat().st_mode & 0o2000 and mask & 0o020:
             yield Finding(
                 topic,

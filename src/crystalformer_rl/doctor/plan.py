@@ -21,7 +21,7 @@ class Request:
     minutes
         Time limit.
     mem_mb
-        Memory on each node, at the first attempt.
+        Memory on each node.
     cpus, gpus
         On each node.
     """
@@ -45,19 +45,30 @@ class Plan:
     error: str = ""
 
 
-def plan(*, profile: Path | None, config_files: Sequence[Path]) -> Plan:
-    """Ask Snakemake in this folder what it would submit if nothing had been computed."""
-    words = [sys.executable, "-m", PLANNER, "--dry-run", "--forceall"]
+def plan(*, profile: Path | None, config_files: Sequence[Path], attempt: int = 1) -> Plan:
+    """Ask Snakemake in this folder what it would submit if nothing had been computed.
+
+    ``attempt``: of every job; later ones may ask for more.
+    """
+    words = [sys.executable, "-m", PLANNER, "--dry-run", "--forceall", f"--attempt={attempt}"]
     if profile is not None:
         words += ["--profile", str(profile)]
     if config_files:
         words += ["--configfile", *map(str, config_files)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if not line.startswith("Using profile")]
-        return Plan((), "\n".join(lines[-LINES:]) or f"snakemake ended with {done.returncode}")
+        return Plan((), reason(done.stderr) or f"snakemake ended with {done.returncode}")
     jobs = json.loads(done.stdout.splitlines()[-1])
     return Plan(tuple(dict.fromkeys(request(job["rule"], job["resources"]) for job in jobs)))
+
+
+def reason(said: str) -> str:
+    """Why Snakemake ended, by what it printed; of a traceback only the error itself."""
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("Using ")]
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    if frames:
+        lines = [line for line in lines[frames[-1] :] if not line.startswith(" ")]
+    return "\n".join(lines[-LINES:])
 
 
 def request(rule: str, resources: Mapping[str, Any]) -> Request:

@@ -52,8 +52,8 @@ DEFINITIONS = {
     "diversity": "of the decoded crystals: distinct kinds, exp(entropy) as their effective number, "
     "and which of the training set's kinds occur, beside the fraction expected of as many crystals "
     "of the training set; a prototype is space group and Wyckoff letters as generated",
-    "rmsd": "as MatterGen reports it: what cannot be aligned with what was generated counts with half "
-    "the length per atom; rmsd_matched are the others",
+    "rmsd": "as MatterGen reports it: what cannot be aligned with the generated crystal counts "
+    "with half the length per atom; rmsd_matched are the others",
     "strict": "unique_strict, novel_strict, sun_strict: by the tolerances evaluate.strict",
     "judge": "by a second potential on its own hull, which no reward has seen; null without one. "
     "Its fractions, with those of the first potential beside them, are over the crystals that it "

@@ -10,7 +10,6 @@ The code is 1 if something would fail. On a cluster run it where you would type 
 
 import argparse
 import dataclasses
-import getpass
 import json
 import os
 import sys
@@ -21,14 +20,15 @@ from typing import Any
 import yaml
 
 from crystalformer_rl.config import TRUST_PICKLES, Config, read
-from crystalformer_rl.doctor import cluster, inputs, machine, slurm
+from crystalformer_rl.doctor import cluster, inputs, machine, names, slurm
 from crystalformer_rl.doctor.findings import Finding, count, table
-from crystalformer_rl.doctor.fit import fit
+from crystalformer_rl.doctor.fit import fits
 from crystalformer_rl.doctor.plan import Plan, plan
 from crystalformer_rl.manifest import read_manifest
 from crystalformer_rl.stages.devices import best_device
 from crystalformer_rl.stages.flags import add_examples
 
+SNAKEFILE = Path("workflow/Snakefile")
 BASE_CONFIG = Path("config.yaml")
 MANIFEST = Path("resources/manifest.yaml")
 REQUIREMENTS = Path("envs/requirements.txt")
@@ -55,17 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the findings; end with code 1 if one of them is a problem.
-
-    Raises
-    ------
-    ValueError
-        If there is no such profile.
-    """
-    nodes = cluster.ask("sinfo", "-h", "-N", "-o", slurm.FIELDS)
-    profile = args.profile or ("slurm" if nodes.ok else None)
-    file = cluster.profile_file(profile) if profile else None
-    found = list(_findings(args.configfile, file, nodes))
+    """Print the findings; end with code 1 if one of them is a problem."""
+    found = list(_findings(args.configfile, args.profile))
     if args.json:
         record = {
             "problems": count(found, "problem"),
@@ -79,9 +70,18 @@ def run(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
-def _findings(
-    overlays: Sequence[Path], profile: Path | None, nodes: cluster.Answer
-) -> Iterator[Finding]:
+def _findings(overlays: Sequence[Path], name: str | None) -> Iterator[Finding]:
+    if not SNAKEFILE.is_file():
+        words = f"{Path.cwd()} has no {SNAKEFILE}"
+        yield Finding("folder", "problem", words, "cd to the folder of the repository")
+        return
+    nodes = cluster.ask("sinfo", "-h", "-N", "-o", slurm.FIELDS)
+    name = name or ("slurm" if nodes.ok else None)
+    try:
+        profile = cluster.profile_file(name) if name else None
+    except ValueError as error:
+        yield Finding("profile", "problem", str(error), "--profile with one of these, or a folder")
+        return
     planned = plan(profile=profile, config_files=overlays)
     yield machine.python()
     yield from machine.packages(REQUIREMENTS)
@@ -95,10 +95,11 @@ def _findings(
     else:
         yield Finding("settings", "ok", f"{' and '.join(map(str, files))}: run {config.run}")
         yield from _inputs(config, files)
+    yield from machine.user()
     yield from machine.permissions(WRITTEN)
     yield from _plan(planned)
     if profile is not None:
-        yield from _cluster(planned, profile, nodes)
+        yield from _cluster(planned, profile, nodes, overlays)
 
 
 def _inputs(config: Config, files: Sequence[Path]) -> Iterator[Finding]:
@@ -121,8 +122,11 @@ def _plan(planned: Plan) -> Iterator[Finding]:
         yield Finding("plan", "ok", f"snakemake plans jobs of {len(rules)} rules")
 
 
-def _cluster(planned: Plan, profile: Path, answer: cluster.Answer) -> Iterator[Finding]:
-    if cluster.read_profile(profile).get("executor") != "slurm":
+def _cluster(
+    planned: Plan, profile: Path, answer: cluster.Answer, overlays: Sequence[Path]
+) -> Iterator[Finding]:
+    keys = cluster.read_profile(profile)
+    if keys.get("executor") != "slurm":
         return
     if not answer.ok:
         words = f"{profile} needs a cluster, and here {answer.text}"
@@ -137,14 +141,16 @@ def _cluster(planned: Plan, profile: Path, answer: cluster.Answer) -> Iterator[F
         job_age=slurm.setting(settings, "MinJobAge"),
         profile=profile,
     )
-    queue = cluster.ask("squeue", "-h", "-u", getpass.getuser(), "-o", cluster.QUEUE)
+    queue = cluster.ask("squeue", "-h", "-u", str(os.geteuid()), "-o", cluster.QUEUE)
     yield from cluster.drivers(queue, folder=Path.cwd())
     yield from cluster.partitions(nodes)
     if any(request.account for request in planned.requests):
-        user = f"user={getpass.getuser()}"
+        user = f"user={names.user()}"
         known = cluster.ask("sacctmgr", "-n", "-P", "show", "assoc", user, "format=account")
         yield from cluster.accounts(planned.requests, known, profile=profile)
-    yield from (fit(request, nodes, profile=profile) for request in planned.requests)
+    attempts = 1 + int(keys.get("retries", 0))
+    last = plan(profile=profile, config_files=overlays, attempt=attempts)
+    yield from fits(planned.requests, last.requests, nodes, profile=profile)
 
 
 def _settings(files: Sequence[Path]) -> Config:

@@ -45,6 +45,14 @@ def test_a_file_of_the_settings(folder: Path) -> None:
     assert found(raw)["dataset.sources.all"].status == "ok"
 
 
+@pytest.mark.parametrize("section", ["hull", "comparison_hull"])
+def test_files_of_a_hull(folder: Path, section: str) -> None:
+    raw = {section: {"reference": "csv", "files": ["known.csv"]}}
+    assert found(raw)[f"{section}.files"].status == "problem"
+    (folder / "known.csv").touch()
+    assert found(raw)[f"{section}.files"].status == "ok"
+
+
 def test_a_download(folder: Path) -> None:
     raw = {"dataset": {"sources": {"all": "resources/downloads/mp/train.csv"}}}
     finding = found(raw, mp_train=ENTRY)["download mp/train.csv"]
@@ -68,12 +76,24 @@ def test_a_download_that_is_not_needed(folder: Path) -> None:
 
 
 def test_a_base_policy(folder: Path) -> None:
-    (folder / "resources/pretrained/ours").mkdir(parents=True)
-    (folder / "resources/pretrained/ours/model.safetensors").touch()
+    ours = folder / "resources/pretrained/ours"
+    ours.mkdir(parents=True)
+    (ours / "model.safetensors").touch()
+    (ours / "model.json").write_text('{"space_group_counts": [0, 1]}')
     assert found({"base_policy": "ours"})["base_policy"].status == "ok"
     finding = found({"base_policy": "mine"})["base_policy"]
     assert finding.status == "problem"
     assert finding.change == "config.yaml, line 1: `base_policy:` null, or one of ours"
+
+    (ours / "model.json").write_text('{"space_group_counts": [0, 0]}')
+    finding = found({"base_policy": "ours", "rl": {"a": {"space_groups": [1]}}})["base_policy"]
+    assert finding.status == "problem"
+    assert (
+        "ours: the policy has no histogram of space groups, by which sample would" in finding.found
+    )
+    uniform = {"space_group_weights": "uniform"}
+    raw = {"base_policy": "ours", "sample": uniform, "rl": {"a": uniform}}
+    assert found(raw)["base_policy"].status == "ok"
 
 
 def test_potentials(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Python, packages, room and permissions of the machine that runs the tests."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -76,6 +78,31 @@ def test_a_folder_of_a_group_and_a_umask_of_one(tmp_path: Path, umask: None) -> 
     os.umask(0o002)
     (found,) = machine.permissions([shared])
     assert found.status == "ok"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_user_without_a_name() -> None:
+    """Snakemake takes the name from LOGNAME first."""
+    assert list(machine.user()) == []
+    program = "import os; from crystalformer_rl.doctor import machine; os.setuid(54321)"
+    program += "\nprint(*machine.user())"
+    names = ("LOGNAME", "USER", "LNAME", "USERNAME")
+    nameless = {key: value for key, value in os.environ.items() if key not in names}
+    words = [sys.executable, "-c", program]
+    for environment, expected in (
+        (nameless, "user 54321 has no name here"),
+        (nameless | {"LOGNAME": "user54321"}, ""),
+    ):
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+        assert expected in done.stdout
+        assert bool(expected) == bool(done.stdout.strip())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a folder away")
+def test_a_folder_of_a_group_without_a_name(tmp_path: Path) -> None:
+    os.chown(tmp_path, 54321, 54321)
+    (found,) = machine.permissions([tmp_path])
+    assert found.found.endswith("group 54321")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crystalformer_rl.doctor.fit import fit
+from crystalformer_rl.doctor.fit import fit, fits
 from crystalformer_rl.doctor.plan import Request, request
 from crystalformer_rl.doctor.slurm import nodes
 
@@ -80,6 +80,16 @@ def test_the_line_is_that_of_the_rule(profile: Path) -> None:
     assert f"{profile}: `set-resources: hull:`" in found.change
     found = fit(replace(FITS, partition="cpu"), NODES[2:], profile=profile)
     assert f"{profile}, line 3: `slurm_partition: cpu`" in found.change
+
+
+def test_a_last_attempt_that_alone_does_not_fit_is_a_warning(profile: Path) -> None:
+    first = [FITS, replace(FITS, rule="pretrain", cpus=17)]
+    last = [replace(request, mem_mb=600000) for request in first]
+    fitting, wrong, again = fits(first, last, NODES, profile=profile)
+    assert (fitting.status, wrong.status) == ("ok", "problem")
+    assert (again.topic, again.status) == ("rule rl, last attempt", "warning")
+    assert "no node of partition gpu has 600000 MB" in again.found
+    assert list(fits(first[:1], first[:1], NODES, profile=profile)) == [fitting]
 
 
 def test_nodes_that_take_no_jobs_now_are_a_warning(profile: Path) -> None:
