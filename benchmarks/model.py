@@ -15,17 +15,19 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import padded
 import torch
+from crystals import random_crystals
 from numpy.typing import NDArray
 
 from crystalformer_rl.config import ModelSettings
-from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.batches import epoch_batches
 
@@ -74,8 +76,18 @@ def main() -> None:
     print(f"{'':34}{'crystals/s':>12}{'tokens/s':>12}{'x floor':>9}")
     tokens = 5 * mean + 1
     floor = peak / (3 * _operations(PUBLISHED, mean))
-    ours = _training(_policy(device), lengths, device)
-    _line("training", ours, tokens, floor)
+    shares = [(1, args.threads)]
+    if device.type == "cpu" and args.threads > 1:
+        shares.append((args.threads, 1))
+    rates = []
+    for processes, threads in shares:
+        found = _training(
+            drawn, batch=args.batch, device=args.device, processes=processes, threads=threads
+        )
+        rates.append(found["rate"])
+        _line(f"training, {processes} x {threads} threads", found["rate"], tokens, floor)
+        print(f"    peak memory of a process {found['memory']:.2f} GB")
+    ours = max(rates)
     plain = _plain_training(_policy(device), lengths[: max(1, args.steps // 5)], device)
     _line("training, padded and plain", plain, tokens, floor)
     floor = peak / _operations(PUBLISHED, mean)
@@ -88,14 +100,14 @@ def main() -> None:
     )
     if args.jax:
         # One length for all: what was shuffled for us is padded for it.
-        found = _published(args.jax, drawn[: 2 * args.batch].reshape(2, -1), args.jax_samples)
+        published = _published(args.jax, drawn[: 2 * args.batch].reshape(2, -1), args.jax_samples)
         print(
-            f"published JAX code: training {found['training']:.2f}/s, "
-            f"sampling {found['sampling']:.3f}/s"
+            f"published JAX code: training {published['training']:.2f}/s, "
+            f"sampling {published['sampling']:.3f}/s"
         )
         print(
-            f"training {ours / found['training']:.1f} times, "
-            f"sampling {sampled / found['sampling']:.0f} times the published code"
+            f"training {ours / published['training']:.1f} times, "
+            f"sampling {sampled / published['sampling']:.0f} times the published code"
         )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
     if device.type == "cuda":
@@ -104,18 +116,6 @@ def main() -> None:
 
 def _policy(device: torch.device) -> Policy:
     return Policy(PUBLISHED, seed=1).to(device)
-
-
-def _crystals(lengths: NDArray[np.int64]) -> CrystalTokens:
-    generator = np.random.default_rng(0)
-    real = np.arange(int(lengths.max())) < lengths[:, None]
-    return CrystalTokens(
-        space_group=np.ones(len(lengths)),
-        wyckoff=real.astype(np.int64),
-        element=generator.integers(1, 100, real.shape) * real,
-        position=generator.random((*real.shape, 3)) * real[..., None],
-        lattice=np.tile([1.8, 1.8, 1.8, 1.57, 1.57, 1.57], (len(lengths), 1)),
-    )
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -146,12 +146,19 @@ def _steps(
     return crystals / _seconds(lambda: [step(loss) for loss in losses], device)
 
 
-def _training(policy: Policy, lengths: list[NDArray[np.int64]], device: torch.device) -> float:
-    batches = [_crystals(part) for part in lengths]
-    if device.type == "cuda":
-        policy.network.compile_blocks()
-    losses = [lambda b=batch: -policy.log_prob(b).total.mean() for batch in batches]
-    return _steps(policy, losses, sum(map(len, lengths)), device)
+def _training(
+    sites: NDArray[np.int64], *, batch: int, device: str, processes: int, threads: int
+) -> dict[str, float]:
+    """What ``training.py`` measures."""
+    task = {
+        "settings": PUBLISHED.model_dump(mode="json"),
+        "sites": sites.tolist(),
+        "batch": batch,
+        "device": device,
+        "threads": threads,
+    }
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return _run([sys.executable, *(torchrun if processes > 1 else [])], "training.py", task)
 
 
 def _plain_training(
@@ -159,7 +166,7 @@ def _plain_training(
 ) -> float:
     losses = []
     for part in lengths:
-        tokens = _crystals(part).pad_to(PUBLISHED.max_sites)
+        tokens = random_crystals(part).pad_to(PUBLISHED.max_sites)
         batch = {
             "group": torch.tensor(tokens.space_group, device=device),
             "letter": torch.tensor(tokens.wyckoff, device=device),
@@ -192,11 +199,14 @@ def _published(python: str, lengths: NDArray[np.int64], samples: int) -> dict[st
         "batches": lengths.tolist(),
         "samples": samples,
     }
-    script = Path(__file__).with_name("published.py")
-    answer = subprocess.run(
-        [python, str(script), json.dumps(task)], check=True, capture_output=True, text=True
-    )
-    found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return _run([python], "published.py", task)
+
+
+def _run(python: list[str], script: str, task: dict[str, Any]) -> dict[str, float]:
+    """The last line that a script of this folder prints, which is JSON."""
+    words = [*python, str(Path(__file__).with_name(script)), json.dumps(task)]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -1,9 +1,10 @@
 """Speed of the published JAX code, measured by a Python that has it installed.
 
-    PYTHON benchmarks/published.py SIZE.json
+    PYTHON benchmarks/published.py TASK
 
-Needs jax, dm-haiku, optax and the package crystalformer (its v0.4.2). Prints one JSON object. It is
-called by ``model.py``; nothing of this project is imported here.
+TASK is JSON: settings of the model, site counts of each batch, number of samples. Needs jax,
+dm-haiku, optax and the package crystalformer (its v0.4.2). Prints one JSON object. It is called by
+``model.py``; nothing of this project is imported here.
 """
 
 import json
