@@ -24,7 +24,10 @@ from crystalformer_rl.stability.hull import Hull
 
 @dataclass(frozen=True)
 class FigureOfMerit:
-    """max(0, gap − c·std) · max(1, ε − c·std) in eV; failures and unstable crystals score 0."""
+    """max(0, gap − c·std) · max(1, ε − c·std) in eV; failures and unstable crystals score 0.
+
+    Without ``max_e_above_hull`` the hull is not asked, and the reward never abstains.
+    """
 
     settings: FigureOfMeritReward
     judge: EnergyJudge
@@ -49,15 +52,15 @@ class FigureOfMerit:
         )
         above, limit = energies.e_above_hull, settings.max_e_above_hull
         known = np.isfinite(cautious)
-        guarded = np.zeros(len(structures), dtype=bool)
-        undecided = guarded
+        guarded = abstain = np.zeros(len(structures), dtype=bool)
         if limit is not None:
-            undecided = known & energies.undecided
-            known &= np.isfinite(above)
+            placed = np.isfinite(above)
+            silent = energies.undecided | placed & abstains(
+                energies.compositions, energies.references, min_references=settings.min_references
+            )
+            abstain = known & silent
+            known &= placed
             guarded = known & (above > limit)
-        abstain = undecided | known & abstains(
-            energies.compositions, energies.references, min_references=settings.min_references
-        )
         valid = known & ~abstain
         weight = repeat_weight(
             [c if good else None for c, good in zip(energies.compositions, valid, strict=True)],

@@ -52,18 +52,20 @@ def abstains(
     *,
     min_references: int | None,
 ) -> NDArray[np.bool_]:
-    """Where a hull says too little: pure elements, and chemical systems with few references.
+    """Where a hull says too little: pure elements, and systems with no compound or few of them.
 
     Without this, more than half of one chemical system's "metastable and novel" crystals were
-    pure elements in a published run (FACTS §6).
+    pure elements in a published run (FACTS §6). And on a hull of elements alone the energy above
+    hull is a formation energy: reinforcement moves to where no compound is known.
 
     Parameters
     ----------
     references
-        (n,) distinct compositions that the hull knows in each crystal's chemical system.
+        (n,) distinct compositions that the hull knows in each crystal's chemical system, its
+        elements among them.
     min_references
         Abstain below so many; None: whatever their number.
     """
-    pure = np.array([c is not None and len(c.elements) == 1 for c in compositions], dtype=bool)
-    known = np.array([c is not None for c in compositions], dtype=bool)
-    return pure | (known & (references < (min_references or 0)))
+    elements = np.array([0 if c is None else len(c.elements) for c in compositions])
+    few = references < (min_references or 0)
+    return (elements > 0) & ((elements == 1) | (references <= elements) | few)

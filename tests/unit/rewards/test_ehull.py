@@ -75,7 +75,8 @@ def test_where_the_hull_has_a_rule_against_judging_the_reward_abstains(
     chgnet: Potential, references: ElementReferences, rock_salt: Make, rule: dict[str, int]
 ) -> None:
     energies = ElementReferences({**references.energies, "Yb": -1.5})
-    hull = Hull(["NaCl", "NaMgCl"], [-2.1, -1.5], elements=energies.energies, **rule)
+    known = ["NaCl", "NaMgCl", "YbO"]
+    hull = Hull(known, [-2.1, -1.5, -3.0], elements=energies.energies, **rule)
     crystals = [rock_salt("Na", "Cl", 5.69), rock_salt("Yb", "O", 4.9), rock_salt("Kr", "O", 5.0)]
     reward = Ehull(EhullReward(repeat_from=None), EnergyJudge(chgnet, hull, energies))
     batch = reward.score([*crystals, None])

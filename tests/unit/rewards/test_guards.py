@@ -53,8 +53,10 @@ def test_no_discount() -> None:
 
 
 def test_pure_elements_and_sparse_hulls_abstain() -> None:
-    batch = compositions(["Si", "NaCl", "MgO", None])
-    known = np.array([30, 11, 12, 0])
+    batch = compositions(["Si", "NaCl", "MgO", "KCl", None])
+    known = np.array([30, 11, 12, 2, 0])
     sparse = abstains(batch, known, min_references=12)
-    assert sparse.tolist() == [True, True, False, False]
-    assert abstains(batch, known, min_references=None).tolist() == [True, False, False, False]
+    assert sparse.tolist() == [True, True, False, True, False]
+    # K and Cl alone: what the salt might fall apart into is not known.
+    silent = abstains(batch, known, min_references=None)
+    assert silent.tolist() == [True, False, False, True, False]
