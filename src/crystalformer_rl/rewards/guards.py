@@ -66,6 +66,7 @@ def abstains(
     min_references
         Abstain below so many; None: whatever their number.
     """
-    elements = np.array([0 if c is None else len(c.elements) for c in compositions])
+    elements = np.array([0 if c is None else len(c.elements) for c in compositions], dtype=int)
     few = references < (min_references or 0)
-    return (elements > 0) & ((elements == 1) | (references <= elements) | few)
+    silent: NDArray[np.bool_] = (elements == 1) | (references <= elements) | few
+    return silent & (elements > 0)
