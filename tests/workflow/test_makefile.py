@@ -16,6 +16,13 @@ exec {sys.executable} "$@"
 """
 
 
+@pytest.fixture(autouse=True)
+def _not_within_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user calls it, although `make test` may be what runs this."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def make(folder: Path, python: str, *, old: bool = False) -> str:
     """Errors of `make run` in ``folder`` with this program as Python."""
     shutil.copy(REPOSITORY / "Makefile", folder)
