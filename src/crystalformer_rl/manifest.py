@@ -104,9 +104,11 @@ def verify(paths: Iterable[Path]) -> None:
     ValueError
         With the file, what was found and expected, and where to get the right one.
     """
-    for path in paths:
-        _, place, key = path.as_posix().rpartition(DOWNLOADS)
-        entry = read_manifest(MANIFEST).get(key) if place else None
+    parts = {path: path.as_posix().rpartition(DOWNLOADS) for path in paths}
+    keys = {path: key for path, (_, place, key) in parts.items() if place}
+    manifest = read_manifest(MANIFEST) if keys else {}
+    for path, key in keys.items():
+        entry = manifest.get(key)
         if entry is not None and (problem := mismatch(path, entry, sha256=recorded(path))):
             raise ValueError(
                 f"{path}: not the file of {MANIFEST.name}: {problem}; remove it, and snakemake "

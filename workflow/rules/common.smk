@@ -20,7 +20,7 @@ for variable, path in (
 
 from crystalformer_rl.closure import fingerprint
 from crystalformer_rl.config import TRUST_PICKLES, canonical, read
-from crystalformer_rl.manifest import read_manifest
+from crystalformer_rl.manifest import DOWNLOADS, read_manifest
 from crystalformer_rl.model.folder import unfit
 from crystalformer_rl.saved import forget_finished
 

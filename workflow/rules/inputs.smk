@@ -1,6 +1,5 @@
 """The files that the user named."""
 
-DOWNLOADS = "resources/downloads/"
 LAYOUT = (
     "put there a table with the columns material_id and cif (csv, csv.gz, csv.xz or parquet), an "
     "extxyz file or a folder of CIFs; where the crystals of an overlay come from stands at its "

@@ -127,8 +127,8 @@ class EhullReward(Section):
     min_references: PositiveInt | None = Field(
         default=None,
         description="Abstain (advantage 0) where the hull knows fewer distinct compositions of the "
-        "chemical system, its subsystems and elements included; pure "
-        "elements, and systems of which the hull knows no compound, abstain in any case.",
+        "chemical system, its subsystems and elements included; pure elements, and systems "
+        "of which the hull knows no compound, abstain in any case.",
     )
 
     @model_validator(mode="after")
