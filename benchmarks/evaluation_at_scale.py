@@ -22,8 +22,8 @@ import pandas as pd
 
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.evaluation import evaluator
+from crystalformer_rl.evaluation.batch import Bench, Part
 from crystalformer_rl.evaluation.evaluator import PART, Evaluator
-from crystalformer_rl.evaluation.part import Bench, Part
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.stages import evaluate
 

@@ -22,7 +22,7 @@ from crystalformer_rl.files import read_table
 from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.hull import Hull
 from crystalformer_rl.stability.readers import read_csv
-from crystalformer_rl.stages.hulls import hull_files, read_hull
+from crystalformer_rl.stability.reference import hull_files, read_hull
 
 LIMIT = 0.1  # eV/atom
 Floats = NDArray[np.float64]

@@ -19,7 +19,7 @@ import numpy as np
 
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.files import map_tensors, write_tensors
-from crystalformer_rl.provenance import file_digest
+from crystalformer_rl.seeds import file_digest
 from crystalformer_rl.training.batches import epoch_batches
 
 CRYSTALS = 1_300_000

@@ -18,11 +18,11 @@ from crystals import random_crystals
 
 from crystalformer_rl.config import ModelSettings, OptimiserSettings
 from crystalformer_rl.crystal.packed import PackedTokens
+from crystalformer_rl.jobs.checkpoints import Checkpoints
+from crystalformer_rl.jobs.loop import Loop
+from crystalformer_rl.jobs.parallel import join
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.training.checkpoints import Checkpoints
-from crystalformer_rl.training.loop import Loop
-from crystalformer_rl.training.parallel import join
-from crystalformer_rl.training.pretrain import fit
+from crystalformer_rl.training.fit import fit
 
 
 def main() -> None:

@@ -1,11 +1,10 @@
-"""The command line: ``crystalformer-rl VERB …`` calls the stage of that name, and nothing else.
+"""The command line: ``crystalformer-rl VERB …`` imports the module of that verb and calls it.
 
-A verb is a file in ``stages/`` with ``add_arguments`` and ``run``; only the one that is asked for
-is imported, so ``--help`` answers at once.
+A verb is a row of :data:`VERBS` and a module with ``add_arguments`` and ``run``. Only the module of
+the requested verb is imported, so that ``--help`` answers at once.
 """
 
 import argparse
-import ast
 import logging
 import os
 import sys
@@ -17,12 +16,34 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from crystalformer_rl import config
-from crystalformer_rl.explain import explain
+from crystalformer_rl.config.errors import explain
 
 DESCRIPTION = (
     "Stages of the CrystalFormer-RL workflow, one verb each; `snakemake` calls them in order."
 )
-STAGES = Path(__file__).parent / "stages"
+VERBS = {
+    "dataset": ("stages.dataset", "Read, split and filter the source crystals"),
+    "hull": ("stages.hull", "Build a convex hull from the dataset or from files"),
+    "elements": ("stages.elements", "Compute a potential's energies of the elements"),
+    "tokenize": ("stages.tokenize", "Convert structures to tokens"),
+    "pretrain": ("stages.pretrain", "Train the base policy on the tokens"),
+    "sft": ("stages.sft", "Fine-tune the base policy on its own relaxed samples"),
+    "rl": ("stages.rl", "Run one round of RL fine-tuning"),
+    "sample": ("stages.sample", "Sample crystals from a policy"),
+    "relax": ("stages.relax", "Relax one shard of sampled crystals"),
+    "evaluate": ("stages.evaluate", "Evaluate every sampled crystal"),
+    "report": ("stages.report", "Write the report of a run"),
+    "download": ("stages.download", "Download and verify a file of resources/manifest.yaml"),
+    "chain": ("tools.chain", "Run Markov chains that start from a known structure"),
+    "export": ("tools.export", "Export evaluated crystals for other benchmarks"),
+    "import-checkpoint": ("tools.import_checkpoint", "Convert a published JAX checkpoint"),
+    "publish": ("tools.publish", "Pack a trained policy into a small folder to share"),
+    "doctor": ("tools.doctor.command", "Check the machine, the files and the cluster before a run"),
+    "configure": ("tools.configure", "Regenerate config.yaml, its schema and its documentation"),
+    "embed": ("making.embedded", "Rebuild the embedded crystals"),
+    "train-heads": ("making.heads", "Train the shipped property models"),
+}
+"""Each verb with its module, relative to the package, and one line for ``--help``."""
 # Read by the numerical libraries when they are loaded. Snakemake sets them to what a machine has.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -72,26 +93,13 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="crystalformer-rl", description=DESCRIPTION)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((word for word in words if not word.startswith("-")), None)
-    for verb, summary in _verbs().items():
+    for verb, (module, summary) in VERBS.items():
         described = verbs.add_parser(verb, help=summary, description=summary, parents=[_common()])
         if verb == chosen:
-            stage = import_module(f"crystalformer_rl.stages.{verb.replace('-', '_')}")
+            stage = import_module(f"crystalformer_rl.{module}")
             stage.add_arguments(described)
             described.set_defaults(run=stage.run)
     return parser
-
-
-def _verbs() -> dict[str, str]:
-    """Each verb and the first line of its file, found without importing any."""
-    verbs = {}
-    for path in sorted(STAGES.glob("[!_]*.py")):
-        tree = ast.parse(path.read_bytes())
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        if {"add_arguments", "run"} <= functions:
-            summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-            summary = summary.replace("``", "").replace("%", "%%").rstrip(".")
-            verbs[path.stem.replace("_", "-")] = summary
-    return verbs
 
 
 def _start_log(path: Path | None) -> None:

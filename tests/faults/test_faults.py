@@ -1,14 +1,14 @@
-"""One fault of every kind; ``python tests/faults/run.py`` makes hundreds (docs/RELIABILITY.md)."""
+"""One fault of every kind; ``helpers/faults/run.py`` makes hundreds (docs/RELIABILITY.md)."""
 
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from client import End
-from jobs import JOBS, Job
-from kinds import DefectError, compare, disk_full, kinds, whole_or_absent
-from run import Fault, plan, suffer
-from workshop import Workshop
+from helpers.faults.client import End
+from helpers.faults.jobs import JOBS, Job
+from helpers.faults.kinds import DefectError, compare, disk_full, kinds, whole_or_absent
+from helpers.faults.run import Fault, plan, suffer
+from helpers.faults.workshop import Workshop
 
 # One worker builds the pipeline, and disturbs it.
 pytestmark = pytest.mark.slow

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from clone import Copy
-from cluster import Cluster, Unavailable, cluster
-from driver import prepared, run
+from helpers.clone import Copy
+from helpers.slurm.cluster import Cluster, Unavailable, cluster
+from helpers.slurm.driver import prepared, run
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from clone import Copy
-from cluster import DEADLINE, NODES, Cluster, Job, Unavailable, cluster, wait_until
-from driver import CONFIG, processes, run, started
+from helpers.clone import Copy
+from helpers.slurm.cluster import DEADLINE, NODES, Cluster, Job, Unavailable, cluster, wait_until
+from helpers.slurm.driver import CONFIG, processes, run, started
 
 from crystalformer_rl.files import read_json, read_table, read_tensors
 

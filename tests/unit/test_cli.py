@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from crystalformer_rl import cli
 from crystalformer_rl.config import RelaxSettings
-from crystalformer_rl.stages import configure
+from crystalformer_rl.tools import configure
 
 
 def call(*words: str) -> subprocess.CompletedProcess[str]:
@@ -41,14 +42,18 @@ def test_help_of_a_verb_shows_its_arguments() -> None:
     assert "--log-file" in done.stdout
 
 
-@pytest.mark.parametrize("verb", sorted(cli._verbs()))
+@pytest.mark.parametrize("verb", sorted(cli.VERBS))
 def test_every_verb_has_a_summary(verb: str) -> None:
-    assert len(cli._verbs()[verb]) > 10
-    assert "`" not in cli._verbs()[verb]
+    module, summary = cli.VERBS[verb]
+    assert summary[0].isupper()
+    assert {"add_arguments", "run"} <= set(vars(import_module(f"crystalformer_rl.{module}")))
 
 
-def test_helpers_of_stages_are_no_verbs() -> None:
-    assert "progress" not in cli._verbs()
+def test_every_stage_is_a_verb() -> None:
+    folder = Path(cli.__file__).parent / "stages"
+    stages = {path.stem for path in folder.glob("[!_]*.py")} - {"options"}
+    named = {module for module, _ in cli.VERBS.values()}
+    assert stages == {name.removeprefix("stages.") for name in named if name.startswith("stages.")}
 
 
 def test_an_unknown_verb_names_the_known_ones() -> None:

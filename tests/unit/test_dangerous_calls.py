@@ -23,11 +23,11 @@ ALLOWED = {
     # After the user has said that the file is trusted.
     ("potentials/mace.py", "torch.load"),
     # Fixed commands without a shell: git; sinfo, sacct, sacctmgr and scontrol; this Python.
-    ("provenance.py", "subprocess"),
-    ("doctor/cluster.py", "subprocess"),
-    ("doctor/plan.py", "subprocess"),
+    ("jobs/provenance.py", "subprocess"),
+    ("tools/doctor/cluster.py", "subprocess"),
+    ("tools/doctor/plan.py", "subprocess"),
     # Writes an archive, opens none.
-    ("stages/crystal_files.py", "zipfile"),
+    ("crystal/writers.py", "zipfile"),
 }
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from clone import Copy, copy_repository
+from helpers.clone import Copy, copy_repository
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 import yte
-from clone import REPOSITORY, Copy
+from helpers.clone import REPOSITORY, Copy
 from snakemake.utils import update_config
 
 from crystalformer_rl.config import Config, read

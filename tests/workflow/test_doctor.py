@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clone import Copy
+from helpers.clone import Copy
 
 SINFO = """\
 pretend1|cpu*|up|mixed|16|48000|gpu:1|infinite

@@ -1,6 +1,6 @@
 """A download that fails, and data that stand in its place."""
 
-from clone import Copy
+from helpers.clone import Copy
 
 TRAIN = "resources/downloads/mp_20/train.csv"
 MP20 = ("--cores", "1", "--configfile", "config/mp20.yaml")

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 import yaml
-from clone import REPOSITORY
+from helpers.clone import REPOSITORY
 
 ENVS = REPOSITORY / "envs"
 

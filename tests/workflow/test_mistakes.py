@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from clone import Copy
+from helpers.clone import Copy
 
 MISTAKES = {
     "relax={max_forse: 0.1}": "relax.max_forse: unknown key (did you mean max_force?); allowed",

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import yaml
-from clone import REPOSITORY, Copy
+from helpers.clone import REPOSITORY, Copy
 
 from crystalformer_rl.config import TRUST_PICKLES
 

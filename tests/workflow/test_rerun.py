@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clone import Copy, copy_repository
+from helpers.clone import Copy, copy_repository
 
 from crystalformer_rl.config import Config
 

@@ -18,11 +18,11 @@ for variable, path in (
     before = os.environ.get(variable)
     os.environ[variable] = f"{path}{os.pathsep}{before}" if before else str(path)
 
-from crystalformer_rl.closure import fingerprint
+from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.config import TRUST_PICKLES, canonical, read
 from crystalformer_rl.manifest import DOWNLOADS, read_manifest
 from crystalformer_rl.model.folder import unfit
-from crystalformer_rl.saved import forget_finished
+from crystalformer_rl.jobs.cleanup import forget_finished
 
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
 

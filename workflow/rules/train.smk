@@ -39,7 +39,7 @@ rule pretrain:
     message:
         "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl.launch {resources.nodes} {resources.processes_per_node}"
+        "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
         " pretrain --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
@@ -87,7 +87,7 @@ rule sft:
     message:
         "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
-        "python -m crystalformer_rl.launch {resources.nodes} {resources.processes_per_node}"
+        "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
         " sft --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --relaxed {params.relaxed:q} --hull {params.hull:q}"

@@ -17,6 +17,7 @@ from crystalformer_rl.config.data import (
     HullSettings,
     TokenizeSettings,
 )
+from crystalformer_rl.config.errors import explain
 from crystalformer_rl.config.fields import (
     LONGEST_NAME,
     NAME,
@@ -44,7 +45,6 @@ from crystalformer_rl.config.training import (
     RLSettings,
     SftSettings,
 )
-from crystalformer_rl.explain import explain
 
 TRUST_PICKLES = "CRYSTALFORMER_RL_TRUST_PICKLES"
 """The environment variable that carries ``jobs.trust_pickles`` to the jobs: 1, or anything else."""

@@ -21,7 +21,7 @@ from crystalformer_rl.crystal.symmetry import (
     standardise_spglib,
 )
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.workers import spread
+from crystalformer_rl.jobs.pool import spread
 
 Reason = Literal["disordered", "element", "no_symmetry", "too_many_sites", "no_match"]
 CHUNK = 64

@@ -14,8 +14,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.crystal.structures import structures_of
-from crystalformer_rl.evaluation.generated import JUDGED, KEY, merge
-from crystalformer_rl.evaluation.part import (
+from crystalformer_rl.evaluation.batch import (
     Bench,
     Part,
     Place,
@@ -24,10 +23,11 @@ from crystalformer_rl.evaluation.part import (
     formulas_of,
     rows_of,
 )
+from crystalformer_rl.evaluation.generated import JUDGED, KEY, merge
 from crystalformer_rl.evaluation.verdict import property_columns
+from crystalformer_rl.jobs.pool import spread
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import Heads
-from crystalformer_rl.workers import spread
 
 PART = 10_000
 # A process takes seconds to start, a crystal some hundredths.

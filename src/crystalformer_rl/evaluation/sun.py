@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
 from crystalformer_rl.evaluation.intervals import CONFIDENCE, fraction, mean_interval
-from crystalformer_rl.evaluation.second_opinion import agreement
+from crystalformer_rl.evaluation.judge import agreement
 from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 

@@ -36,11 +36,11 @@ import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.config import TEMPERATURES
-from crystalformer_rl.crystal import wyckoff
+from crystalformer_rl.crystal import lattice, wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import Constraints, unconstrained
-from crystalformer_rl.model.distributions import check_within
-from crystalformer_rl.model.lattices import draw_lattices
+from crystalformer_rl.model.distributions import Draw, check_within, draw_lattice
+from crystalformer_rl.model.likelihood import encode, lattice_parameters
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.substitution import another, has_all, make_obey
 
@@ -313,3 +313,21 @@ def _check(start: CrystalTokens, *, sweeps: int, moves: Collection[str]) -> None
 def _parts(tokens: CrystalTokens) -> Iterable[CrystalTokens]:
     """Batches that bound the memory of the network."""
     return (tokens[first : first + _BATCH] for first in range(0, len(tokens), _BATCH))
+
+
+@torch.inference_mode()
+def draw_lattices(
+    policy: Policy, tokens: CrystalTokens, generator: torch.Generator
+) -> NDArray[np.float64]:
+    """Lattices ``(B, 6)`` from their density given the sites, whatever ``tokens`` have.
+
+    Parameters
+    ----------
+    generator
+        On the device of the policy.
+    """
+    network = policy.network
+    crystals, h = encode(network, policy.tables, tokens, int(tokens.num_sites.max()))
+    mixture = lattice_parameters(network, crystals, h)
+    drawn = draw_lattice(mixture, Draw(generator), policy.settings.lattice_density)
+    return lattice.constrain(tokens.space_group, drawn.double().cpu().numpy())

@@ -9,11 +9,35 @@ from pathlib import Path
 from crystalformer_rl.config import Config
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+PRETRAINED = Path(__file__).parents[3] / "resources" / "pretrained"
 WITHOUT_HISTOGRAM = (
     "name groups (space_groups; --space-group of `sample`), weigh all alike (space_group_weights: "
     "uniform; --uniform of `sample`), or import the policy again with --space-groups mp20-small"
 )
 """What to do with a policy that does not know how often each space group was trained on."""
+
+
+def policy_folder(name: str) -> Path:
+    """The folder of a policy: a path, or the name of one in ``resources/pretrained``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is neither; the message lists the names.
+    """
+    for folder in (Path(name), PRETRAINED / name):
+        if all(path.is_file() for path in policy_files(folder)):
+            return folder
+    known = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob(f"*/{DESCRIPTION}")))
+    raise FileNotFoundError(
+        f"policy {name!r}: no folder with {WEIGHTS} and {DESCRIPTION}, and not the name of one in "
+        f"resources/pretrained, which has {known or 'none'}"
+    )
+
+
+def policy_files(folder: Path) -> list[Path]:
+    """The two files of a policy."""
+    return [Path(folder) / WEIGHTS, Path(folder) / DESCRIPTION]
 
 
 def unfit(folder: Path, config: Config) -> str | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from crystalformer_rl.config import ModelSettings
-from crystalformer_rl.explain import explain
+from crystalformer_rl.config.errors import explain
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.transformer import ELEMENTS, GROUPS, TOKENS_PER_SITE, rotary_order
 

@@ -22,7 +22,7 @@ from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 from crystalformer_rl.potentials.batching import BatchedPotential, array
 from crystalformer_rl.potentials.chgnet_graph import graph_of
 from crystalformer_rl.potentials.chgnet_network import Network
-from crystalformer_rl.potentials.known import weights_digest
+from crystalformer_rl.potentials.self_test import weights_digest
 
 
 class Chgnet(BatchedPotential):

@@ -17,8 +17,8 @@ from pymatgen.core import Element, Structure
 
 from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
-from crystalformer_rl.potentials.known import weights_digest
 from crystalformer_rl.potentials.pickles import refuse_unless_trusted
+from crystalformer_rl.potentials.self_test import weights_digest
 
 
 class Mace(BatchedPotential):

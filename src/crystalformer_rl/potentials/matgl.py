@@ -22,8 +22,8 @@ from torch_geometric.data import Batch
 
 from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, evaluations
-from crystalformer_rl.potentials.known import weights_digest
 from crystalformer_rl.potentials.pickles import refuse_unless_trusted
+from crystalformer_rl.potentials.self_test import weights_digest
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 OWN_MODULE = re.compile(r"matgl\.(models|apps)(\.\w+)*")

@@ -7,7 +7,7 @@ from typing import Any
 
 from crystalformer_rl.config.fields import DEFAULT_MODELS
 from crystalformer_rl.potentials.base import Potential
-from crystalformer_rl.potentials.known import verify
+from crystalformer_rl.potentials.self_test import verify
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from torch_geometric.data import Batch
 
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
-from crystalformer_rl.potentials.known import weights_digest
 from crystalformer_rl.potentials.pickles import refuse_unless_harmless
+from crystalformer_rl.potentials.self_test import weights_digest
 
 # Of the labels that a model with several fidelities has learned, those of the Materials Project.
 FIDELITIES = ("mpa", "PBE")

@@ -8,16 +8,8 @@ from string import Template
 import pandas as pd
 
 from crystalformer_rl.config import Config
-from crystalformer_rl.report import (
-    appendix,
-    figures,
-    gallery,
-    histories,
-    notes,
-    opinions,
-    results,
-    tables,
-)
+from crystalformer_rl.report import appendix, figures, gallery, histories, notes, results, tables
+from crystalformer_rl.report import judge as opinions
 from crystalformer_rl.report.appendix import Record
 from crystalformer_rl.report.markup import Section, escape
 from crystalformer_rl.report.style import policy_colours

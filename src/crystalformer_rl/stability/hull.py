@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Composition
 
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
-from crystalformer_rl.stability.facets import LowerHull
+from crystalformer_rl.stability.lower_hull import LowerHull
 
 # Deeper than this below the hull, eV/atom, is more likely an error of the potential, or a gap in
 # what the hull knows, than a discovery.

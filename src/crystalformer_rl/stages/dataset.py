@@ -21,9 +21,9 @@ from crystalformer_rl.crystal.readers import Row, read_crystals, source_files
 from crystalformer_rl.crystal.structures import COLUMNS, structure_columns
 from crystalformer_rl.crystal.symmetry import primitive
 from crystalformer_rl.files import write_table
+from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.manifest import verify
-from crystalformer_rl.provenance import Provenance
-from crystalformer_rl.stages.progress import progress
 
 SPLITS = ("train", "val", "test")
 NEEDED_SPLITS = ("train", "val")

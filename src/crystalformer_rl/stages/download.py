@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from crystalformer_rl.files import atomic, write_text
 from crystalformer_rl.manifest import mismatch, read_manifest, recorded, sidecar_of
-from crystalformer_rl.provenance import file_digest
+from crystalformer_rl.seeds import file_digest
 
 SECONDS_WITHOUT_DATA = 60
 USER_AGENT = "crystalformer-rl (https download of resources/manifest.yaml)"

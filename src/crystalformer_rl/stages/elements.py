@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import Relaxation, relax
-from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.hulls import Elements, write_elements
+from crystalformer_rl.stability.reference import Elements, write_elements
 
 log = logging.getLogger(__name__)
 

@@ -18,14 +18,14 @@ from crystalformer_rl.evaluation.evaluator import Evaluator
 from crystalformer_rl.evaluation.generated import KEY, merge
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import map_tensors, read_table, write_json, write_table
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.provenance import Provenance
+from crystalformer_rl.layout import shards_by_policy
 from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import load_heads
-from crystalformer_rl.provenance import Provenance
-from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.hulls import hull_files, read_hull
-from crystalformer_rl.stages.progress import progress
-from crystalformer_rl.stages.shards import shards_by_policy
+from crystalformer_rl.stability.reference import hull_files, read_hull
 
 # The heads were trained on the crystal features of this potential and know no other.
 FEATURES_OF = "chgnet"

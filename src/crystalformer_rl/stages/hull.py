@@ -13,11 +13,13 @@ from pymatgen.core import Composition
 from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table, write_table
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.manifest import verify
 from crystalformer_rl.potentials.base import Failure, evaluate_each
 from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.provenance import Provenance
 from crystalformer_rl.stability.elements import ElementReferences, parse_formula
 from crystalformer_rl.stability.entries import (
     MP2020,
@@ -28,9 +30,7 @@ from crystalformer_rl.stability.entries import (
     scheme_of,
 )
 from crystalformer_rl.stability.readers import read_csv, read_entries
-from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.hulls import ON_THEIR_OWN, read_elements, write_elements
-from crystalformer_rl.stages.progress import progress
+from crystalformer_rl.stability.reference import ON_THEIR_OWN, read_elements, write_elements
 
 CHUNK = 512
 COLUMNS = ["formula", "formation_energy_per_atom", "source", "id"]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from crystalformer_rl.config import ModelSettings, PretrainSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.files import map_tensors
+from crystalformer_rl.jobs import training as trainings
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.parallel import Parallel, join
+from crystalformer_rl.jobs.training import Training
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.provenance import derive_seed
-from crystalformer_rl.stages import trainings
-from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.trainings import Training
-from crystalformer_rl.training.parallel import Parallel, join
-from crystalformer_rl.training.pretrain import fit
+from crystalformer_rl.seeds import derive_seed
+from crystalformer_rl.training.fit import fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

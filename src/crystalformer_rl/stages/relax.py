@@ -13,16 +13,17 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from crystalformer_rl.closure import fingerprint
 from crystalformer_rl.config import RelaxSettings
 from crystalformer_rl.crystal.structures import COLUMNS, structure_columns, structures_of
 from crystalformer_rl.files import read_table, write_table
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.fingerprint import fingerprint
+from crystalformer_rl.jobs.interruption import Termination
+from crystalformer_rl.jobs.journal import Journal
+from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, Relaxation, relax
-from crystalformer_rl.provenance import Provenance, file_digest
-from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.journal import Journal
-from crystalformer_rl.stages.termination import Termination
+from crystalformer_rl.seeds import file_digest
 
 FLOATS = ("energy_initial", "energy_final", "max_force", "max_stress")
 

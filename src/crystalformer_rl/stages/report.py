@@ -13,9 +13,9 @@ import pandas as pd
 
 from crystalformer_rl.config import Config, ReportSettings
 from crystalformer_rl.files import read_json, read_table, write_text
-from crystalformer_rl.provenance import Provenance
+from crystalformer_rl.jobs.provenance import Provenance
+from crystalformer_rl.layout import provenance_of_shards
 from crystalformer_rl.report.page import build
-from crystalformer_rl.stages.shards import provenance_of_shards
 
 log = logging.getLogger(__name__)
 

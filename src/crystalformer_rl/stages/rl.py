@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from crystalformer_rl.config import RLSettings
+from crystalformer_rl.jobs import training as trainings
+from crystalformer_rl.jobs.training import Training
 from crystalformer_rl.model import constraints
+from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
-from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.rewards.base import build
-from crystalformer_rl.stages import trainings
-from crystalformer_rl.stages.hulls import hull_files, read_hull
-from crystalformer_rl.stages.policies import policy_files
-from crystalformer_rl.stages.trainings import Training
+from crystalformer_rl.seeds import derive_seed
+from crystalformer_rl.stability.reference import hull_files, read_hull
 from crystalformer_rl.training.reinforce import Carried, reinforce
 
 log = logging.getLogger(__name__)

@@ -31,14 +31,15 @@ import argparse
 from pathlib import Path
 
 from crystalformer_rl.config import SampleSettings
+from crystalformer_rl.crystal.writers import check_out, crystal_table, write_crystals
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.model.constraints import build
+from crystalformer_rl.model.folder import policy_files, policy_folder
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
-from crystalformer_rl.provenance import Provenance, derive_seed
-from crystalformer_rl.stages import flags
-from crystalformer_rl.stages.crystal_files import check_out, crystal_table, write_crystals
-from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.policies import policy_files, policy_folder
+from crystalformer_rl.seeds import derive_seed
+from crystalformer_rl.stages import options as flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the crystals and their provenance, see :mod:`crystalformer_rl.stages.crystal_files`.
+    """Write the crystals and their provenance, see :mod:`crystalformer_rl.crystal.writers`.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
         first_element_temperature=settings.first_element_temperature,
         constraints=constraints,
     )
-    table = crystal_table(samples, prefix=f"{name}-{shard:04d}")
+    table = crystal_table(samples.tokens, samples.log_prob, prefix=f"{name}-{shard:04d}")
     undecodable = write_crystals(out, table)
     provenance.write(out.with_suffix(".provenance.json"), items=len(table), undecodable=undecodable)
 

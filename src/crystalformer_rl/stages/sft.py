@@ -9,17 +9,17 @@ from crystalformer_rl.config import SftSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_table
+from crystalformer_rl.jobs import training as trainings
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.parallel import Parallel, join
+from crystalformer_rl.jobs.training import Training
+from crystalformer_rl.layout import shards
+from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.provenance import derive_seed
-from crystalformer_rl.stages import trainings
-from crystalformer_rl.stages.devices import best_device
-from crystalformer_rl.stages.hulls import hull_files, read_hull
-from crystalformer_rl.stages.policies import policy_files
-from crystalformer_rl.stages.shards import shards
-from crystalformer_rl.stages.trainings import Training
-from crystalformer_rl.training.parallel import Parallel, join
-from crystalformer_rl.training.pretrain import fit
-from crystalformer_rl.training.sft import Relaxed, select
+from crystalformer_rl.seeds import derive_seed
+from crystalformer_rl.stability.reference import hull_files, read_hull
+from crystalformer_rl.training.fit import fit
+from crystalformer_rl.training.selection import Relaxed, select
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

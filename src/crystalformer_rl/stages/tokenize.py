@@ -17,8 +17,8 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
-from crystalformer_rl.provenance import Provenance
-from crystalformer_rl.stages.progress import progress
+from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.provenance import Provenance
 
 SPLITS = ("train", "val", "test")
 WINDOW = 10_000

@@ -11,18 +11,18 @@ import torch
 
 from crystalformer_rl.config import OptimiserSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.provenance import derive_seed
-from crystalformer_rl.training.averages import Averages
-from crystalformer_rl.training.batches import Crystals
-from crystalformer_rl.training.checkpoints import (
+from crystalformer_rl.jobs.checkpoints import (
     Checkpoint,
     restore_training,
     training_tensors,
     with_prefix,
 )
+from crystalformer_rl.jobs.parallel import Parallel
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.seeds import derive_seed
+from crystalformer_rl.training.averages import Averages
+from crystalformer_rl.training.batches import Crystals
 from crystalformer_rl.training.losses import PARTS, log_prob_parts, mean_loss
-from crystalformer_rl.training.parallel import Parallel
 
 RATE_BATCH = 100
 """Batch size that the learning rate of the settings is meant for."""
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class FitState:
-    """Weights, optimiser, averages and history of :func:`crystalformer_rl.training.pretrain.fit`.
+    """Weights, optimiser, averages and history of :func:`crystalformer_rl.training.fit.fit`.
 
     Attributes
     ----------

@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.batches import Crystals, length_batches
-from crystalformer_rl.training.parallel import SINGLE, Parallel
 
 PARTS = ("wyckoff", "element", "position", "lattice")
 SHOWN = 10

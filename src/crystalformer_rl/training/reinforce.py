@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.config import RLSettings
+from crystalformer_rl.jobs.checkpoints import Checkpoint, restore_training, training_tensors
+from crystalformer_rl.jobs.loop import Loop
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import draw_space_groups
-from crystalformer_rl.provenance import derive_seed
 from crystalformer_rl.rewards.base import Reward
+from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.training import ppo
-from crystalformer_rl.training.checkpoints import Checkpoint, restore_training, training_tensors
-from crystalformer_rl.training.loop import Loop
-from crystalformer_rl.training.pretrain import Row, Track
+from crystalformer_rl.training.fit import Row, Track
 from crystalformer_rl.training.rollout import Rollout, draw
 
 log = logging.getLogger(__name__)

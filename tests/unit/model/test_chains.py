@@ -5,18 +5,17 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from helpers.uneven import MakePolicy, uneven_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from uneven import MakePolicy, uneven_policy
 
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model import chains
-from crystalformer_rl.model.chains import Guidance
+from crystalformer_rl.model.chains import Guidance, draw_lattices
 from crystalformer_rl.model.constraints import Constraints
-from crystalformer_rl.model.lattices import draw_lattices
 from crystalformer_rl.model.policy import Policy
 
 CHAINS = 1200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import TINY
+from helpers.tiny import TINY
 
 from crystalformer_rl.config import read
 from crystalformer_rl.model.folder import unfit

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.uneven import FIXTURES
 from numpy.typing import NDArray
 from torch.nn import functional
-from uneven import FIXTURES
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.likelihood import START, allowed_log_probs

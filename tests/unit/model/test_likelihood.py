@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from helpers.uneven import MakePolicy, uneven_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from uneven import MakePolicy, uneven_policy
 
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens

@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from helpers.uneven import MakePolicy, uneven_policy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from uneven import MakePolicy, uneven_policy
 
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from analytic import LIMITS, Analytic, argon, lennard_jones, same
+from helpers.analytic import LIMITS, Analytic, argon, lennard_jones, same
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.base import Evaluation, Potential

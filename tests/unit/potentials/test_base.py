@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from analytic import Analytic
+from helpers.analytic import Analytic
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.base import (

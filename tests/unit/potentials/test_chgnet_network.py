@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from chgnet.model.model import CHGNet
+from helpers.laws import bent_crystals
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laws import bent_crystals
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.chgnet_graph import Graph, graph_of

@@ -9,7 +9,7 @@ import torch
 pytest.importorskip("nequix")
 pytest.importorskip("torch_geometric")
 
-from laws import (
+from helpers.laws import (
     check_batch_does_not_matter,
     check_equals_calculator,
     check_stress_is_the_slope,

@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("orb_models")
 
-from laws import (
+from helpers.laws import (
     check_batch_does_not_matter,
     check_equals_calculator,
     check_stress_is_the_slope,

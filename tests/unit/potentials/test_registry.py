@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from crystalformer_rl.closure import closure
+from crystalformer_rl.jobs.fingerprint import closure
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import POTENTIALS, Spec, load, parse
 

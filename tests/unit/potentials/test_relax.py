@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from analytic import LIMITS, Analytic, argon, lennard_jones, same
 from ase.calculators.lj import LennardJones
+from helpers.analytic import LIMITS, Analytic, argon, lennard_jones, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure

@@ -5,7 +5,7 @@ import pytest
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from chgnet.model.dynamics import CHGNetCalculator
-from laws import bent_crystals
+from helpers.laws import bent_crystals
 from pymatgen.core import Structure
 
 from crystalformer_rl.potentials.base import Potential

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from analytic import LIMITS, Analytic, argon
 from ase import Atoms
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixSymmetry
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
+from helpers.analytic import LIMITS, Analytic, argon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure

@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("sevenn")
 
-from laws import (
+from helpers.laws import (
     check_batch_does_not_matter,
     check_equals_calculator,
     check_stress_is_the_slope,

@@ -1,7 +1,7 @@
 """A made-up run and its page, built once."""
 
 import pytest
-import synthetic
+from helpers import synthetic
 
 from crystalformer_rl.config import Config, ReportSettings
 from crystalformer_rl.evaluation.sun import summarise

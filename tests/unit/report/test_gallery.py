@@ -1,6 +1,6 @@
 """The best structures and the table of many."""
 
-import synthetic
+from helpers import synthetic
 
 from crystalformer_rl.report.gallery import LISTED, gallery, listing
 

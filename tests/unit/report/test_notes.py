@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-import synthetic
+from helpers import synthetic
 
 from crystalformer_rl.config import Config
 from crystalformer_rl.evaluation.sun import summarise

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
+from helpers import synthetic
 
 from crystalformer_rl.config import (
     ComparisonHullSettings,

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
+from helpers import synthetic
 
 from crystalformer_rl.evaluation import sun
 from crystalformer_rl.evaluation.diversity import TrainingSet

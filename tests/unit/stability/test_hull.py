@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 
-from crystalformer_rl.stability.facets import LowerHull
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW, Hull
+from crystalformer_rl.stability.lower_hull import LowerHull
 
 SYMBOLS = ["Li", "O", "Fe", "P", "Na", "Mn"]
 
@@ -75,7 +75,7 @@ def test_linear_programme_agrees_with_the_facets(monkeypatch: pytest.MonkeyPatch
     energies = generator.normal(-0.5, 0.5, 60)
     queried = generator.dirichlet(np.ones(4), 30)
     by_facets = LowerHull(fractions, energies).energy(queried)
-    monkeypatch.setattr("crystalformer_rl.stability.facets.MAX_ELEMENTS_OF_FACETS", 1)
+    monkeypatch.setattr("crystalformer_rl.stability.lower_hull.MAX_ELEMENTS_OF_FACETS", 1)
     by_programme = LowerHull(fractions, energies).energy(queried)
     np.testing.assert_allclose(by_facets, by_programme, atol=1e-7)
 

@@ -15,9 +15,9 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.evaluation import evaluator
+from crystalformer_rl.evaluation.batch import divide
 from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.evaluator import Evaluator
-from crystalformer_rl.evaluation.part import divide
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import read_json, read_table, write_json, write_table, write_tensors
 from crystalformer_rl.stages import evaluate

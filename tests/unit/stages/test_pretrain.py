@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from launch import pretrain_arguments, run_pretrain, write_tokens
+from helpers.launch import pretrain_arguments, run_pretrain, write_tokens
 
 from crystalformer_rl.config import PretrainSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_tensors
+from crystalformer_rl.jobs.loop import EXIT_CODE
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.training.loop import EXIT_CODE
 
 SETTINGS = PretrainSettings(epochs=4, batch_size=8)
 

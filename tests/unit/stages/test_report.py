@@ -2,33 +2,31 @@
 
 import argparse
 import json
-import runpy
 from pathlib import Path
 
 import pytest
+from helpers import synthetic
 
 from crystalformer_rl.config import Config, canonical
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import write_json, write_table
 from crystalformer_rl.stages import report
 
-synthetic = runpy.run_path(str(Path(__file__).parents[1] / "report" / "synthetic.py"))
-
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> list[str]:
     """Command line of a report on a run of two policies."""
     run = tmp_path / "results"
-    table = synthetic["structures"]({"base": 8, "rl-ehull": 8})
+    table = synthetic.structures({"base": 8, "rl-ehull": 8})
     write_table(run / "evaluate/structures.parquet", table)
     write_json(run / "evaluate/summary.json", summarise(table))
-    write_table(run / "pretrain/history.parquet", synthetic["losses"]())
+    write_table(run / "pretrain/history.parquet", synthetic.losses())
     for number in (1, 2):
         folder = run / f"rl-ehull/round-{number}"
-        write_table(folder / "history.parquet", synthetic["round_history"](number))
-        write_json(folder / "provenance.json", synthetic["record"]("rl", items=64))
+        write_table(folder / "history.parquet", synthetic.round_history(number))
+        write_json(folder / "provenance.json", synthetic.record("rl", items=64))
     shard = run / "sample/base/shard-0000.provenance.json"
-    write_json(shard, synthetic["record"]("sample", items=8))
+    write_json(shard, synthetic.record("sample", items=8))
     rounds = [run / f"rl-ehull/round-{number}" for number in (1, 2)]
     return [
         "--settings", canonical(Config().report), "--config", canonical(Config()),

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.tiny import TINY
 from pymatgen.core import Element
-from tiny import TINY
 
 from crystalformer_rl import cli
 from crystalformer_rl.config import EhullReward, RLSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_json, write_table
+from crystalformer_rl.jobs.loop import EXIT_CODE
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import rl
-from crystalformer_rl.training.loop import EXIT_CODE
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden_model.pkl"
 MODEL = TINY.model_copy(update={"max_sites": 3})

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from launch import TORCHRUN, end, start
+from helpers.launch import TORCHRUN, end, start
+from helpers.tiny import TINY
 from pymatgen.core import Lattice, Structure
-from tiny import TINY
 
 from crystalformer_rl.config import SftSettings
 from crystalformer_rl.crystal.structures import structure_columns

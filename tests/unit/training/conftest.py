@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import TINY
+from helpers.tiny import TINY
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.checkpoints import Checkpoints
+from crystalformer_rl.jobs.loop import Loop
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.training.checkpoints import Checkpoints
-from crystalformer_rl.training.loop import Loop
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,12 @@ import torch
 from crystalformer_rl.config import OptimiserSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.checkpoints import Checkpoints
+from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.batches import Crystals
-from crystalformer_rl.training.checkpoints import Checkpoints
-from crystalformer_rl.training.loop import DivergedError, Interrupted, Loop
+from crystalformer_rl.training.fit import Row, fit
 from crystalformer_rl.training.losses import PARTS, mean_loss
-from crystalformer_rl.training.pretrain import Row, fit
 
 NewPolicy = Callable[[], Policy]
 NewLoop = Callable[..., Loop]

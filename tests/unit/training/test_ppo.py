@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from helpers.tiny import TINY
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import TINY
 
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from helpers.tiny import TINY
 from pymatgen.core import Structure
-from tiny import TINY
 
 from crystalformer_rl.config import ConstraintSettings, RLSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.rewards.base import Reward, RewardBatch
-from crystalformer_rl.training.loop import DivergedError, Interrupted, Loop
-from crystalformer_rl.training.pretrain import Row
+from crystalformer_rl.training.fit import Row
 from crystalformer_rl.training.reinforce import (
     Carried,
     reinforce,

@@ -1,0 +1,110 @@
+"""``provenance.json`` of a stage: which settings, code, inputs and machine made a result."""
+
+import hashlib
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from crystalformer_rl.files import write_json
+from crystalformer_rl.jobs.fingerprint import fingerprint
+from crystalformer_rl.seeds import file_digest
+
+PACKAGES = (
+    "ase", "chgnet", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "sevenn",
+    "smact", "spglib", "torch",
+)  # fmt: skip
+
+
+class Provenance:
+    """Collects what ``provenance.json`` says of a stage; create it when the stage starts.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage, such as ``relax``.
+    settings
+        The stage's settings, ready for JSON.
+    seed
+        The derived seed, if the stage draws random numbers.
+    inputs
+        The files it reads; their sha256 is recorded.
+    module
+        Full name of the module that runs, if it is not the stage's.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        *,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Path | list[Path]],
+        seed: int | None = None,
+        device: str = "cpu",
+        module: str | None = None,
+    ) -> None:
+        self._start = time.monotonic()
+        text = json.dumps(settings, sort_keys=True)
+        self._record: dict[str, Any] = {
+            "stage": stage,
+            "settings": dict(settings),
+            "settings_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "code": fingerprint(module or f"crystalformer_rl.stages.{stage}"),
+            "seed": seed,
+            "device": device,
+            "inputs": {
+                name: [{"path": str(p), "sha256": file_digest(p)} for p in _as_list(paths)]
+                for name, paths in inputs.items()
+            },
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "packages": {name: _version(name) for name in PACKAGES},
+            "git_commit": _git_commit(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    def write(self, path: Path, **counts: float | int | str | None) -> None:
+        """Write the record with wall time (s), peak memory (MiB) and the stage's own ``counts``.
+
+        A count named ``items`` also gives the throughput, items per second.
+        """
+        seconds = time.monotonic() - self._start
+        record = self._record | {
+            "wall_s": round(seconds, 3),
+            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "counts": counts,
+        }
+        items = counts.get("items")
+        if isinstance(items, int | float):
+            record["items_per_s"] = round(items / max(seconds, 1e-9), 3)
+        write_json(path, record)
+
+
+def _as_list(paths: Path | list[Path]) -> list[Path]:
+    return paths if isinstance(paths, list) else [paths]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Commit of the checkout that holds the code, with ``-dirty`` if it is modified."""
+    folder = Path(__file__).parent
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        return None
+    return answer.stdout.strip() or None

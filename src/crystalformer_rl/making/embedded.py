@@ -1,0 +1,210 @@
+"""``embed``: the crystals that come with the project, made from what PyPI packages ship.
+
+Prototypes and likely substitutions in them are relaxed by CHGNet and judged on the hull that they
+span themselves. Nothing here is a DFT result: it is a world consistent with one potential, small
+enough for a clone and rich enough to learn from. Results of finished chunks are kept in the work
+folder; a second call, also one with more effort, goes on from them.
+"""
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Composition, Structure
+
+from crystalformer_rl.crystal.structures import COLUMNS, structure_columns, structures_of
+from crystalformer_rl.crystal.tokenizer import Rejection, tokenize
+from crystalformer_rl.files import read_table, write_json, write_table
+from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.provenance import Provenance
+from crystalformer_rl.making.prototypes import (
+    Candidate,
+    compounds,
+    pure_elements,
+    rare_elements,
+)
+from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.potentials.relax import relax
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.hull import Hull
+
+log = logging.getLogger(__name__)
+
+CHUNK = 32
+ELEMENT_ATOMS = 8
+RARE_ATOMS = 4
+# Of each element, lowest first; all of them would make a third of the set pure elements.
+CRYSTALS_PER_ELEMENT = 2
+ELEMENT_COLUMNS = ["id", "prototype", "formula", "potential", "energy_per_atom", *COLUMNS]
+SYMPREC_ANGSTROM = 0.01
+MAX_SITES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--out", type=Path, required=True, help="folder of the embedded data")
+    parser.add_argument("--work", type=Path, required=True, help="folder that keeps done chunks")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--effort", type=int, default=120, help="substitutions × atoms a prototype")
+    parser.add_argument("--max-atoms", type=int, default=20, help="per primitive cell")
+    parser.add_argument(
+        "--below", type=float, default=0.15, help="E_hull of a kept crystal, eV/atom"
+    )
+    parser.add_argument("--max-force", type=float, default=0.05, help="eV/Å")
+    parser.add_argument("--max-steps", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=2)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write crystals, crystals of the elements, ``elements-chgnet.json`` and provenance."""
+    choices = {
+        name: getattr(args, name)
+        for name in ("effort", "max_atoms", "below", "max_force", "max_steps")
+    }
+    provenance = Provenance("embed", settings=choices, inputs={}, seed=args.seed, module=__name__)
+    pure = _relaxed(args, "elements", pure_elements(max_atoms=ELEMENT_ATOMS))
+    mixed = _relaxed(
+        args, "compounds", compounds(seed=args.seed, max_atoms=args.max_atoms, effort=args.effort)
+    )
+    # References alone: no compound is made with them, and they are not among the crystals.
+    rare = _relaxed(args, "rare", rare_elements(max_atoms=RARE_ATOMS))
+    log.info("%d elements and %d compounds relaxed", len(pure) + len(rare), len(mixed))
+    all_elements = pd.concat([pure, rare], ignore_index=True)
+    references = _references(all_elements)
+    crystals = _judged(pd.concat([pure, mixed], ignore_index=True), references, args.below)
+    write_table(args.out / "crystals.parquet", crystals)
+    write_table(
+        args.out / "element_crystals.parquet",
+        _judged(all_elements, references, args.below)[ELEMENT_COLUMNS],
+    )
+    write_json(
+        args.out / "elements-chgnet.json",
+        {"potential": "chgnet", "energies": dict(references.energies)},
+    )
+    provenance.write(
+        args.out / "provenance.json",
+        items=len(crystals),
+        candidates=len(pure) + len(mixed),
+        converged=int((pure.status == "converged").sum() + (mixed.status == "converged").sum()),
+        space_groups=int(crystals.space_group.nunique()),
+        elements=len({e.symbol for f in crystals.formula for e in Composition(f)}),
+    )
+
+
+def _relaxed(args: argparse.Namespace, kind: str, candidates: Iterator[Candidate]) -> pd.DataFrame:
+    """Relax the candidates that no file of the work folder holds yet; return the rows of all."""
+    wanted = list(candidates)
+    done = {name for path in _chunks(args.work, kind) for name in read_table(path, ["id"])["id"]}
+    left = [c for c in wanted if c.identifier not in done]
+    jobs = []
+    for start in range(0, len(left), CHUNK):
+        part = left[start : start + CHUNK]
+        name = hashlib.sha256(part[0].identifier.encode()).hexdigest()[:12]
+        path = args.work / f"{kind}-{name}.parquet"
+        jobs.append((part, path, args.max_force, args.max_steps))
+    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
+        results = pool.map(_relax_chunk, jobs)
+        for _ in progress(results, label=f"relax {kind}", total=len(jobs)):
+            pass
+    table = pd.concat([read_table(path) for path in _chunks(args.work, kind)], ignore_index=True)
+    rows = table.set_index("id").loc[[c.identifier for c in wanted]]
+    return rows.reset_index()
+
+
+def _chunks(work: Path, kind: str) -> list[Path]:
+    return sorted(work.glob(f"{kind}-*.parquet"))
+
+
+def _relax_chunk(job: tuple[Sequence[Candidate], Path, float, int]) -> None:
+    candidates, path, max_force, max_steps = job
+    torch.set_num_threads(1)
+    records = relax(
+        load("chgnet"),
+        [c.structure for c in candidates],
+        max_force=max_force,
+        max_steps=max_steps,
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "id": c.identifier,
+            "prototype": c.prototype,
+            "parent": c.parent,
+            "status": r.status,
+            "error": r.error,
+            "energy_initial": r.energy_initial,
+            "energy_per_atom": r.energy_final,
+            "max_force": r.max_force,
+            "max_stress": r.max_stress,
+            "steps": r.steps,
+        }
+        for c, r in zip(candidates, records, strict=True)
+    ]
+    cells = pd.DataFrame(structure_columns([r.structure for r in records]))
+    write_table(path, pd.concat([pd.DataFrame(rows), cells], axis="columns"))
+
+
+def _references(pure: pd.DataFrame) -> ElementReferences:
+    """Lowest converged energy of each element."""
+    converged = pure[pure.status == "converged"]
+    symbols = [s.composition.elements[0].symbol for s in structures_of(converged) if s is not None]
+    lowest = converged.groupby(np.array(symbols))["energy_per_atom"].min()
+    return ElementReferences({str(symbol): float(energy) for symbol, energy in lowest.items()})
+
+
+def _judged(table: pd.DataFrame, references: ElementReferences, below: float) -> pd.DataFrame:
+    """Converged crystals that can be tokenized, lie low enough and are no duplicates."""
+    table = table[table.status == "converged"].copy()
+    structures = [s for s in structures_of(table) if s is not None]
+    compositions = [s.composition for s in structures]
+    table["formula"] = [c.reduced_formula for c in compositions]
+    table["formation_energy_per_atom"] = [
+        references.formation_energy(c, e)
+        for c, e in zip(compositions, table.energy_per_atom, strict=True)
+    ]
+    hull = Hull(
+        table.formula.tolist(),
+        table.formation_energy_per_atom.to_numpy(),
+        elements=list(references.energies),
+    )
+    table["e_above_hull"] = hull.e_above_hull(
+        compositions, table.formation_energy_per_atom.to_numpy()
+    ).e_above_hull
+    table["potential"] = "chgnet"
+    table["split"] = [_split(formula) for formula in table.formula]
+    kept, groups = [], []
+    order = np.argsort(table.e_above_hull.to_numpy(), kind="stable")
+    matcher = StructureMatcher()
+    by_formula: dict[str, list[Structure]] = {}
+    for place in progress(order, label="select"):
+        row = table.iloc[place]
+        structure = structures[place]
+        same = by_formula.setdefault(row.formula, [])
+        if row.e_above_hull > below or (
+            structure.n_elems == 1 and len(same) == CRYSTALS_PER_ELEMENT
+        ):
+            continue
+        if any(matcher.fit(structure, other) for other in same):
+            continue
+        tokens = tokenize(structure, symprec=SYMPREC_ANGSTROM, max_sites=MAX_SITES)
+        if isinstance(tokens, Rejection):
+            continue
+        same.append(structure)
+        kept.append(place)
+        groups.append(tokens.space_group)
+    chosen = table.iloc[kept].assign(space_group=groups)
+    return chosen.sort_values("id", kind="stable").reset_index(drop=True)
+
+
+def _split(formula: str) -> str:
+    """80/10/10 by a hash of the formula: polymorphs stay together."""
+    share = int.from_bytes(hashlib.sha256(formula.encode()).digest()[:4], "big") / 2**32
+    return "train" if share < 0.8 else "val" if share < 0.9 else "test"

@@ -1,0 +1,172 @@
+"""Look at the machine, the files and the cluster before anything is submitted; say what to change.
+
+examples:
+  crystalformer-rl doctor                                    # what `snakemake` would need here
+  crystalformer-rl doctor --configfile config/mp20.yaml      # the same with these settings
+  crystalformer-rl doctor --profile slurm                    # and on the cluster
+
+The code is 1 if something would fail. On a cluster run it where you would type `snakemake`.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crystalformer_rl.config import TRUST_PICKLES, Config, read
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.manifest import read_manifest
+from crystalformer_rl.stages.options import add_examples
+from crystalformer_rl.tools.doctor import cluster, inputs, machine, names, slurm
+from crystalformer_rl.tools.doctor.findings import Finding, count, table
+from crystalformer_rl.tools.doctor.fit import fits
+from crystalformer_rl.tools.doctor.plan import Plan, plan
+
+SNAKEFILE = Path("workflow/Snakefile")
+BASE_CONFIG = Path("config.yaml")
+MANIFEST = Path("resources/manifest.yaml")
+REQUIREMENTS = Path("envs/requirements.txt")
+WRITTEN = (Path("results"), Path("logs"), Path(".snakemake"), inputs.DOWNLOADS)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    add_examples(parser, __doc__)
+    parser.add_argument(
+        "--profile",
+        help="profile of snakemake: a folder, or its name in workflow/profiles (default: slurm "
+        "where a cluster answers, else none)",
+    )
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="settings over those of config.yaml, as for snakemake",
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the findings; end with code 1 if one of them is a problem."""
+    found = list(_findings(args.configfile, args.profile))
+    if args.json:
+        record = {
+            "problems": count(found, "problem"),
+            "warnings": count(found, "warning"),
+            "findings": [dataclasses.asdict(finding) for finding in found],
+        }
+        sys.stdout.write(json.dumps(record, indent=2) + "\n")
+    else:
+        sys.stdout.write(table(found))
+    if count(found, "problem"):
+        raise SystemExit(1)
+
+
+def _findings(overlays: Sequence[Path], name: str | None) -> Iterator[Finding]:
+    if not SNAKEFILE.is_file():
+        words = f"{Path.cwd()} has no {SNAKEFILE}"
+        yield Finding("folder", "problem", words, "cd to the folder of the repository")
+        return
+    nodes = cluster.ask("sinfo", "-h", "-N", "-o", slurm.FIELDS)
+    name = name or ("slurm" if nodes.ok else None)
+    try:
+        profile = cluster.profile_file(name) if name else None
+    except ValueError as error:
+        yield Finding("profile", "problem", str(error), "--profile with one of these, or a folder")
+        return
+    planned = plan(profile=profile, config_files=overlays)
+    yield machine.python()
+    yield from machine.packages(REQUIREMENTS)
+    wanted = any(request.gpus for request in planned.requests)
+    yield from machine.gpus(jobs_want_gpus=wanted)
+    files = [BASE_CONFIG, *overlays]
+    try:
+        config = _settings(files)
+    except (ValueError, OSError) as error:
+        yield Finding("settings", "problem", str(error), f"the keys above, in {files[-1]}")
+    else:
+        yield Finding("settings", "ok", f"{' and '.join(map(str, files))}: run {config.run}")
+        yield from _inputs(config, files)
+    yield from machine.user()
+    yield from machine.permissions(WRITTEN)
+    yield from _plan(planned)
+    if profile is not None:
+        yield from _cluster(planned, profile, nodes, overlays)
+
+
+def _inputs(config: Config, files: Sequence[Path]) -> Iterator[Finding]:
+    os.environ[TRUST_PICKLES] = str(int(config.jobs.trust_pickles))
+    yield from inputs.potentials(config, files, device=best_device())
+    try:
+        manifest = read_manifest(MANIFEST)
+    except (ValueError, OSError) as error:
+        yield Finding("manifest", "problem", str(error), f"git checkout {MANIFEST}")
+        manifest = {}
+    yield from inputs.files(config, manifest, files)
+    yield machine.disk(WRITTEN[0], config)
+
+
+def _plan(planned: Plan) -> Iterator[Finding]:
+    if planned.error:
+        yield Finding("plan", "problem", planned.error, "what is said above")
+    else:
+        rules = dict.fromkeys(request.rule for request in planned.requests)
+        yield Finding("plan", "ok", f"snakemake plans jobs of {len(rules)} rules")
+
+
+def _cluster(
+    planned: Plan, profile: Path, answer: cluster.Answer, overlays: Sequence[Path]
+) -> Iterator[Finding]:
+    keys = cluster.read_profile(profile)
+    if keys.get("executor") != "slurm":
+        return
+    if not answer.ok:
+        words = f"{profile} needs a cluster, and here {answer.text}"
+        yield Finding("cluster", "problem", words, "run this where you would submit jobs")
+        return
+    nodes = slurm.nodes(answer.text)
+    settings = cluster.ask("scontrol", "show", "config").text
+    version = slurm.setting(settings, "SLURM_VERSION") or "of unknown version"
+    yield Finding("cluster", "ok", f"Slurm {version}, {profile}")
+    yield cluster.accounting(
+        cluster.ask("sacct", "-n", "-X"),
+        job_age=slurm.setting(settings, "MinJobAge"),
+        profile=profile,
+    )
+    queue = cluster.ask("squeue", "-h", "-u", str(os.geteuid()), "-o", cluster.QUEUE)
+    yield from cluster.drivers(queue, folder=Path.cwd())
+    yield from cluster.partitions(nodes)
+    if any(request.account for request in planned.requests):
+        user = f"user={names.user()}"
+        known = cluster.ask("sacctmgr", "-n", "-P", "show", "assoc", user, "format=account")
+        yield from cluster.accounts(planned.requests, known, profile=profile)
+    attempts = 1 + int(keys.get("retries", 0))
+    last = plan(profile=profile, config_files=overlays, attempt=attempts)
+    yield from fits(planned.requests, last.requests, nodes, profile=profile)
+
+
+def _settings(files: Sequence[Path]) -> Config:
+    """The settings as snakemake reads them: every file over those before it."""
+    merged: dict[str, Any] = {}
+    for file in files:
+        try:
+            _merge(merged, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+        except yaml.YAMLError as error:
+            raise ValueError(f"{file}: not YAML: {error}") from error
+    return read(merged)
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value

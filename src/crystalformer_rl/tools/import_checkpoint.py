@@ -1,0 +1,122 @@
+"""``import-checkpoint``: a checkpoint of the published JAX code becomes a policy."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalformer_rl.files import read_json
+from crystalformer_rl.jobs.provenance import Provenance
+from crystalformer_rl.model.folder import DESCRIPTION, WITHOUT_HISTOGRAM, policy_folder
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.pretrained import import_policy
+from crystalformer_rl.model.transformer import GROUPS
+
+EXAMPLES = """examples:
+  crystalformer-rl import-checkpoint epoch_003800.pkl --out mp20-published --space-groups mp20-small
+  crystalformer-rl import-checkpoint epoch_005500.pkl --out alex20 \\
+      --space-groups results/alex20/tokenize/space_groups.json
+  snakemake --config base_policy=mp20-published
+
+The pickle is read without jax and without running anything that it names."""
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("checkpoint", type=Path, help="epoch_NNNNNN.pkl of the published code")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the policy")
+    parser.add_argument(
+        "--heads",
+        type=int,
+        help="attention heads, of which the file tells only the product with the key size "
+        "(default: the key size is four times the heads, as in all published models)",
+    )
+    parser.add_argument(
+        "--coordinate-modes", type=int, help="von Mises components (default: 16, as published)"
+    )
+    parser.add_argument(
+        "--max-sites",
+        type=int,
+        help="sites of the sequence, where positions are rotary (default: 21, as published)",
+    )
+    parser.add_argument(
+        "--space-groups",
+        metavar="POLICY|FILE",
+        help="the training histogram to draw space groups by: that of a policy (a folder, or a "
+        "name in resources/pretrained), or the space_groups.json of a tokenize stage; without it "
+        "groups must be named, or weighed alike",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the policy and ``provenance.json`` into ``args.out``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the checkpoint, or what the histogram is to come from, is not there.
+    ValueError
+        If the checkpoint is damaged, names anything but arrays, or a parameter does not fit; if
+        what the histogram is to come from has none.
+    """
+    if not args.checkpoint.is_file():
+        raise FileNotFoundError(f"{args.checkpoint}: no such file")
+    source = None if args.space_groups is None else _source(args.space_groups)
+    sizes = {name: getattr(args, name) for name in ("heads", "coordinate_modes", "max_sites")}
+    provenance = Provenance(
+        "import_checkpoint",
+        module=__name__,
+        settings=sizes,
+        inputs={"checkpoint": args.checkpoint} | ({"space_groups": source} if source else {}),
+    )
+    policy = import_policy(args.checkpoint, **sizes)
+    if source is None:
+        log.warning(
+            "without --space-groups the policy does not know how often each space group is drawn: "
+            "chains and draws from named groups work; sample, sft and rl with their default "
+            "weights do not. For those %s",
+            WITHOUT_HISTOGRAM,
+        )
+    else:
+        policy.space_group_counts = _histogram(source)
+    policy.save(args.out)
+    size = policy.settings
+    log.info(
+        "%s: %d parameters, %d layers of %d heads × %d, width %d, %s positions, at most %d sites",
+        *(args.out, policy.num_parameters, size.layers, size.heads, size.key_size, size.width),
+        *(size.positions, size.max_sites),
+    )
+    provenance.write(args.out / "provenance.json", parameters=policy.num_parameters)
+
+
+def _source(text: str) -> Path:
+    """The file with the histogram: itself, or the description of a policy."""
+    return Path(text) if Path(text).is_file() else policy_folder(text) / DESCRIPTION
+
+
+def _histogram(path: Path) -> NDArray[np.int64]:
+    """(231,) crystals of the training split by space group."""
+    if path.name == DESCRIPTION:
+        counts = Policy.load(path.parent).space_group_counts
+        if not counts.any():
+            raise ValueError(f"{path}: this policy has no histogram of space groups either")
+        return counts
+    try:
+        found = {int(group): int(count) for group, count in read_json(path)["train"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not the space_groups.json of a tokenize stage, which has counts of the split "
+            f"train: {error!r}"
+        ) from error
+    if wrong := sorted(group for group in found if not 1 <= group <= GROUPS):
+        raise ValueError(f"{path}: space group {wrong[0]} must be 1 to {GROUPS}")
+    if min(found.values(), default=0) < 0 or not any(found.values()):
+        raise ValueError(f"{path}: counts of the split train must be 0 or more, and some above 0")
+    counts = np.zeros(GROUPS + 1, dtype=np.int64)
+    counts[list(found)] = list(found.values())
+    return counts

@@ -1,0 +1,128 @@
+"""Likelihood training of a policy: pretraining on a dataset, and fine-tuning on kept samples."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from crystalformer_rl.config import OptimiserSettings
+from crystalformer_rl.jobs.loop import Loop
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.seeds import derive_seed
+from crystalformer_rl.training.batches import Crystals, Indices, epoch_batches
+from crystalformer_rl.training.fit_state import FitState
+from crystalformer_rl.training.losses import finite
+
+Row = dict[str, Any]
+Track = Callable[[Iterable[int]], Iterable[int]]
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    policy: Policy,
+    train: Crystals,
+    validation: Crystals,
+    *,
+    settings: OptimiserSettings,
+    seed: int,
+    loop: Loop,
+    name_of: Callable[[int], str],
+    validate_every: int = 1,
+    patience: int | None = None,
+    parallel: Parallel = SINGLE,
+    track: Track = iter,
+    record: Callable[[Row], None] | None = None,
+) -> list[Row]:
+    """Minimise the negative log-likelihood of ``train`` in place; return the history.
+
+    Adam with linear warm-up to a constant rate, in proportion to the batch size, and clipped
+    gradient norm (FACTS §3). Batches hold crystals of similar length, another set in each epoch.
+    Every step seeds its own dropout, so that a continued training equals one that never stopped,
+    bit for bit on a CPU. On a GPU the blocks are compiled and run in bfloat16 autocast. With
+    ``settings.ema_decay`` the averages of the weights are validated and kept
+    (:class:`crystalformer_rl.training.averages.Averages`).
+
+    Parameters
+    ----------
+    validation
+        Scored without dropout at the start, on schedule and after the last epoch; may be empty.
+    name_of
+        Name of a training crystal by its index, for messages.
+    validate_every
+        Epochs between validations.
+    patience
+        Stop after so many validations without a better loss, and return to the best weights.
+        None: all epochs, last weights.
+    parallel
+        The processes that share every batch. All call this function with the same arguments and
+        return the same; ``policy`` starts as that of process 0.
+    track
+        Wraps the range of steps, such as with a progress bar.
+    record
+        Called with each new row of the history.
+
+    Returns
+    -------
+    list of dict
+        One row per epoch: epoch, step, learning_rate, train_loss and train_PART (mean over the
+        epoch's steps), val_loss and val_PART, all in nats per crystal, None where there is none.
+        Row 0 is the start: its validation loss, and where there is no validation set the training
+        crystals' loss.
+
+    Raises
+    ------
+    ValueError
+        If there is no training crystal, patience is given without validation crystals, or a
+        validation loss is not finite.
+    DivergedError
+        If a training loss or a gradient is not finite.
+    Interrupted
+        If the job was told to stop.
+    """
+    if len(train) == 0:
+        raise ValueError("no crystal to train on: see rejected.parquet of the tokenize stage")
+    if patience is not None and len(validation) == 0:
+        raise ValueError("patience needs validation crystals; there are none")
+    if parallel.device.type == "cuda":
+        policy.network.compile_blocks()
+    parallel.broadcast(policy.state_dict().values())
+    state = FitState(
+        policy,
+        settings=settings,
+        seed=seed,
+        validate_every=validate_every,
+        patience=patience,
+        parallel=parallel,
+        record=record,
+    )
+    if (checkpoint := loop.resume()) is not None:
+        state.restore(checkpoint)
+    parallel.check_same_step(state.step)
+    if not state.history:
+        state.start(train, validation)
+    lengths, size = train.num_sites, settings.batch_size
+    per_epoch = -(-len(train) // size)
+    batches: list[Indices] = []
+    for step in track(range(state.step, settings.epochs * per_epoch)):
+        if state.out_of_patience:
+            log.info("early stop: no better validation loss in %d validations", patience)
+            break
+        epoch, position = divmod(step, per_epoch)
+        if not batches or position == 0:
+            epoch_seed = derive_seed(seed, "epoch", epoch)
+            batches = epoch_batches(lengths, batch_size=size, seed=epoch_seed)
+        indices = batches[position]
+        share = train[parallel.share(indices)]
+        fault = state.advance(share, batch=len(indices), stop=loop.wants_to_stop)
+        if fault is not None:
+            good = finite(policy, train[indices])
+            wrong, right = indices[~good].tolist(), indices[good].tolist()
+            names = [f"{name_of(index)} (not finite by itself)" for index in wrong]
+            names += map(name_of, right)
+            raise loop.diverged(fault, step, names, state.checkpoint())
+        if position == per_epoch - 1:
+            state.end_epoch(epoch + 1, validation)
+        loop.step_done(state.step, state.checkpoint, stop=state.stop)
+    state.finish()
+    return state.history

@@ -1,0 +1,66 @@
+"""A copy of the repository in which snakemake runs, so that no test touches the checkout."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+PARTS = (
+    "Snakefile", "config", "config.yaml", "envs", "profiles", "pyproject.toml", "resources",
+    "slurm", "slurm-without-accounting", "src", "workflow",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A folder with a copy of the repository."""
+
+    folder: Path
+
+    def snakemake(self, *words: str, check: bool = True) -> str:
+        """Run snakemake here; its output. Fails the test if it fails, unless told otherwise."""
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", *words],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) == check, done.stdout
+        return done.stdout
+
+    def planned(self, *words: str) -> set[str]:
+        """The jobs that would run, by their messages: "Relaxing base, shard 0003"."""
+        output = self.snakemake("--dry-run", *words)
+        return set(re.findall(r"^Job \d+: (.+?)(?: \[.*\])?$", output, flags=re.MULTILINE))
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        """Change a file; the change must change something."""
+        file = self.folder / path
+        before = file.read_text(encoding="utf-8")
+        after = change(before)
+        assert after != before, f"the edit of {path} changed nothing"
+        file.write_text(after, encoding="utf-8")
+
+    def duplicate(self, folder: Path) -> "Copy":
+        """Another copy with the same time stamps, results and Snakemake's records included."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Copy(folder)
+
+
+def copy_repository(folder: Path) -> Copy:
+    """Copy what a run needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "downloads")
+    for part in PARTS:
+        source = REPOSITORY / part
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, folder / part, ignore=ignore)
+        else:
+            shutil.copy2(source, folder / part, follow_symlinks=False)
+    return Copy(folder)

@@ -1,0 +1,241 @@
+"""A pipeline at the smallest size, job by job, as the rules of the workflow call it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from crystalformer_rl.config import canonical, read
+
+REPOSITORY = Path(__file__).parents[3]
+SETTINGS = read(
+    {
+        "dataset": {"sources": {"all": "resources/crystals.parquet"}, "limit": 60},
+        "model": {
+            "layers": 2, "heads": 2, "width": 32, "embedding": 16, "first_letter_hidden": 32,
+            "widening": 2, "coordinate_modes": 8, "lattice_modes": 2,
+        },
+        "pretrain": {"epochs": 6, "batch_size": 20, "learning_rate": 1.2e-2},
+        "sft": {"epochs": 3, "batch_size": 2, "samples": 8, "max_e_above_hull": 1000.0},
+        "rl": {"ehull": {"rounds": 1, "steps": 4, "batch_size": 4, "ppo_epochs": 1}, "fom": None},
+        "sample": {"count": 8, "shard_size": 8},
+        "relax": {"max_force": 1000.0, "max_steps": 3},
+        "report": {"best": 2},
+    }
+)  # fmt: skip
+POLICY = ("model.safetensors", "model.json")
+TRAINED = (*POLICY, "history.parquet", "provenance.json")
+TOKENS = tuple(f"tokens-{split}.safetensors" for split in ("train", "val", "test"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow; all paths are relative to the folder that it runs in.
+
+    Attributes
+    ----------
+    name
+        Of the job, unique.
+    words
+        The command line, from the verb on.
+    inputs, outputs
+        Files; outputs may be folders. The provenance, written last, is the last of them.
+    state
+        What survives an interruption: the folder of checkpoints or the journal. Snakemake does
+        not know of it.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    state: Path | None = None
+
+    @property
+    def verb(self) -> str:
+        return self.words[0]
+
+    @property
+    def trains(self) -> bool:
+        return "--checkpoints" in self.words
+
+
+def job(
+    name: str,
+    *options: str,
+    reads: tuple[str, ...],
+    out: str,
+    writes: tuple[str, ...],
+    state: str | None = None,
+) -> Job:
+    verb = name.partition(" ")[0]
+    log = f"logs/{name.replace(' ', '-')}.log"
+    # A shard has its provenance beside it and is named itself; the others write into a folder.
+    folder = Path(out).parent if Path(out).suffix else Path(out)
+    return Job(
+        name,
+        (verb, "--log-file", log, "--threads", "1", *options, "--out", out),
+        tuple(map(Path, reads)),
+        tuple(folder / file for file in writes),
+        None if state is None else Path(state),
+    )
+
+
+def training(name: str, *options: str, reads: tuple[str, ...], out: str) -> Job:
+    state = f"checkpoints/{name.partition(' ')[0]}"
+    # Every step leaves a checkpoint, so that every fault meets some.
+    loop = ("--checkpoints", state, "--minutes", "60", "--checkpoint-minutes", "0")
+    return job(
+        name,
+        *("--settings", canonical(section_of(name)), "--seed", "0", *loop, *options),
+        reads=reads, out=out, writes=TRAINED, state=state,
+    )  # fmt: skip
+
+
+def section_of(verb: str) -> BaseModel:
+    return SETTINGS.rl["ehull"] if verb == "rl" else getattr(SETTINGS, verb)
+
+
+def files(folder: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}" for name in names)
+
+
+def sample(policy: str, folder: str) -> Job:
+    shard = f"results/sample/{policy}/shard-0000"
+    return job(
+        f"sample {policy}",
+        *("--settings", canonical(SETTINGS.sample, without=["count"]), "--seed", "0"),
+        *("--policy", folder, "--name", policy, "--shard", "0"),
+        reads=files(folder, POLICY),
+        out=f"{shard}.parquet",
+        writes=("shard-0000.parquet", "shard-0000.provenance.json"),
+    )
+
+
+def relax(policy: str) -> Job:
+    shard, journal = f"{policy}/shard-0000", f"checkpoints/relax/{policy}.journal"
+    return job(
+        f"relax {policy}",
+        *("--settings", canonical(SETTINGS.relax), "--journal", journal),
+        *("--sample", f"results/sample/{shard}.parquet"),
+        reads=(f"results/sample/{shard}.parquet",),
+        out=f"results/relax/{shard}.parquet",
+        writes=("shard-0000.parquet", "shard-0000.provenance.json"),
+        state=journal,
+    )
+
+
+STRUCTURES = "results/dataset/structures.parquet"
+HULL = files("results/hull", ("hull.parquet", "elements.json"))
+JUDGED = {"base": "results/pretrain", "sft": "results/sft", "rl-ehull": "results/rl-ehull"}
+SHARDS = {
+    stage: tuple(f"results/{stage}/{policy}/shard-0000" for policy in JUDGED)
+    for stage in ("sample", "relax")
+}
+
+
+def counts(stage: str) -> tuple[str, ...]:
+    return tuple(f"results/{stage}/{policy}:1" for policy in JUDGED)
+
+
+def evaluate() -> Job:
+    shards = {
+        stage: [f"{policy}={part}" for policy, part in zip(JUDGED, counts(stage), strict=True)]
+        for stage in SHARDS
+    }
+    return job(
+        "evaluate",
+        *("--settings", canonical(SETTINGS.evaluate), "--hull", "results/hull"),
+        *("--structures", STRUCTURES, "--training", f"results/tokenize/{TOKENS[0]}"),
+        *("--samples", *shards["sample"], "--relaxed", *shards["relax"]),
+        reads=(
+            STRUCTURES, f"results/tokenize/{TOKENS[0]}", *HULL,
+            *(f"{shard}.parquet" for part in SHARDS.values() for shard in part),
+        ),
+        out="results/evaluate",
+        writes=("structures.parquet", "summary.json", "provenance.json"),
+    )  # fmt: skip
+
+
+def report() -> Job:
+    stages = ("dataset", "hull", "tokenize", "pretrain", "sft", "rl-ehull", "evaluate")
+    records = [f"results/{stage}/provenance.json" for stage in stages]
+    histories = {policy: f"{folder}/history.parquet" for policy, folder in JUDGED.items()}
+    return job(
+        "report",
+        *("--settings", canonical(SETTINGS.report), "--config", canonical(SETTINGS)),
+        *("--evaluation", "results/evaluate", "--provenance", *records),
+        *("--histories", *(f"{policy}={path}" for policy, path in histories.items())),
+        *("--shards", *counts("sample"), *counts("relax")),
+        reads=(
+            *files("results/evaluate", ("structures.parquet", "summary.json")),
+            *histories.values(), *records,
+            *(f"{shard}.provenance.json" for part in SHARDS.values() for shard in part),
+        ),
+        out="results/report",
+        writes=("index.html", "figures", "tables", "provenance.json"),
+    )  # fmt: skip
+
+
+JOBS = (
+    job(
+        "dataset",
+        *("--settings", canonical(SETTINGS.dataset)),
+        reads=("resources/crystals.parquet",),
+        out="results/dataset",
+        writes=("structures.parquet", "rejected.parquet", "provenance.json"),
+    ),
+    job(
+        "tokenize",
+        *("--settings", canonical(SETTINGS.tokenize), "--structures", STRUCTURES),
+        *("--processes", "2"),
+        reads=(STRUCTURES,),
+        out="results/tokenize",
+        writes=(*TOKENS, "rejected.parquet", "space_groups.json", "provenance.json"),
+    ),
+    job(
+        "hull",
+        *("--settings", canonical(SETTINGS.hull), "--structures", STRUCTURES),
+        *("--elements", "resources/elements.json"),
+        reads=(STRUCTURES, "resources/elements.json"),
+        out="results/hull",
+        writes=("hull.parquet", "rejected.parquet", "elements.json", "provenance.json"),
+    ),
+    training(
+        "pretrain",
+        *("--model", canonical(SETTINGS.model), "--tokens", "results/tokenize"),
+        reads=files("results/tokenize", TOKENS[:2]),
+        out=JUDGED["base"],
+    ),
+    sample("base", JUDGED["base"]),
+    relax("base"),
+    training(
+        "sft",
+        *("--policy", JUDGED["base"], "--relaxed", "results/relax/base:1"),
+        *("--hull", "results/hull"),
+        reads=(*files(JUDGED["base"], POLICY), f"{SHARDS['relax'][0]}.parquet", *HULL),
+        out=JUDGED["sft"],
+    ),
+    training(
+        "rl",
+        *("--policy", JUDGED["base"], "--base", JUDGED["base"], "--hull", "results/hull"),
+        *("--round", "1", "--name", "ehull"),
+        reads=(*files(JUDGED["base"], POLICY), *HULL),
+        out=JUDGED["rl-ehull"],
+    ),
+    sample("sft", JUDGED["sft"]),
+    relax("sft"),
+    sample("rl-ehull", JUDGED["rl-ehull"]),
+    relax("rl-ehull"),
+    evaluate(),
+    report(),
+)
+
+
+def prepare(folder: Path) -> None:
+    """Put into ``folder`` what the first jobs read."""
+    embedded, resources = REPOSITORY / "resources" / "embedded", folder / "resources"
+    resources.mkdir(parents=True)
+    shutil.copy(embedded / "crystals.parquet", resources)
+    shutil.copy(embedded / f"elements-{SETTINGS.hull.potential}.json", resources / "elements.json")

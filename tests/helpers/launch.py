@@ -1,0 +1,84 @@
+"""Verbs as real processes, and the arguments of a pretraining that takes a second."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from crystalformer_rl.config import ModelSettings, PretrainSettings
+from crystalformer_rl.crystal.packed import PackedTokens
+from crystalformer_rl.files import write_tensors
+from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.stages import pretrain
+from helpers.tiny import TINY
+
+TIMEOUT = 600
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+def write_tokens(folder: Path) -> None:
+    """What the tokenize stage leaves in ``folder``: 26 crystals to train on and 4 to validate."""
+    tokens = Policy(TINY, seed=2).sample(np.repeat([2, 62, 225], 10), seed=3).tokens
+    for split, part in (("train", tokens[:26]), ("val", tokens[26:])):
+        arrays = PackedTokens.from_tokens(part).to_arrays() | {"row": np.arange(len(part))}
+        write_tensors(folder / f"tokens-{split}.safetensors", arrays)
+
+
+def pretrain_arguments(
+    folder: Path, *, out: str, settings: PretrainSettings, model: ModelSettings = TINY
+) -> list[str]:
+    """Arguments of the verb ``pretrain`` for tokens in ``folder / "tokenize"``."""
+    values = {
+        "settings": settings.model_dump_json(),
+        "model": model.model_dump_json(),
+        "tokens": folder / "tokenize",
+        "seed": 3,
+        "checkpoints": folder / "checkpoints" / out,
+        "out": folder / out,
+    }
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def run_pretrain(args: list[str]) -> None:
+    """The stage, in this process."""
+    parser = argparse.ArgumentParser()
+    pretrain.add_arguments(parser)
+    pretrain.run(parser.parse_args(args))
+
+
+def start(verb: str, args: list[str], launcher: list[str] | None = None) -> subprocess.Popen[str]:
+    """The verb as a process of its own, or as those that ``launcher`` starts."""
+    return _start([*(launcher or [sys.executable]), "-m", "crystalformer_rl", verb], args)
+
+
+def interrupted(
+    verb: str,
+    args: list[str],
+    *,
+    by: signal.Signals,
+    after: str,
+    launcher: list[str] | None = None,
+) -> tuple[int, str]:
+    """Exit code and log of the same, which a signal meets as soon as the log says ``after``."""
+    signalling = str(Path(__file__).with_name("signalling.py"))
+    words = [*(launcher or [sys.executable]), signalling, by.name, after, verb]
+    return end(_start(words, args))
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code of the process, once it has ended, and its log."""
+    try:
+        _, said = process.communicate(timeout=TIMEOUT)
+    finally:
+        process.kill()
+    return process.returncode, said
+
+
+def _start(words: list[str], args: list[str]) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*words, "--threads=1", *args]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

@@ -1,0 +1,273 @@
+"""The hull stage: whose energies it takes, what it computes, what it refuses."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+from pymatgen.entries.computed_entries import ComputedEntry
+
+from crystalformer_rl.config import HullSettings
+from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.files import read_json, read_table, write_json, write_table
+from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.reference import Elements, read_elements, read_hull
+from crystalformer_rl.stages import hull
+
+ENERGIES = {"Na": -1.3, "Cl": -1.8, "N": -8.3}
+
+
+def rock_salt(first: str, second: str, length: float = 5.64) -> Structure:
+    return Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    ).get_primitive_structure()
+
+
+@pytest.fixture
+def elements(tmp_path: Path) -> Path:
+    path = tmp_path / "elements.json"
+    write_json(path, {"potential": "chgnet", "energies": ENERGIES})
+    return path
+
+
+def write_dataset(path: Path, structures: list[Structure], **columns: Any) -> None:
+    table = pd.DataFrame(
+        {
+            "id": [f"mp-{i}" for i in range(len(structures))],
+            "split": "train",
+            "formula": [s.composition.reduced_formula for s in structures],
+            **structure_columns(structures),
+            **columns,
+        }
+    )
+    write_table(path, table)
+
+
+def run(folder: Path, elements: Path, **settings: Any) -> Path:
+    parser = argparse.ArgumentParser()
+    hull.add_arguments(parser)
+    out = folder / "hull"
+    hull.run(
+        parser.parse_args(
+            [
+                "--settings", HullSettings.model_validate(settings).model_dump_json(),
+                "--structures", str(folder / "structures.parquet"),
+                "--elements", str(elements),
+                "--out", str(out),
+            ]
+        )
+    )  # fmt: skip
+    return out
+
+
+def test_known_energies_are_taken_and_missing_ones_computed(tmp_path: Path, elements: Path) -> None:
+    torch.set_num_threads(1)
+    collapsed = rock_salt("Na", "Cl", length=0.6)
+    structures = [rock_salt("Na", "Cl"), rock_salt("Na", "Cl"), collapsed, rock_salt("K", "Cl")]
+    write_dataset(
+        tmp_path / "structures.parquet",
+        structures,
+        energy_per_atom=[-3.0, -99.0, np.nan, -3.0],
+        potential=["chgnet", "another", None, "chgnet"],
+    )
+    out = run(tmp_path, elements)
+    entries = read_table(out / "hull.parquet")
+    assert entries["id"].tolist() == ["mp-0", "mp-1"]
+    assert entries["source"].tolist() == ["dataset"] * 2
+    first, second = entries["formation_energy_per_atom"]
+    assert first == pytest.approx(-3.0 + 1.55)
+    assert second == pytest.approx(-3.36 + 1.55, abs=0.4)
+    rejected = read_table(out / "rejected.parquet").set_index("id")["reason"]
+    assert rejected["mp-2"].startswith("unphysical: ")
+    assert rejected["mp-3"] == "KCl: no reference energy of K"
+    expected = Elements("chgnet", "mp2020_corrected", ElementReferences(ENERGIES))
+    assert read_elements(out / "elements.json") == expected
+    counts = read_json(out / "provenance.json")["counts"]
+    assert counts == {
+        "items": 2, "rejected": 2, "known": 2, "computed": 2, "corrections": "MP2020"
+    }  # fmt: skip
+    surface, references = read_hull(out)
+    above = surface.e_above_hull([Composition("NaCl")], [min(first, second) + 0.2])
+    assert above.e_above_hull == pytest.approx([0.2])
+    assert references.energies == ENERGIES
+
+
+def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "hull.csv.xz"
+    pd.DataFrame(
+        {
+            "formula": ["NaN", "NaCl"],
+            "formation_energy_per_atom": [-0.1, -2.1],
+            "material_id": ["", "mp-22862"],
+        }
+    ).to_csv(path, index=False)
+    out = run(tmp_path, elements, reference="csv", files=[str(path)])
+    entries = read_table(out / "hull.parquet")
+    assert entries["formula"].tolist() == ["NaN", "NaCl"]
+    assert entries["id"].tolist() == ["", "mp-22862"]
+    surface, _ = read_hull(out)
+    nitride = surface.e_above_hull([Composition("NaN")], [0.0])
+    assert nitride.e_above_hull == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"formula,energy\nNaCl,-2\n", r"columns \['formation_energy_per_atom'\] are missing"),
+        (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,two\n", "row 2, KCl: .* 'two'"),
+        (b"formula,formation_energy_per_atom\nNaCl,\n", "row 1, NaCl: .* '' must be a finite"),
+        (b"", r"columns \['formula', .* are missing; it has \[\]"),
+        (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,-", "ends within line 3: it is cut"),
+        (b"formula,formation_energy_per_atom\n", "no entry for the hull"),
+    ],
+)
+def test_bad_csv_files_are_named(
+    tmp_path: Path, elements: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"hull.csv: .*{message}"):
+        run(tmp_path, elements, reference="csv", files=[str(path)])
+    assert not (tmp_path / "hull").exists()
+
+
+def test_a_forged_download_is_refused(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "resources/downloads/mp_20/val.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("formula,formation_energy_per_atom\nNaCl,-2.1\n")
+    with pytest.raises(ValueError, match=r"mp_20/val\.csv: not the file of manifest\.yaml"):
+        run(tmp_path, elements, reference="csv", files=[str(path)])
+
+
+def test_a_file_cut_in_the_middle_is_named(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "hull.csv.xz"
+    formulas = [f"Na{i}Cl" for i in range(1, 3000)]
+    table = pd.DataFrame({"formula": formulas, "formation_energy_per_atom": -1.0})
+    table.to_csv(path, index=False)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"hull\.csv\.xz: cannot be read as CSV"):
+        run(tmp_path, elements, reference="csv", files=[str(path)])
+
+
+def write_entries(path: Path, *entries: ComputedEntry) -> None:
+    path.write_text(json.dumps({"entries": [entry.as_dict() for entry in entries]}))
+
+
+def corrected(formula: str, energy: float) -> ComputedEntry:
+    """An entry with the MP2020 corrections that its composition shows, eV of the formula."""
+    parameters = {"run_type": "GGA", "hubbards": {}, "software": "none"}
+    entry = ComputedEntry(formula, energy, parameters=parameters, entry_id=formula)
+    MaterialsProject2020Compatibility(check_potcar=False).process_entry(entry)
+    return entry
+
+
+@pytest.mark.parametrize("reference", ["entries", "alexandria"])
+def test_formation_energies_from_entries(tmp_path: Path, elements: Path, reference: str) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    write_entries(first, corrected("Na", -1.4), corrected("NaCl", -6.0), corrected("NaN", -7.0))
+    write_entries(second, corrected("Na4", -5.2), corrected("Cl2", -3.6))
+    out = run(tmp_path, elements, reference=reference, files=[str(first), str(second)])
+    entries = read_table(out / "hull.parquet").set_index("id")
+    assert set(entries["source"]) == {reference}
+    assert entries.loc["NaCl", "formation_energy_per_atom"] == pytest.approx(
+        (-6.0 - 0.614 + 1.4 + 1.8) / 2
+    )
+    assert entries.loc["Na4", "formation_energy_per_atom"] == pytest.approx(0.1)
+    rejected = read_table(out / "rejected.parquet").set_index("id")["reason"]
+    assert rejected.to_dict() == {"NaN": "NaN: no reference energy of N"}
+    assert read_json(out / "provenance.json")["counts"]["corrections"] == "MP2020"
+    # Nitrogen has no entry, whatever the potential knows of it.
+    surface, references = read_hull(out)
+    assert set(references.energies) == {"Na", "Cl"}
+    queried = [Composition("NaCl"), Composition("Na3N")]
+    assert surface.e_above_hull(queried, [-2.0, 0.0]).status == ["ok", "no_element_reference"]
+
+
+def test_uncorrected_entries_and_mixed_files_are_refused(tmp_path: Path, elements: Path) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    write_entries(first, ComputedEntry("Na", -1.4), ComputedEntry("NaCl", -6.0))
+    write_entries(second, corrected("Cl", -1.8), corrected("NaCl", -6.0))
+    with pytest.raises(ValueError, match=r"a\.json: correction scheme 'uncorrected', but the hull"):
+        run(tmp_path, elements, reference="entries", files=[str(first)])
+    with pytest.raises(ValueError, match=r"a\.json: uncorrected; .*b\.json: MP2020"):
+        run(tmp_path, elements, reference="entries", files=[str(first), str(second)])
+    assert not (tmp_path / "hull").exists()
+
+
+def test_the_rules_travel_with_the_hull(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_text("formula,formation_energy_per_atom\nNaN,-0.1\nFe3+,0\n")
+    queried = [Composition("Na3N"), Composition("NaCl"), Composition("NaYb")]
+    write_json(elements, {"potential": "chgnet", "energies": ENERGIES | {"Yb": -1.5}})
+    files = {"reference": "csv", "files": [str(path)]}
+    surface, _ = read_hull(run(tmp_path, elements, min_references=3, **files))
+    assert surface.e_above_hull(queried, np.zeros(3)).status == ["ok", "sparse", "ytterbium"]
+    (reason,) = read_table(tmp_path / "hull/rejected.parquet")["reason"]
+    assert reason == "formula 'Fe3+' cannot be read: only neutral compounds are allowed"
+    surface, _ = read_hull(run(tmp_path, elements, exclude_ytterbium=False, **files))
+    assert surface.e_above_hull(queried, np.zeros(3)).status == ["ok"] * 3
+
+
+def test_energies_of_an_uncorrected_potential_are_corrected(tmp_path: Path, elements: Path) -> None:
+    record = {"potential": "chgnet", "energies": ENERGIES, "energy_convention": "uncorrected"}
+    write_json(elements, record)
+    salt = rock_salt("Na", "Cl")
+    write_dataset(
+        tmp_path / "structures.parquet", [salt], energy_per_atom=[-3.0], potential=["chgnet"]
+    )
+    out = run(tmp_path, elements)
+    (energy,) = read_table(out / "hull.parquet")["formation_energy_per_atom"]
+    assert energy == pytest.approx(-3.0 - 0.614 / 2 + 1.55)
+    _, references = read_hull(out)
+    assert references.formation_energy(salt, -3.0) == pytest.approx(energy)
+
+
+@pytest.mark.parametrize("kind", ["matpes", "omat24"])
+def test_energies_of_another_kind_have_a_hull_of_their_own_only(
+    tmp_path: Path, elements: Path, kind: str
+) -> None:
+    record = {"potential": "chgnet", "energies": ENERGIES, "energy_convention": kind}
+    write_json(elements, record)
+    path = tmp_path / "hull.csv"
+    path.write_text("formula,formation_energy_per_atom\nNaCl,-2\n")
+    with pytest.raises(ValueError, match=rf"another kind \({kind}\) .* must be 'dataset'"):
+        run(tmp_path, elements, reference="csv", files=[str(path)])
+    columns = {"energy_per_atom": [-3.0], "potential": ["chgnet"]}
+    write_dataset(tmp_path / "structures.parquet", [rock_salt("Na", "Cl")], **columns)
+    out = run(tmp_path, elements)
+    (energy,) = read_table(out / "hull.parquet")["formation_energy_per_atom"]
+    assert energy == pytest.approx(-3.0 + 1.55)
+    assert read_json(out / "provenance.json")["counts"]["corrections"] == kind
+
+
+def test_elements_of_another_potential_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "elements.json"
+    write_json(path, {"potential": "orb", "energies": ENERGIES})
+    write_dataset(tmp_path / "structures.parquet", [rock_salt("Na", "Cl")])
+    with pytest.raises(ValueError, match="energies of potential 'orb'"):
+        run(tmp_path, path)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ([1], "must be an object with the entries"),
+        ({"potential": "chgnet", "energies": {}}, "energies must be an object"),
+        ({"potential": "chgnet", "energies": {"Na": "x"}}, "energy of Na is 'x'"),
+        (
+            {"potential": "chgnet", "energies": ENERGIES, "energy_convention": "GGA"},
+            "energy_convention 'GGA'; allowed: mp2020_corrected, uncorrected, matpes, omat24",
+        ),
+    ],
+)
+def test_bad_element_files_are_named(tmp_path: Path, record: Any, message: str) -> None:
+    path = tmp_path / "elements.json"
+    write_json(path, record)
+    with pytest.raises(ValueError, match=f"elements.json: .*{message}"):
+        read_elements(path)

@@ -1,0 +1,93 @@
+"""Slurm's answers taken apart, as recorded from version 22.05 and as its manual describes them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystalformer_rl.tools.doctor.slurm import gpus, minutes, nodes, setting
+
+RECORDED = """\
+pretend1|cpu*|up|mixed|16|256000|gpu:1|infinite
+pretend1|gpu|up|mixed|16|256000|gpu:1|infinite
+pretend2|cpu*|up|idle|16|256000|gpu:1|infinite
+pretend2|gpu|up|drained|16|256000|gpu:1|infinite
+"""
+CONFIG = """\
+Configuration data as of 2026-11-22T16:35:40
+AccountingStorageType   = accounting_storage/none
+MinJobAge               = 3600 sec
+SLURM_VERSION           = 22.05.8
+"""
+
+
+def test_nodes_of_a_real_cluster() -> None:
+    found = nodes(RECORDED)
+    assert [(node.name, node.partition) for node in found] == [
+        ("pretend1", "cpu"), ("pretend1", "gpu"), ("pretend2", "cpu"), ("pretend2", "gpu")
+    ]  # fmt: skip
+    assert [node.is_default for node in found] == [True, False, True, False]
+    assert [node.usable for node in found] == [True, True, True, False]
+    assert {(node.cpus, node.mem_mb, node.gpus, node.minutes) for node in found} == {
+        (16, 256000, ((None, 1),), None)
+    }
+
+
+@pytest.mark.parametrize(
+    ("available", "state", "usable"),
+    [
+        ("up", "idle", True),
+        ("up", "idle~", True),
+        ("up", "mixed", True),
+        ("up", "allocated+", True),
+        ("up", "idle*", False),
+        ("up", "down*", False),
+        ("up", "draining@", False),
+        ("down", "idle", False),
+        ("drain", "idle", False),
+    ],
+)
+def test_which_nodes_take_jobs(available: str, state: str, usable: bool) -> None:
+    (node,) = nodes(f"n1|p|{available}|{state}|4+|8000|(null)|1:00:00")
+    assert node.usable == usable
+    assert (node.cpus, node.gpus, node.minutes) == (4, (), 60)
+
+
+@pytest.mark.parametrize(
+    ("gres", "expected"),
+    [
+        ("(null)", []),
+        ("gpu:4", [(None, 4)]),
+        ("gpu:h200:2(S:0-1)", [("h200", 2)]),
+        ("gpu:a100:4(S:0,2),gpu:1g.10gb:7(S:1),shard:8", [("a100", 4), ("1g.10gb", 7)]),
+        ("gpu", [(None, 1)]),
+        ("gpu:v100", [("v100", 1)]),
+        ("craynetwork:4", []),
+    ],
+)
+def test_gpus(gres: str, expected: list[tuple[str | None, int]]) -> None:
+    assert list(gpus(gres)) == expected
+
+
+@given(st.integers(0, 400), st.integers(0, 23), st.integers(0, 59))
+def test_a_time_limit_in_minutes(days: int, hours: int, part: int) -> None:
+    whole = (days * 24 + hours) * 60 + part
+    assert minutes(f"{days}-{hours:02d}:{part:02d}:00") == whole
+    assert minutes(f"{hours}:{part:02d}:00") == hours * 60 + part
+    assert minutes(f"{part}:00") == part
+
+
+def test_no_time_limit() -> None:
+    assert minutes("infinite") is None
+    with pytest.raises(ValueError, match="'soon' is no time limit"):
+        minutes("soon")
+
+
+def test_a_line_that_is_none_of_sinfo_is_shown() -> None:
+    with pytest.raises(ValueError, match=r"sinfo printed 'PARTITION AVAIL'"):
+        nodes("PARTITION AVAIL")
+
+
+def test_settings() -> None:
+    assert setting(CONFIG, "MinJobAge") == "3600 sec"
+    assert setting(CONFIG, "SLURM_VERSION") == "22.05.8"
+    assert setting(CONFIG, "JobAge") is None

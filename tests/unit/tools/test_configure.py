@@ -1,0 +1,95 @@
+"""Generated files: config.yaml, the schema, the table of keys."""
+
+import argparse
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from crystalformer_rl.config import Config, read
+from crystalformer_rl.tools import configure
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with generated files."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/README.md").write_text(
+        f"# Mine\n{configure.TABLE_START}old\n{configure.TABLE_END}after\n"
+    )
+    generate(tmp_path)
+    return tmp_path
+
+
+def generate(root: Path, *, check: bool = False, defaults: bool = False) -> None:
+    configure.run(argparse.Namespace(root=root, check=check, defaults=defaults))
+
+
+def test_what_is_generated_is_in_step_and_says_the_defaults(root: Path) -> None:
+    generate(root, check=True)
+    assert read(yaml.safe_load((root / "config.yaml").read_text())) == Config()
+    page = (root / "config/README.md").read_text()
+    assert page.startswith("# Mine\n")
+    assert page.endswith("after\n")
+    assert "`rl.NAME.reward (ehull).floor`" in page
+
+
+def test_every_key_of_the_models_is_in_the_file_and_in_the_table(root: Path) -> None:
+    def paths(value: object, prefix: str = "") -> list[str]:
+        if not isinstance(value, dict):
+            return [prefix]
+        return [path for key in value for path in paths(value[key], f"{prefix}.{key}".strip("."))]
+
+    written = yaml.safe_load((root / "config.yaml").read_text())
+    assert paths(written) == paths(Config().model_dump(mode="json"))
+
+
+def test_lines_fit(root: Path) -> None:
+    lines = (root / "config.yaml").read_text().splitlines()
+    assert max(map(len, lines)) <= configure.WIDTH
+
+
+def test_values_and_remarks_of_a_user_stay(root: Path) -> None:
+    path = root / "config.yaml"
+    path.write_text(
+        path.read_text().replace("max_force: 0.1", "max_force: 0.03  # tight") + "# x\n"
+    )
+    generate(root, check=True)
+    generate(root)
+    assert "max_force: 0.03" in path.read_text()
+    generate(root, defaults=True)
+    assert "max_force: 0.1" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("config.yaml", "  max_force: 0.1\n", ""),
+        ("config.yaml", "# Transformer blocks.", "# Blocks."),
+        ("config/README.md", "Transformer blocks", "Blocks"),
+        ("workflow/schemas/config.schema.yaml", "max_force", "max_farce"),
+    ],
+)
+def test_what_is_out_of_step_is_named(root: Path, file: str, old: str, new: str) -> None:
+    path = root / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match="out of step") as error:
+        generate(root, check=True)
+    assert file in str(error.value)
+
+
+def test_the_schema_agrees_with_the_models(root: Path) -> None:
+    schema = yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text())
+    jsonschema.validate(Config().model_dump(mode="json"), schema)
+    for bad in ({"seed": -1}, {"x": 1}, {"rl": {"a": {"reward": {"kind": "b"}}}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)
+
+
+def test_a_readme_without_the_marks(root: Path) -> None:
+    (root / "config/README.md").write_text("nothing")
+    with pytest.raises(ValueError, match=r"README\.md: the lines"):
+        generate(root)
