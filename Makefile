@@ -1,6 +1,7 @@
 # make run    the whole workflow on the embedded crystals; ARGS go to snakemake:
 #             make run ARGS="--configfile config/mp20.yaml"
 # make test   every check and every test
+# make docs   the documentation as a site, in site/
 # make clean  removes .venv and caches; results/ stay
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -9,7 +10,7 @@ RECENT := -c "import sys; sys.exit(sys.version_info < (3, 11))"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test clean
+.PHONY: run test docs clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -24,6 +25,9 @@ test: .venv/installed-dev
 	lint-imports
 	crystalformer-rl configure --check
 	pytest -n auto --dist loadfile
+
+docs: .venv/installed-dev
+	mkdocs build --strict
 
 clean:
 	rm -rf .venv .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,7 @@
-"""One fault of every kind; ``helpers/faults/run.py`` makes hundreds (docs/RELIABILITY.md)."""
+"""One fault of every kind; ``helpers/faults/run.py`` makes hundreds.
+
+docs/explanation/reliability.md describes the kinds.
+"""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -10,6 +10,7 @@ import pytest
 from crystalformer_rl import cli
 from crystalformer_rl.config import RelaxSettings
 from crystalformer_rl.tools import configure
+from crystalformer_rl.verbs import VERBS
 
 
 def call(*words: str) -> subprocess.CompletedProcess[str]:
@@ -42,9 +43,9 @@ def test_help_of_a_verb_shows_its_arguments() -> None:
     assert "--log-file" in done.stdout
 
 
-@pytest.mark.parametrize("verb", sorted(cli.VERBS))
+@pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_has_a_summary(verb: str) -> None:
-    module, summary = cli.VERBS[verb]
+    module, summary = VERBS[verb]
     assert summary[0].isupper()
     assert {"add_arguments", "run"} <= set(vars(import_module(f"crystalformer_rl.{module}")))
 
@@ -52,7 +53,7 @@ def test_every_verb_has_a_summary(verb: str) -> None:
 def test_every_stage_is_a_verb() -> None:
     folder = Path(cli.__file__).parent / "stages"
     stages = {path.stem for path in folder.glob("[!_]*.py")} - {"options"}
-    named = {module for module, _ in cli.VERBS.values()}
+    named = {module for module, _ in VERBS.values()}
     assert stages == {name.removeprefix("stages.") for name in named if name.startswith("stages.")}
 
 

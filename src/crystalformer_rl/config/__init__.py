@@ -64,7 +64,7 @@ class JobSettings(Section):
     trust_pickles: bool = Field(
         default=False,
         description="Load potentials whose file is a Python pickle, such as MACE's: that runs "
-        "whatever the file says (docs/SECURITY.md).",
+        "whatever the file says (docs/explanation/security.md).",
     )
 
 

@@ -74,7 +74,8 @@ class HullSettings(Section):
     exclude_ytterbium: bool = Field(
         default=True,
         description="Give no energy above hull to crystals with Yb (`hull_status` is ytterbium): "
-        "the Materials Project's pseudopotential for it is wrong for Yb3+ (docs/HULL.md).",
+        "the Materials Project's pseudopotential for it is wrong for Yb3+ "
+        "(docs/explanation/hulls.md).",
     )
 
     @model_validator(mode="after")

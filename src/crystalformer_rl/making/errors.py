@@ -1,4 +1,4 @@
-"""Held-out errors of heads: what the metadata of the weights and docs/PROPERTIES.md quote."""
+"""Held-out errors of the property models, as docs/explanation/properties.md quotes them."""
 
 from typing import Any
 

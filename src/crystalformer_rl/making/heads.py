@@ -1,6 +1,6 @@
 """``train-heads``: train the heads for band gap and dielectric constant that the package ships.
 
-Not a rule of the workflow: docs/PROPERTIES.md has the command, the data and the errors.
+Not a rule of the workflow: docs/explanation/properties.md has the command, the data and the errors.
 """
 
 import argparse

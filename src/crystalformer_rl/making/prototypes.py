@@ -12,7 +12,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
 from pymatgen.analysis.structure_prediction.substitution_probability import SubstitutionProbability
 from pymatgen.analysis.structure_prediction.volume_predictor import (
     DLSVolumePredictor,
@@ -61,6 +60,9 @@ def prototypes(max_atoms: int) -> list[tuple[str, Structure]]:
     """
     found: list[tuple[str, Structure]] = []
     seen: dict[str, int] = {}
+    # Loading the library takes seconds; `embed --help` and `configure` do not need it.
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
+
     for entry in AFLOW_PROTOTYPE_LIBRARY:
         structure = entry["snl"].structure
         symbols = ["H" if s.specie.symbol == "D" else s.specie.symbol for s in structure]

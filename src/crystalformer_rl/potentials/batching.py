@@ -1,8 +1,8 @@
 """Batches of structures, as large as pays and as memory allows.
 
 The size of a batch is counted in atoms, which cost and memory follow. On a GPU it is found by
-measuring. On a CPU, where a larger batch gains nothing (docs/POTENTIALS.md), it keeps its first
-value: the sums of a batch then never depend on the clock, and a run repeats itself bit for bit.
+measuring. On a CPU, where a larger batch gains nothing (docs/reference/potentials.md), it keeps its
+first value: the sums of a batch then never depend on the clock, and runs agree bit for bit.
 """
 
 import logging

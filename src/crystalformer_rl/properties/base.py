@@ -29,7 +29,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of an ensemble; chosen on validation rows only (docs/PROPERTIES.md).
+    """Hyperparameters of an ensemble, chosen on validation rows (docs/explanation/properties.md).
 
     Attributes
     ----------

@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> None:
     """Write a record per crystal of the shard, whatever became of it, and the provenance.
 
     SIGTERM ends the process with code 75. On a CPU crystals are relaxed one by one: a batch gains
-    little there (docs/RELAXATION.md), and so an interruption changes no bit of the result.
+    little there, and so an interruption changes no bit of the result
+    (docs/explanation/relaxation.md).
     """
     with Termination() as termination:
         _relax(args, termination)

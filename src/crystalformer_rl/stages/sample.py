@@ -24,7 +24,7 @@ examples:
         --hull results/default/hull --tau 0.1
 
 Masks (elements, letters, atoms) are part of the density: ln p is that of what was drawn from.
-Temperature and top-p change what is drawn and not the ln p. docs/SAMPLING.md says more.
+Temperature and top-p change what is drawn and not the ln p. docs/howto/sample.md says more.
 """
 
 import argparse

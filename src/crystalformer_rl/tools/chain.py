@@ -18,7 +18,7 @@ examples:
         --reward figure_of_merit --hull results/default/hull --tau 2 --out found
 
 Without a reward the lattice is drawn at the end from its density given the sites. To draw crystals
-from nothing but a space group: crystalformer-rl sample --help. docs/SAMPLING.md says what the
+from nothing but a space group: crystalformer-rl sample --help. docs/howto/sample.md says what the
 chains converge to.
 """
 

@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests python -m helpers.faults.run --faults 200 --seed 0
 
-prints what became of every fault, and then the table of docs/RELIABILITY.md. It exits with code 1
-if a promise was broken.
+prints what became of every fault, and then the table of docs/records/faults.md. It exits with code
+1 if a promise was broken.
 """
 
 import argparse

@@ -185,7 +185,9 @@ def test_a_judge_needs_its_hull_and_its_relaxations(folder: Path) -> None:
 def test_every_column_is_documented(folder: Path) -> None:
     write_judge(folder, "sft", [np.nan])
     columns = read_table(run(folder, "sft", judge=True) / "structures.parquet").columns
-    text = (Path(__file__).parents[3] / "docs/EVALUATION.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs/explanation/evaluation.md").read_text(
+        encoding="utf-8"
+    )
     assert [name for name in columns if f"`{name}`" not in text] == []
 
 

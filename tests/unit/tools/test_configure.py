@@ -10,14 +10,16 @@ import yaml
 from crystalformer_rl.config import Config, read
 from crystalformer_rl.tools import configure
 
+TABLE = "docs/reference/config.md"
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder with generated files."""
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config/README.md").write_text(
-        f"# Mine\n{configure.TABLE_START}old\n{configure.TABLE_END}after\n"
-    )
+    for page, (name, _) in configure.GENERATED.items():
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        first, last = configure.START.format(name=name), configure.END.format(name=name)
+        (tmp_path / page).write_text(f"# Mine\n{first}old\n{last}after\n")
     generate(tmp_path)
     return tmp_path
 
@@ -29,7 +31,7 @@ def generate(root: Path, *, check: bool = False, defaults: bool = False) -> None
 def test_what_is_generated_is_in_step_and_says_the_defaults(root: Path) -> None:
     generate(root, check=True)
     assert read(yaml.safe_load((root / "config.yaml").read_text())) == Config()
-    page = (root / "config/README.md").read_text()
+    page = (root / TABLE).read_text()
     assert page.startswith("# Mine\n")
     assert page.endswith("after\n")
     assert "`rl.NAME.reward (ehull).floor`" in page
@@ -67,7 +69,8 @@ def test_values_and_remarks_of_a_user_stay(root: Path) -> None:
     [
         ("config.yaml", "  max_force: 0.1\n", ""),
         ("config.yaml", "# Transformer blocks.", "# Blocks."),
-        ("config/README.md", "Transformer blocks", "Blocks"),
+        (TABLE, "Transformer blocks", "Blocks"),
+        ("docs/reference/verbs.md", "`--policy`", "`--polite`"),
         ("workflow/schemas/config.schema.yaml", "max_force", "max_farce"),
     ],
 )
@@ -76,7 +79,7 @@ def test_what_is_out_of_step_is_named(root: Path, file: str, old: str, new: str)
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    with pytest.raises(ValueError, match="out of step") as error:
+    with pytest.raises(ValueError, match="out of date") as error:
         generate(root, check=True)
     assert file in str(error.value)
 
@@ -89,7 +92,7 @@ def test_the_schema_agrees_with_the_models(root: Path) -> None:
             jsonschema.validate(bad, schema)
 
 
-def test_a_readme_without_the_marks(root: Path) -> None:
-    (root / "config/README.md").write_text("nothing")
-    with pytest.raises(ValueError, match=r"README\.md: the lines"):
+def test_a_page_without_the_marks(root: Path) -> None:
+    (root / TABLE).write_text("nothing")
+    with pytest.raises(ValueError, match=r"config\.md: the lines"):
         generate(root)
