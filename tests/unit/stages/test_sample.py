@@ -14,7 +14,7 @@ from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_json, read_table
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.stages import policies, sample
+from crystalformer_rl.stages import sample
 
 MODEL = ModelSettings(
     layers=1, heads=2, key_size=4, width=16, embedding=8, first_letter_hidden=16, max_sites=6
@@ -171,7 +171,7 @@ def test_the_seed_and_the_name_decide(folder: Path) -> None:
 def test_a_policy_of_the_checkout_by_its_name(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(policies, "PRETRAINED", folder)
+    monkeypatch.setattr("crystalformer_rl.model.folder.PRETRAINED", folder)
     words = ["sample", "-n", "2", "--out", str(folder / "a.parquet"), "--policy"]
     cli.main([*words, "policy"])
     assert read_table(folder / "a.parquet")["id"].tolist() == [
