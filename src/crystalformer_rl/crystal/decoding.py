@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from crystalformer_rl.crystal import lattice as cells
 from crystalformer_rl.crystal import wyckoff as tables
+from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.physical import MAX_ELEMENT
 from crystalformer_rl.crystal.tokens import CrystalTokens
-
-MAX_ELEMENT = 118
 
 
 @dataclass(frozen=True)
@@ -19,35 +19,6 @@ class Decoded:
 
     structure: Structure | None
     error: str | None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A crystal as arrays.
-
-    Attributes
-    ----------
-    matrix
-        ``(3, 3)`` cell vectors as rows, Å.
-    numbers
-        ``(n,)`` atomic numbers.
-    positions
-        ``(n, 3)`` fractional coordinates.
-    """
-
-    matrix: NDArray[np.float64]
-    numbers: NDArray[np.int64]
-    positions: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, structure: Structure) -> "Cell":
-        """The arrays of an ordered structure."""
-        numbers = np.array(structure.atomic_numbers, dtype=np.int64)
-        return cls(structure.lattice.matrix, numbers, structure.frac_coords)
-
-    def structure(self) -> Structure:
-        """The same as a pymatgen structure."""
-        return Structure(Lattice(self.matrix), self.numbers.tolist(), self.positions)
 
 
 def decode(tokens: CrystalTokens) -> list[Decoded]:

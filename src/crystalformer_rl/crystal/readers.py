@@ -16,9 +16,10 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalformer_rl.crystal.cif import structure_from_cif
-from crystalformer_rl.crystal.structures import COLUMNS, structures_of
+from crystalformer_rl.crystal.physical import refuse_unphysical
+from crystalformer_rl.crystal.structures import COLUMNS, structure_of
 
-ReadError = Literal["unreadable", "disordered"]
+ReadError = Literal["unreadable", "disordered", "not_physical"]
 Value = float | str | None
 ID_COLUMNS = ("material_id", "id")
 NUMBER_COLUMNS = {
@@ -131,12 +132,8 @@ def _loaders(source: Path, table: pd.DataFrame) -> Iterator[Callable[[], Structu
         for text in _texts(table, "cif"):
             yield lambda text=text: structure_from_cif(text or "")  # type: ignore[misc]
     elif set(COLUMNS) <= set(table.columns):
-        try:
-            structures = structures_of(table)
-        except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
-        for structure in structures:
-            yield lambda structure=structure: _present(structure)  # type: ignore[misc]
+        for row in zip(*(table[name] for name in COLUMNS), strict=True):
+            yield lambda row=row: _present(structure_of(*row))  # type: ignore[misc]
     else:
         raise ValueError(
             f"{source}: no column 'cif', nor the columns {list(COLUMNS)}; it has "
@@ -211,6 +208,11 @@ def _row(
         if not structure.is_ordered:
             error, reason = f"{structure.formula}: partially occupied sites", "disordered"
             structure = None
+    if structure is not None:
+        try:
+            refuse_unphysical(structure)
+        except ValueError as problem:
+            structure, error, reason = None, str(problem), "not_physical"
     return Row(name, structure, error, reason, split, properties or {})  # type: ignore[arg-type]
 
 

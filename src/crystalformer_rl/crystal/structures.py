@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.crystal.physical import refuse_unknown_elements
 
 COLUMNS = ("lattice", "numbers", "positions")
 
@@ -49,23 +52,45 @@ def structures_of(table: pd.DataFrame, *, prefix: str = "") -> list[Structure | 
         raise ValueError(
             f"structure columns {missing} are missing; the table has {list(table.columns)}"
         )
-    rows = zip(*(table[name] for name in names), strict=True)
-    return [_structure(place, *row) for place, row in enumerate(rows)]
+    structures = []
+    for place, row in enumerate(zip(*(table[name] for name in names), strict=True)):
+        try:
+            structures.append(structure_of(*row))
+        except ValueError as error:
+            raise ValueError(f"row {place}: {error}") from error
+    return structures
 
 
-def _structure(place: int, lattice: Any, numbers: Any, positions: Any) -> Structure | None:
+def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None:
+    """The structure of one row of a table, None where its columns are null.
+
+    Raises
+    ------
+    ValueError
+        If the numbers do not fit together, or an atomic number is unknown.
+    """
     if _is_null(lattice) or _is_null(numbers) or _is_null(positions):
         return None
-    if len(lattice) != 9 or len(positions) != 3 * len(numbers):
+    matrix, atoms, places = _flat(lattice), _flat(numbers), _flat(positions)
+    if len(matrix) != 9 or len(places) != 3 * len(atoms):
         raise ValueError(
-            f"row {place}: lattice has {len(lattice)} numbers (must be 9), positions "
-            f"{len(positions)} (must be 3 × {len(numbers)} atoms)"
+            f"lattice has {len(matrix)} numbers (must be 9), positions {len(places)} (must be "
+            f"3 × {len(atoms)} atoms)"
         )
+    refuse_unknown_elements(atoms)
     return Structure(
-        Lattice(np.array(lattice, dtype=float).reshape(3, 3)),
-        [int(number) for number in numbers],
-        np.array(positions, dtype=float).reshape(-1, 3),
+        Lattice(matrix.reshape(3, 3)), atoms.astype(int).tolist(), places.reshape(-1, 3)
     )
+
+
+def _flat(values: Any) -> NDArray[np.float64]:
+    """Numbers in one row, also of a list of lists."""
+    try:
+        if len(values) and isinstance(values[0], list | tuple | np.ndarray):
+            values = np.concatenate([np.asarray(row) for row in values])
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{str(values)[:60]}: not a list of numbers") from error
 
 
 def _is_null(value: Any) -> bool:

@@ -1,6 +1,8 @@
 """Bring a crystal to the ITA standard setting, and name the Wyckoff positions of its sites."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal import wyckoff as tables
-from crystalformer_rl.crystal.decoding import Cell
+from crystalformer_rl.crystal.cell import Cell
 
 # moyo warns of every supercell, about operations that are not used here.
 logging.getLogger("moyo").setLevel(logging.ERROR)
@@ -75,11 +77,28 @@ def standardise_moyo(cell: Cell, *, symprec: float) -> Standard:
 
 
 def _moyo_dataset(cell: Cell, *, symprec: float) -> "moyopy.MoyoDataset":
-    return moyopy.MoyoDataset(
-        moyopy.Cell(cell.matrix.tolist(), cell.positions.tolist(), cell.numbers.tolist()),
-        symprec=symprec,
-        setting=moyopy.Setting.standard(),
-    )
+    with _failures_of("moyo"):
+        return moyopy.MoyoDataset(
+            moyopy.Cell(cell.matrix.tolist(), cell.positions.tolist(), cell.numbers.tolist()),
+            symprec=symprec,
+            setting=moyopy.Setting.standard(),
+        )
+
+
+@contextmanager
+def _failures_of(library: str) -> Iterator[None]:
+    """Turn every failure of a library into a ``ValueError``: it is the crystal's, not the run's.
+
+    A panic of moyo's Rust code is not an ``Exception``; its class cannot be imported.
+    """
+    try:
+        yield
+    except ValueError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(f"{library} fails: {type(error).__name__}: {error}") from error
 
 
 def _preferred_description(
@@ -90,7 +109,8 @@ def _preferred_description(
     A crystal has as many equally good descriptions in the standard setting as its Euclidean
     normaliser allows: rock salt with either element at the origin. Mirror images are left out.
     """
-    normaliser = dataset.normalizer_wyckoff_positions(preserve_chirality=True)
+    with _failures_of("moyo"):
+        normaliser = dataset.normalizer_wyckoff_positions(preserve_chirality=True)
 
     def pairs(choice: Any) -> list[tuple[int, int]]:
         letters = [tables.LETTERS.index(position.letter) for position in choice[1]]
@@ -147,7 +167,13 @@ def primitive(structure: Structure, *, symprec: float) -> Structure:
     if size == len(structure):
         return structure
     # moyo, which is quick, gives idealised cells only.
-    found = spglib.find_primitive((cell.matrix, cell.positions, cell.numbers), symprec=symprec)
+    try:
+        with _failures_of("spglib"):
+            found = spglib.find_primitive(
+                (cell.matrix, cell.positions, cell.numbers), symprec=symprec
+            )
+    except ValueError:
+        return structure
     if found is None or len(found[2]) >= len(structure):
         return structure
     matrix, positions, numbers = found
@@ -218,7 +244,8 @@ def _spglib_dataset(
     symprec: float,
     hall_number: int,
 ) -> "spglib.SpglibDataset":
-    dataset = spglib.get_symmetry_dataset(arrays, symprec=symprec, hall_number=hall_number)
+    with _failures_of("spglib"):
+        dataset = spglib.get_symmetry_dataset(arrays, symprec=symprec, hall_number=hall_number)
     if dataset is None:
         raise ValueError(f"spglib finds no symmetry at {symprec} Å")
     return dataset

@@ -12,7 +12,9 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal import lattice as cells
 from crystalformer_rl.crystal import wyckoff as tables
-from crystalformer_rl.crystal.decoding import MAX_ELEMENT, Cell, primitive_cell
+from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.decoding import primitive_cell
+from crystalformer_rl.crystal.physical import MAX_ELEMENT, refuse_unphysical
 from crystalformer_rl.crystal.symmetry import (
     Site,
     Standard,
@@ -23,7 +25,9 @@ from crystalformer_rl.crystal.symmetry import (
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.pool import spread
 
-Reason = Literal["disordered", "element", "no_symmetry", "too_many_sites", "no_match"]
+Reason = Literal[
+    "disordered", "not_physical", "element", "no_symmetry", "too_many_sites", "no_match"
+]
 CHUNK = 64
 # Far below what StructureMatcher allows (0.3 of the atomic spacing, 0.2 in length, 5°).
 CLOSE = 0.1
@@ -221,6 +225,10 @@ def _site_tokens(standard: Standard, found: Sequence[Site]) -> SiteTokens:
 def _cell_or_rejection(structure: Structure) -> Cell | Rejection:
     if not structure.is_ordered:
         return Rejection("disordered", f"{structure.formula} has partially occupied sites")
+    try:
+        refuse_unphysical(structure, min_distance=0)
+    except ValueError as error:
+        return Rejection("not_physical", str(error))
     return Cell.of(structure)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import DatasetSettings
-from crystalformer_rl.crystal.decoding import MAX_ELEMENT
+from crystalformer_rl.crystal.physical import MAX_ELEMENT
 from crystalformer_rl.crystal.readers import Row, read_crystals, source_files
 from crystalformer_rl.crystal.structures import COLUMNS, structure_columns
 from crystalformer_rl.crystal.symmetry import primitive

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalformer_rl.crystal import wyckoff
-from crystalformer_rl.crystal.decoding import Cell, decode
+from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.tokenizer import SiteTokens, batch, tokenize
 from crystalformer_rl.crystal.tokens import CrystalTokens
 

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import math
 from pathlib import Path
 
 import ase.io
@@ -13,6 +14,7 @@ from crystalformer_rl.crystal.readers import Row, read_crystals, source_files
 from crystalformer_rl.crystal.structures import structure_columns
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "mp20_val_16.csv"
+MGO = [2.105, 2.105, 0.0, 2.105, 0.0, 2.105, 0.0, 2.105, 2.105]
 ALLOY = """data_alloy
 _cell_length_a 4
 _cell_length_b 4
@@ -183,12 +185,29 @@ def test_empty_labels_and_empty_cifs(table: pd.DataFrame, tmp_path: Path) -> Non
     assert second.structure is not None
 
 
-def test_structure_columns_that_do_not_fit(tmp_path: Path) -> None:
-    path = tmp_path / "bad.parquet"
-    columns = {"id": ["a"], "lattice": [[1.0]], "numbers": [[1]], "positions": [[0.0] * 3]}
-    pd.DataFrame(columns).to_parquet(path)
-    with pytest.raises(ValueError, match=r"bad\.parquet: row 0: lattice has 1 numbers"):
-        list(read_crystals(path))
+@pytest.mark.parametrize(
+    ("columns", "reason", "error"),
+    [
+        ({"lattice": [1.0]}, "unreadable", "lattice has 1 numbers"),
+        ({"numbers": [0, 8]}, "unreadable", "atomic numbers 0"),
+        ({"numbers": [12.5, 8]}, "unreadable", "atomic numbers 12.5"),
+        ({"numbers": [], "positions": []}, "not_physical", "no atoms"),
+        ({"lattice": [4.0, 0, 0, 0, 4, 0, 4, 4, 0]}, "not_physical", "no volume"),
+        ({"positions": [0.0, 0, 0, 0.5, math.nan, 0.5]}, "not_physical", "not finite"),
+        ({"positions": [0.0] * 6}, "not_physical", "atoms are 0.000 Å apart"),
+    ],
+)
+def test_a_bad_row_costs_that_row(
+    columns: dict[str, list[float]], reason: str, error: str, tmp_path: Path
+) -> None:
+    good = {"lattice": MGO, "numbers": [12.0, 8.0], "positions": [0.0] * 3 + [0.5] * 3}
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame([{"id": "ok"} | good, {"id": "bad"} | good | columns]).to_parquet(path)
+    first, second = read_crystals(path)
+    assert first.structure is not None
+    assert first.structure.formula == "Mg1 O1"
+    assert (second.id, second.structure, second.reason) == ("bad", None, reason)
+    assert error in str(second.error)
 
 
 def test_sources_that_are_not_there_or_of_unknown_kind(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.transform import Rotation
 
 from crystalformer_rl.crystal import symmetry, tokenizer
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.cif import structure_from_cif
-from crystalformer_rl.crystal.decoding import Cell, decode, primitive_cell
+from crystalformer_rl.crystal.decoding import decode, primitive_cell
 from crystalformer_rl.crystal.tokenizer import (
     Rejection,
     SiteTokens,

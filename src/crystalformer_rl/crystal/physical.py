@@ -1,0 +1,69 @@
+"""Whether what was read can be a crystal: finite, with atoms, a volume and room for each atom."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pymatgen.core import Structure
+
+from crystalformer_rl.crystal.distances import closer_than, shortest_vector
+
+# Å. The shortest bond, H2, has 0.74 Å; closer atoms are split sites or errors.
+MIN_DISTANCE = 0.5
+# Far outside what a crystal needs, and far inside what the libraries can compute with.
+MAX_LENGTH = 1000.0
+MAX_COORDINATE = 1000.0
+MAX_ELEMENT = 118
+
+
+def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANCE) -> None:
+    """Raise if ``structure`` cannot be a crystal. Every crystal that is read passes here.
+
+    The libraries that find symmetry, and the potentials, crash on some of what is refused here.
+
+    Parameters
+    ----------
+    min_distance
+        Atoms may not be closer than this, Å; 0 to allow any distance.
+
+    Raises
+    ------
+    ValueError
+        If it has no atoms, a number that is not finite, an unknown element, a cell without
+        volume, or atoms too close; the message says which.
+    """
+    lattice = structure.lattice
+    if not len(structure):
+        raise ValueError("the crystal has no atoms")
+    if not np.isfinite(lattice.matrix).all():
+        raise ValueError("a number of the lattice is not finite")
+    if not np.isfinite(structure.frac_coords).all():
+        place = int(np.flatnonzero(~np.isfinite(structure.frac_coords).all(axis=1))[0])
+        raise ValueError(f"a coordinate of atom {place} (counted from 0) is not finite")
+    if max(lattice.abc) > MAX_LENGTH:
+        raise ValueError(f"a cell edge of {max(lattice.abc):.4g} Å: at most {MAX_LENGTH:g} Å")
+    if np.abs(structure.frac_coords).max() > MAX_COORDINATE:
+        raise ValueError(
+            f"a fractional coordinate of {np.abs(structure.frac_coords).max():.4g}: must be "
+            f"within ±{MAX_COORDINATE:g}"
+        )
+    shortest = shortest_vector(lattice)
+    if not shortest:
+        raise ValueError("the cell has no volume")
+    if not min_distance:
+        return
+    found = shortest if shortest < min_distance else closer_than(min_distance, structure)
+    if found is not None:
+        raise ValueError(
+            f"{structure.formula}: atoms are {found:.3f} Å apart, at least {min_distance:g} Å is "
+            "needed"
+        )
+
+
+def refuse_unknown_elements(numbers: ArrayLike) -> None:
+    """Raise ``ValueError`` unless all are atomic numbers, integers from 1 to ``MAX_ELEMENT``."""
+    values = np.asarray(numbers, dtype=float)
+    good = (values >= 1) & (values <= MAX_ELEMENT) & (values == np.round(values))
+    if not good.all():
+        wrong = sorted({f"{value:g}" for value in values[~good]})
+        raise ValueError(
+            f"atomic numbers {', '.join(wrong)}: each must be an integer from 1 to {MAX_ELEMENT}"
+        )
