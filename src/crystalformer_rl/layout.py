@@ -1,7 +1,167 @@
-"""Shards on a command line: ``FOLDER:COUNT``, since thousands of paths do not fit into one."""
+"""Where the files of a run are: what the rules and the stages agree on.
+
+A shard is ``<stage>/<policy>/shard-0003.parquet``, with ``shard-0003.provenance.json`` beside it.
+On a command line the shards of a policy are ``FOLDER:COUNT``, since thousands of paths do not fit.
+
+What lets an interrupted job continue is under ``checkpoints/``, at the path of its results, because
+Snakemake deletes the results before it starts a job again: ``checkpoints/pretrain`` belongs to
+``pretrain/provenance.json``, ``checkpoints/relax/base/shard-0003.journal`` to
+``relax/base/shard-0003.provenance.json``.
+"""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
+
+from crystalformer_rl.config import Config
+
+CHECKPOINTS = "checkpoints"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one run; all paths are relative to the working directory.
+
+    Attributes
+    ----------
+    config
+        The configuration of the run.
+    base_policy
+        Folder of the finished policy that takes the place of pretraining; None: it is pretrained.
+    """
+
+    config: Config
+    base_policy: str | None = None
+
+    @property
+    def results(self) -> str:
+        """The folder of the results."""
+        return f"results/{self.config.run}"
+
+    @property
+    def logs(self) -> str:
+        """The folder of the logs."""
+        return f"logs/{self.config.run}"
+
+    @property
+    def policies(self) -> list[str]:
+        """The policies that are compared: base, sft and one for each branch of RL."""
+        return ["base", "sft", *(f"rl-{branch}" for branch in self.config.rl)]
+
+    def trainings(self, policy: str) -> list[str]:
+        """Folders of a policy's own trainings, in order: one, or one for each round of a branch.
+
+        Raises
+        ------
+        ValueError
+            If the run has no such policy.
+        """
+        if policy not in self.policies:
+            raise ValueError(f"unknown policy {policy!r}: this run has {', '.join(self.policies)}")
+        if policy == "base":
+            return [] if self.base_policy else [f"{self.results}/pretrain"]
+        if policy == "sft":
+            return [f"{self.results}/sft"]
+        rounds = self.config.rl[policy.removeprefix("rl-")].rounds
+        return [f"{self.results}/{policy}/round-{number}" for number in range(1, rounds + 1)]
+
+    def trained(self, file: str) -> list[tuple[str, str]]:
+        """One file of every training, each with its policy."""
+        return [
+            (policy, f"{folder}/{file}")
+            for policy in self.policies
+            for folder in self.trainings(policy)
+        ]
+
+    def weights(self, policy: str) -> str:
+        """The weights of a policy: after its last training, or of the given base policy."""
+        folders = self.trainings(policy)
+        return f"{folders[-1] if folders else self.base_policy}/{WEIGHTS}"
+
+    def start(self, branch: str, round_number: int) -> str:
+        """The weights that a round of RL starts from: of the round before, or of another policy."""
+        if round_number == 1:
+            return self.weights(self.config.rl[branch].start)
+        return f"{self.results}/rl-{branch}/round-{round_number - 1}/{WEIGHTS}"
+
+    def checkpoints(self, training: str) -> str:
+        """The folder of a training's checkpoints; ``training`` is its folder within the run."""
+        return f"{self.results}/{CHECKPOINTS}/{training}"
+
+    def journal(self, shard: str) -> str:
+        """The journal of a shard; ``shard`` is its path within the run, without the suffix."""
+        return f"{self.results}/{CHECKPOINTS}/{shard}.journal"
+
+    def shards(self, stage: str, policy: str, count: int, suffix: str = "parquet") -> list[str]:
+        """The shards with the first ``count`` crystals of a policy."""
+        folder = f"{self.results}/{stage}/{policy}"
+        return [
+            f"{folder}/{shard_name(number, suffix)}" for number in range(self._shard_number(count))
+        ]
+
+    def shard_count(self, stage: str, policy: str, count: int) -> str:
+        """The same shards for a command line, see :func:`shards`."""
+        return f"{self.results}/{stage}/{policy}:{self._shard_number(count)}"
+
+    def evaluated(self, stage: str, suffix: str = "parquet") -> list[str]:
+        """The shards of ``sample``, ``relax`` or ``judge/relax`` that are evaluated."""
+        count = self._evaluated_count(stage)
+        return [
+            path for policy in self.policies for path in self.shards(stage, policy, count, suffix)
+        ]
+
+    def evaluated_counts(self, stage: str) -> dict[str, str]:
+        """The same shards for a command line, by policy; empty where there is no judge."""
+        count = self._evaluated_count(stage)
+        return {policy: self.shard_count(stage, policy, count) for policy in self.policies if count}
+
+    @property
+    def comparison_hull(self) -> str | None:
+        """The folder of the hull for comparison, if the configuration names files for it."""
+        return f"{self.results}/comparison/hull" if self.config.comparison_hull.files else None
+
+    @property
+    def judge_hull(self) -> str | None:
+        """The folder of the judge's hull, if there is a judge."""
+        return f"{self.results}/judge/hull" if self.config.judge.potential is not None else None
+
+    def other_hulls(self, *files: str) -> list[str]:
+        """Files of the comparison hull and of the judge's hull, as far as there are such."""
+        folders = [self.comparison_hull, self.judge_hull]
+        return [f"{folder}/{file}" for folder in folders if folder for file in files]
+
+    def other_hull_arguments(self) -> list[str]:
+        """The arguments of ``evaluate`` that name these hulls and the judge's shards."""
+        words = []
+        if self.comparison_hull:
+            words += ["--comparison-hull", self.comparison_hull]
+        if self.judge_hull:
+            judged = [f"{p}={shards}" for p, shards in self.evaluated_counts("judge/relax").items()]
+            words += ["--judge-hull", self.judge_hull, "--judged", *judged]
+        return words
+
+    def _evaluated_count(self, stage: str) -> int:
+        """Crystals of each policy; the judge sees whole shards."""
+        total = self.config.sample.count
+        if stage != "judge/relax":
+            return total
+        if self.config.judge.potential is None:
+            return 0
+        size = self.config.sample.shard_size
+        return min(-(-(self.config.judge.count or total) // size) * size, total)
+
+    def _shard_number(self, count: int) -> int:
+        return count // self.config.sample.shard_size
+
+
+def shard_name(number: int, suffix: str) -> str:
+    """The file name of a shard.
+
+    >>> shard_name(3, "provenance.json")
+    'shard-0003.provenance.json'
+    """
+    return f"shard-{number:04d}.{suffix}"
 
 
 def shards(text: str, *, suffix: str = "parquet") -> list[Path]:
@@ -18,7 +178,7 @@ def shards(text: str, *, suffix: str = "parquet") -> list[Path]:
     folder, colon, count = text.rpartition(":")
     if not (folder and colon and count.isdecimal() and int(count) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} must be FOLDER:COUNT with a count above 0")
-    return [Path(folder) / f"shard-{number:04d}.{suffix}" for number in range(int(count))]
+    return [Path(folder) / shard_name(number, suffix) for number in range(int(count))]
 
 
 def provenance_of_shards(text: str) -> list[Path]:

@@ -211,9 +211,12 @@ def pretrain_with_a_limit(copy: Copy, slurm: Cluster, state: str) -> Copy:
     and so it stops by itself. To end as TIMEOUT it does not wake before SLURM ends it.
     """
     limit = LIMITS[state]
+    copy.edit(
+        "workflow/rules/common.smk",
+        methodcaller("replace", "str(SETTINGS.jobs.checkpoint_minutes)", '"0.005"'),
+    )
     for before, after in (
         ("runtime: 1440", f"runtime: {limit}"),
-        ("pretrain:\n", 'pretrain:\n    checkpoint_minutes: "0.005"\n'),
         ("gpu, gpu: 1}", "gpu}"),  # the other tests need them
     ):
         copy.edit(PROFILE, methodcaller("replace", before, after))

@@ -61,7 +61,7 @@ def test_data_to_be_put_in_place_by_hand(copy: Copy) -> None:
     output = copy.snakemake("--dry-run", "--configfile", "config/alex20.yaml", check=False)
     assert "dataset.sources.train = data/alex_20/train.csv: no such file or folder" in output
     assert "a table with the columns material_id and cif" in output
-    assert "at its head (config/alex20.yaml)" in output
+    assert "where its crystals come from (config/alex20.yaml)" in output
     for split in ("train", "val", "test"):
         file = copy.folder / f"data/alex_20/{split}.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
         assert planned["sft"] == 1
         assert planned["rl"] == 4
     refused = copy.snakemake("--dry-run", "--config", "base_policy=nowhere", check=False)
-    assert "base_policy = nowhere: no folder with model.safetensors" in refused
+    assert "base_policy = nowhere: policy 'nowhere': no folder with model.safetensors" in refused
     assert re.search(r"which has .*shipped", refused)
     about.write_text('{"space_group_counts": [0, 0]}')
     refused = copy.snakemake("--dry-run", "--config", "base_policy=shipped", check=False)

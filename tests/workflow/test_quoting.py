@@ -10,9 +10,8 @@ from crystalformer_rl.config import TRUST_PICKLES
 
 # Numbers, or texts that the settings and the wildcard constraints have made harmless.
 HARMLESS = {
-    "params.seed", "resources.checkpoint_minutes", "resources.nodes",
-    "resources.processes_per_node", "resources.runtime", "resources.tensorboard", "threads",
-    "wildcards.round", "wildcards.shard",
+    "params.seed", "resources.nodes", "resources.processes_per_node", "resources.runtime",
+    "threads", "wildcards.round", "wildcards.shard",
 }  # fmt: skip
 UNKIND = """it's "my" $(touch ran) `touch ran` data; touch ran"""
 

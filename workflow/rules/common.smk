@@ -1,4 +1,4 @@
-"""What the rules share: the settings, fingerprints of code, the inputs that the user named."""
+"""What the rules share: the settings, where files are, the files that the user named."""
 
 import os
 import sys
@@ -18,16 +18,12 @@ for variable, path in (
     before = os.environ.get(variable)
     os.environ[variable] = f"{path}{os.pathsep}{before}" if before else str(path)
 
-from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.config import TRUST_PICKLES, canonical, read
-from crystalformer_rl.manifest import DOWNLOADS, read_manifest
-from crystalformer_rl.model.folder import unfit
 from crystalformer_rl.jobs.cleanup import forget_finished
-
-MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
-
-
-include: "inputs.smk"
+from crystalformer_rl.jobs.fingerprint import fingerprint
+from crystalformer_rl.layout import Layout
+from crystalformer_rl.manifest import DOWNLOADS, read_manifest
+from crystalformer_rl.model.folder import policy_folder, unfit
 
 
 async def leave_incomplete(persistence, job):
@@ -55,45 +51,70 @@ def settings_of(raw):
         refuse(error)
 
 
+def existing(path, key):
+    """The path of an input: as given, else in the repository, or of a file to be downloaded."""
+    name = path.removeprefix(DOWNLOADS)
+    if Path(path).exists() or (name != path and name in MANIFEST):
+        return path
+    if (ROOT / path).exists():
+        return str(ROOT / path)
+    hint = ""
+    if name != path:
+        hint = f"; resources/manifest.yaml can download: {', '.join(MANIFEST)}"
+    elif key.startswith("dataset.sources"):
+        hint = (
+            "; put there a table with the columns material_id and cif (csv, csv.gz, csv.xz or "
+            "parquet), an extxyz file or a folder of CIFs; the first lines of an overlay say "
+            "where its crystals come from (config/alex20.yaml)"
+        )
+    refuse(f"{key} = {path}: no such file or folder{hint}")
+
+
 def finished_policy(name):
     """The folder of a policy that is not trained here, by its path or its name."""
-    pretrained = ROOT / "resources/pretrained"
-    for folder in (Path(name), pretrained / name):
-        if (folder / "model.safetensors").is_file():
-            if problem := unfit(folder, SETTINGS):
-                refuse(f"base_policy = {name}: {problem}")
-            return str(folder)
-    known = ", ".join(
-        sorted(path.parent.name for path in pretrained.glob("*/model.json"))
-    )
-    refuse(
-        f"base_policy = {name}: no folder with model.safetensors, and none of that name in "
-        f"resources/pretrained, which has {known or 'none'}"
-    )
+    try:
+        folder = policy_folder(name)
+    except FileNotFoundError as error:
+        refuse(f"base_policy = {name}: {error}")
+    if problem := unfit(folder, SETTINGS):
+        refuse(f"base_policy = {name}: {problem}")
+    return str(folder)
 
 
 def elements_of(potential, computed):
-    """Energies of the elements: of some potentials they come with the project."""
-    shipped = ROOT / f"resources/embedded/elements-{potential}.json"
-    return (
-        existing(f"resources/embedded/{shipped.name}", "energies of the elements")
-        if shipped.is_file()
-        else computed
-    )
+    """Energies of the elements: those of some potentials come with the project."""
+    shipped = f"resources/embedded/elements-{potential}.json"
+    if (ROOT / shipped).is_file():
+        return existing(shipped, "energies of the elements")
+    return computed
 
 
 def code(stage):
-    """Changes when code that the stage uses does, and not with its comments (closure.py)."""
+    """Changes with the code that the stage uses, and not with its comments or docstrings."""
     return fingerprint(f"crystalformer_rl.stages.{stage}")
 
 
+def training_arguments(wildcards, output):
+    """Arguments of a training that change no result.
+
+    A param that is a function of the output is not among those that Snakemake compares, so that
+    another value of them reruns nothing.
+    """
+    words = ["--checkpoint-minutes", str(SETTINGS.jobs.checkpoint_minutes)]
+    if SETTINGS.jobs.tensorboard:
+        training = Path(output.model).parent.relative_to(RUN)
+        words += ["--tensorboard", f"{LOGS}/{training}"]
+    return words
+
+
+MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
 SETTINGS = settings_of(config)
 # Not a param: it changes no result.
 os.environ[TRUST_PICKLES] = str(int(SETTINGS.jobs.trust_pickles))
-RUN = f"results/{SETTINGS.run}"
-LOGS = f"logs/{SETTINGS.run}"
-BASE = SETTINGS.base_policy and finished_policy(SETTINGS.base_policy)
-POLICIES = ["base", "sft", *(f"rl-{branch}" for branch in SETTINGS.rl)]
+LAYOUT = Layout(
+    SETTINGS, SETTINGS.base_policy and finished_policy(SETTINGS.base_policy)
+)
+RUN, LOGS = LAYOUT.results, LAYOUT.logs
 
 SOURCES = {
     split: existing(path, f"dataset.sources.{split}")

@@ -1,14 +1,14 @@
 rule evaluate:
     """Judge every generated structure: the per-structure table is the primary result."""
     input:
-        samples=every(judged("sample")),
-        relaxed=every(judged("relax")),
+        samples=LAYOUT.evaluated("sample"),
+        relaxed=LAYOUT.evaluated("relax"),
+        judged=LAYOUT.evaluated("judge/relax"),
         structures=rules.dataset.output.structures,
         training=rules.tokenize.output.tokens[0],
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
-        comparison=comparison_files(),
-        judge=second_opinion_files(),
+        other_hulls=LAYOUT.other_hulls("hull.parquet", "elements.json"),
     output:
         structures=report(
             f"{RUN}/evaluate/structures.parquet",
@@ -38,11 +38,10 @@ rule evaluate:
     params:
         settings=canonical(SETTINGS.evaluate),
         code=code("evaluate"),
-        samples=[f"{p}={part}" for p, part in judged_counts("sample").items()],
-        relaxed=[f"{p}={part}" for p, part in judged_counts("relax").items()],
+        samples=["=".join(pair) for pair in LAYOUT.evaluated_counts("sample").items()],
+        relaxed=["=".join(pair) for pair in LAYOUT.evaluated_counts("relax").items()],
         hull=subpath(input.hull, parent=True),
-        comparison=comparison(),
-        judge=second_opinion(),
+        other_hulls=LAYOUT.other_hull_arguments(),
         out=subpath(output.structures, parent=True),
     message:
         "Judging the generated structures [{resources.mem_mb} MB, {resources.runtime} min]"
@@ -50,6 +49,5 @@ rule evaluate:
         "python -m crystalformer_rl evaluate --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --hull {params.hull:q}"
         " --structures {input.structures:q} --training {input.training:q}"
-        " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.comparison:q}"
-        " {params.judge:q}"
+        " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.other_hulls:q}"
         " --processes {threads} --out {params.out:q}"

@@ -42,6 +42,6 @@ use rule relax as judge with:
         f"{RUN}/benchmarks/judge-{{policy}}-{{shard}}.tsv"
     params:
         settings=canonical(SETTINGS.judge, without=["count"]),
-        journal=f"{RUN}/checkpoints/judge/relax/{{policy}}/shard-{{shard}}.journal",
+        journal=LAYOUT.journal("judge/relax/{policy}/shard-{shard}"),
     message:
         "Judging {wildcards.policy}, shard {wildcards.shard}, with another potential [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"

@@ -20,7 +20,7 @@ rule relax:
     params:
         settings=canonical(SETTINGS.relax),
         code=code("relax"),
-        journal=f"{RUN}/checkpoints/relax/{{policy}}/shard-{{shard}}.journal",
+        journal=LAYOUT.journal("relax/{policy}/shard-{shard}"),
     message:
         "Relaxing {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:

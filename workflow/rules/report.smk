@@ -3,19 +3,19 @@ rule report:
     input:
         evaluation=rules.evaluate.output.structures,
         summary=rules.evaluate.output.summary,
-        histories=every(trained("history.parquet")),
+        histories=[path for _, path in LAYOUT.trained("history.parquet")],
         provenance=[
             rules.dataset.output.provenance,
             rules.hull.output.provenance,
             rules.tokenize.output.provenance,
-            *every(trained("provenance.json")),
-            *other_hulls_provenance(),
+            *[path for _, path in LAYOUT.trained("provenance.json")],
+            *LAYOUT.other_hulls("provenance.json"),
             rules.evaluate.output.provenance,
         ],
         shards=[
-            *every(judged("sample", "provenance.json")),
-            *every(judged("relax", "provenance.json")),
-            *second_opinion_shards("provenance.json"),
+            *LAYOUT.evaluated("sample", "provenance.json"),
+            *LAYOUT.evaluated("relax", "provenance.json"),
+            *LAYOUT.evaluated("judge/relax", "provenance.json"),
         ],
     output:
         page=report(
@@ -54,11 +54,11 @@ rule report:
         config=canonical(SETTINGS, without=["jobs"]),
         code=code("report"),
         evaluation=subpath(input.evaluation, parent=True),
-        histories=named(trained("history.parquet")),
+        histories=["=".join(pair) for pair in LAYOUT.trained("history.parquet")],
         shards=[
-            *judged_counts("sample").values(),
-            *judged_counts("relax").values(),
-            *second_opinion_counts(),
+            *LAYOUT.evaluated_counts("sample").values(),
+            *LAYOUT.evaluated_counts("relax").values(),
+            *LAYOUT.evaluated_counts("judge/relax").values(),
         ],
         out=subpath(output.page, parent=True),
     message:

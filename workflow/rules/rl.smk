@@ -1,8 +1,8 @@
 rule rl:
     """One round of reinforcement: many PPO steps from the policy of the round before."""
     input:
-        policy=previous_weights,
-        base=weights("base"),
+        policy=lambda wildcards: LAYOUT.start(wildcards.branch, int(wildcards.round)),
+        base=LAYOUT.weights("base"),
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
     output:
@@ -21,18 +21,17 @@ rule rl:
         gpu=0,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
-        tensorboard=lambda wildcards: tensorboard(
-            f"rl-{wildcards.branch}/round-{wildcards.round}"
-        ),
     params:
-        settings=branch_settings,
+        settings=lambda wildcards: canonical(
+            SETTINGS.rl[wildcards.branch], without=["rounds"]
+        ),
         seed=SETTINGS.seed,
         code=code("rl"),
         policy=subpath(input.policy, parent=True),
         base=subpath(input.base, parent=True),
         hull=subpath(input.hull, parent=True),
-        checkpoints=f"{RUN}/checkpoints/rl-{{branch}}/round-{{round}}",
+        checkpoints=LAYOUT.checkpoints("rl-{branch}/round-{round}"),
+        jobs=training_arguments,
         out=subpath(output.model, parent=True),
     message:
         "Reinforcing {wildcards.branch}, round {wildcards.round} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
@@ -42,5 +41,5 @@ rule rl:
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
         " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
-        " --checkpoint-minutes {resources.checkpoint_minutes} {resources.tensorboard}"
+        " {params.jobs:q}"
         " --out {params.out:q}"

@@ -1,7 +1,7 @@
 rule sample:
     """Draw one shard of crystals from a policy."""
     input:
-        policy=sampled_weights,
+        policy=lambda wildcards: LAYOUT.weights(wildcards.policy),
     output:
         shard=f"{RUN}/sample/{{policy}}/shard-{{shard}}.parquet",
         provenance=f"{RUN}/sample/{{policy}}/shard-{{shard}}.provenance.json",

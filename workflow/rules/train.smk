@@ -26,15 +26,14 @@ rule pretrain:
         processes_per_node=1,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
-        tensorboard=tensorboard("pretrain"),
     params:
         settings=canonical(SETTINGS.pretrain),
         model=canonical(SETTINGS.model),
         seed=SETTINGS.seed,
         code=code("pretrain"),
         tokens=subpath(input.space_groups, parent=True),
-        checkpoints=f"{RUN}/checkpoints/pretrain",
+        checkpoints=LAYOUT.checkpoints("pretrain"),
+        jobs=training_arguments,
         out=subpath(output.model, parent=True),
     message:
         "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
@@ -44,15 +43,15 @@ rule pretrain:
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
         " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
-        " --checkpoint-minutes {resources.checkpoint_minutes} {resources.tensorboard}"
+        " {params.jobs:q}"
         " --out {params.out:q}"
 
 
 rule sft:
     """Fine-tuning on the base policy's own relaxed samples of low energy: the policy "sft"."""
     input:
-        policy=weights("base"),
-        relaxed=shards("relax", "base", SETTINGS.sft.samples),
+        policy=LAYOUT.weights("base"),
+        relaxed=LAYOUT.shards("relax", "base", SETTINGS.sft.samples),
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
     output:
@@ -73,16 +72,15 @@ rule sft:
         processes_per_node=1,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        checkpoint_minutes=SETTINGS.jobs.checkpoint_minutes,
-        tensorboard=tensorboard("sft"),
     params:
         settings=canonical(SETTINGS.sft),
         seed=SETTINGS.seed,
         code=code("sft"),
         policy=subpath(input.policy, parent=True),
-        relaxed=shard_count("relax", "base", SETTINGS.sft.samples),
+        relaxed=LAYOUT.shard_count("relax", "base", SETTINGS.sft.samples),
         hull=subpath(input.hull, parent=True),
-        checkpoints=f"{RUN}/checkpoints/sft",
+        checkpoints=LAYOUT.checkpoints("sft"),
+        jobs=training_arguments,
         out=subpath(output.model, parent=True),
     message:
         "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
@@ -92,5 +90,5 @@ rule sft:
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --relaxed {params.relaxed:q} --hull {params.hull:q}"
         " --checkpoints {params.checkpoints:q} --minutes {resources.runtime}"
-        " --checkpoint-minutes {resources.checkpoint_minutes} {resources.tensorboard}"
+        " {params.jobs:q}"
         " --out {params.out:q}"

@@ -8,6 +8,8 @@ done again, from them. Only the end of the run says that they are of no more use
 import shutil
 from pathlib import Path
 
+from crystalformer_rl.layout import CHECKPOINTS
+
 
 def forget_finished(run: Path) -> None:
     """Delete what the finished jobs of a run saved; what unfinished ones did stays.
@@ -19,7 +21,7 @@ def forget_finished(run: Path) -> None:
     run
         The folder of the run.
     """
-    saved = run / "checkpoints"
+    saved = run / CHECKPOINTS
     for journal in list(saved.rglob("*.journal")):
         if (run / journal.relative_to(saved)).with_suffix(".provenance.json").exists():
             journal.unlink()
