@@ -17,7 +17,7 @@ SECONDS = 600
 # Its workers wait for longer than any test.
 PARENT = """
 from crystalformer_rl.jobs.pool import spread
-from test_workers import hang
+from test_pool import hang
 if __name__ == "__main__":
     list(spread(hang, range(2), processes=2))
 """
