@@ -24,10 +24,12 @@ def spread(
 ) -> Iterator[Result]:
     """``map(work, items)``, in order, by so many processes; in this one if there is one.
 
-    Every worker has a pipe of its own, which ends with it: a worker that dies is an error here,
-    whenever it dies. Workers end with this process, however it ends. (The pool of
-    ``concurrent.futures`` waits for ever when a worker dies while another one starts, and its
-    workers outlive a process that is killed.)
+    Every worker has its own pipe, which closes with it, so a worker that dies is an error here,
+    whenever it dies. Workers end with this process, however it ends.
+
+    The libraries do not do this: the pool of ``concurrent.futures`` waits for ever when a worker
+    dies while another one starts, and its workers outlive a process that is killed; joblib reads
+    all items ahead when its results are consumed slowly.
 
     Parameters
     ----------
