@@ -1,7 +1,11 @@
-"""The doctor in a fresh clone: without a cluster, and with one that answers as a real one did."""
+"""The doctor in a fresh clone: without a cluster, and with one that answers as a real one did.
+
+The path has the commands that a test names and no others, whether SLURM is installed or not.
+"""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +23,19 @@ Slurm accounting storage is disabled
 You are not running a supported accounting_storage plugin
 """
 SCONTROL = "MinJobAge               = 3600 sec\nSLURM_VERSION           = 22.05.8\n"
+# What Snakemake and its plugins call beside SLURM.
+PROGRAMS = ("bash", "cat", "git", "sh", "which")
 # One potential loads faster than two.
 OVERLAY = "judge: {potential: null}\n"
 
 
-def command(folder: Path, name: str, answer: str, *, code: int = 0) -> None:
+def command(folder: Path, name: str, answer: str = "", *, code: int = 0) -> None:
     """A command that gives a recorded answer, on stderr if it fails."""
     folder.mkdir(exist_ok=True)
+    for program in PROGRAMS:
+        found = shutil.which(program)
+        if found and not (folder / program).exists():
+            (folder / program).symlink_to(found)
     redirected = " >&2" if code else ""
     path = folder / name
     path.write_text(f"#!/bin/sh\ncat{redirected} <<'END'\n{answer}END\nexit {code}\n")
@@ -39,7 +49,7 @@ def doctor(copy: Copy, *words: str, code: int) -> dict[str, dict[str, Any]]:
         [sys.executable, "-m", "crystalformer_rl", "doctor", "--json", *words]
         + ([] if "--configfile" in words else ["--configfile", "quick.yaml"]),
         cwd=copy.folder,
-        env=os.environ | {"PATH": f"{copy.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"},
+        env=os.environ | {"PATH": str(copy.folder / "bin")},
         capture_output=True,
         text=True,
         check=False,
@@ -52,7 +62,9 @@ def doctor(copy: Copy, *words: str, code: int) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def alone(copy: Copy) -> Copy:
-    command(copy.folder / "bin", "sinfo", "sinfo: fatal: no configuration\n", code=1)
+    """SLURM's commands, and no cluster that they could ask."""
+    for name in ("sinfo", "squeue", "sacct"):
+        command(copy.folder / "bin", name, f"{name}: fatal: no configuration\n", code=1)
     return copy
 
 
@@ -61,6 +73,8 @@ def on_cluster(copy: Copy) -> Copy:
     command(copy.folder / "bin", "sinfo", SINFO)
     command(copy.folder / "bin", "sacct", SACCT, code=1)
     command(copy.folder / "bin", "scontrol", SCONTROL)
+    for name in ("sbatch", "squeue", "scancel"):
+        command(copy.folder / "bin", name)
     return copy
 
 
@@ -91,6 +105,26 @@ def test_what_a_cluster_cannot_do_is_told_with_the_line_to_change(on_cluster: Co
     number = 1 + lines.index("  pretrain:")
     expected = f"runtime: 720, in {profile}, line {number}: `set-resources: pretrain:`"
     assert found["rule pretrain"]["change"] == expected
+
+
+@pytest.mark.parametrize(
+    ("installed", "words", "problems"),
+    [
+        (["sinfo"], [], {"SLURM commands", "plan"}),
+        (["sinfo", "squeue"], ["--profile", "slurm"], {"SLURM commands"}),
+        (["sinfo", "sacct"], ["--profile", "slurm"], {"SLURM commands", "accounting"}),
+        (["sacct", "sbatch", "scancel"], ["--profile", "slurm"], {"cluster"}),
+    ],
+)
+def test_half_of_slurm(
+    on_cluster: Copy, installed: list[str], words: list[str], problems: set[str]
+) -> None:
+    for name in {"sinfo", "sacct", "squeue", "sbatch", "scancel", "scontrol"} - {*installed}:
+        (on_cluster.folder / "bin" / name).unlink()
+    found = doctor(on_cluster, *words, code=1)
+    wrong = {topic for topic in found if found[topic]["status"] == "problem"}
+    assert {topic for topic in wrong if not topic.startswith("rule ")} == problems
+    assert "Traceback" not in json.dumps(found)
 
 
 def test_the_profile_that_suits(on_cluster: Copy) -> None:

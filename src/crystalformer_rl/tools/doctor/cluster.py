@@ -21,20 +21,23 @@ SECONDS = 60
 JOB_AGE_SECONDS = 120
 PROFILES = Path("workflow/profiles")
 FILES = ("profile*.yaml", "config*.yaml")
+STATUS_COMMANDS = ("squeue", "sacct")
+"""Where ``sinfo`` is installed, Snakemake does not even start without one of these."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command of Slurm answered."""
+    """What a command of SLURM answered."""
 
     ok: bool
     text: str
+    installed: bool = True
 
 
 def ask(*words: str) -> Answer:
     """Run a command of Slurm; one that is missing or hangs has failed."""
     if shutil.which(words[0]) is None:
-        return Answer(ok=False, text=f"{words[0]} is not installed here")
+        return Answer(ok=False, text=f"{words[0]} is not installed here", installed=False)
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -66,6 +69,27 @@ def read_profile(file: Path) -> Mapping[str, Any]:
     return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
 
 
+def commands(*, submits: bool) -> Iterator[Finding]:
+    """The commands of SLURM that Snakemake would call and that are not installed.
+
+    ``submits``: whether the profile submits jobs to SLURM.
+    """
+    missing = [name for name in ("sbatch", "scancel") if submits and not _installed(name)]
+    if not any(map(_installed, STATUS_COMMANDS)) and (submits or _installed("sinfo")):
+        missing.append(" or ".join(STATUS_COMMANDS))
+    if missing:
+        yield Finding(
+            "SLURM commands",
+            "problem",
+            f"not on the PATH, and snakemake needs them: {', '.join(missing)}",
+            "put all of SLURM's client commands on the PATH, or no sinfo to run without a cluster",
+        )
+
+
+def _installed(command: str) -> bool:
+    return shutil.which(command) is not None
+
+
 def partitions(nodes: Sequence[Node]) -> Iterator[Finding]:
     """What each partition has."""
     for name in dict.fromkeys(node.partition for node in nodes):
@@ -94,7 +118,7 @@ def accounting(answer: Answer, *, job_age: str | None, profile: Path) -> Finding
         ``MinJobAge`` of the cluster: so long ``squeue`` knows a job that has ended.
     """
     by_squeue = read_profile(profile).get("slurm-status-command") == "squeue"
-    if not by_squeue:
+    if not by_squeue and answer.installed:
         if answer.ok:
             return Finding("accounting", "ok", "sacct answers")
         return Finding(

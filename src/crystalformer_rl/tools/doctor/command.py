@@ -98,7 +98,10 @@ def _findings(overlays: Sequence[Path], name: str | None) -> Iterator[Finding]:
     yield from machine.user()
     yield from machine.permissions(WRITTEN)
     yield from _plan(planned)
-    if profile is not None:
+    keys = cluster.read_profile(profile) if profile else {}
+    submits = keys.get("executor") == "slurm"
+    yield from cluster.commands(submits=submits and nodes.ok)
+    if profile is not None and submits:
         yield from _cluster(planned, profile, nodes, overlays)
 
 
@@ -125,14 +128,15 @@ def _plan(planned: Plan) -> Iterator[Finding]:
 def _cluster(
     planned: Plan, profile: Path, answer: cluster.Answer, overlays: Sequence[Path]
 ) -> Iterator[Finding]:
-    keys = cluster.read_profile(profile)
-    if keys.get("executor") != "slurm":
-        return
     if not answer.ok:
         words = f"{profile} needs a cluster, and here {answer.text}"
         yield Finding("cluster", "problem", words, "run this where you would submit jobs")
         return
-    nodes = slurm.nodes(answer.text)
+    try:
+        nodes = slurm.nodes(answer.text)
+    except ValueError as error:
+        yield Finding("cluster", "problem", str(error), "another sinfo, that of SLURM")
+        return
     settings = cluster.ask("scontrol", "show", "config").text
     version = slurm.setting(settings, "SLURM_VERSION") or "of unknown version"
     yield Finding("cluster", "ok", f"Slurm {version}, {profile}")
@@ -148,7 +152,7 @@ def _cluster(
         user = f"user={names.user()}"
         known = cluster.ask("sacctmgr", "-n", "-P", "show", "assoc", user, "format=account")
         yield from cluster.accounts(planned.requests, known, profile=profile)
-    attempts = 1 + int(keys.get("retries", 0))
+    attempts = 1 + int(cluster.read_profile(profile).get("retries", 0))
     last = plan(profile=profile, config_files=overlays, attempt=attempts)
     yield from fits(planned.requests, last.requests, nodes, profile=profile)
 

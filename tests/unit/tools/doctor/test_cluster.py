@@ -23,6 +23,7 @@ WITH, WITHOUT = (
 )
 DISABLED = Answer(ok=False, text="Slurm accounting storage is disabled")
 ENABLED = Answer(ok=True, text="")
+MISSING = Answer(ok=False, text="sacct is not installed here", installed=False)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,8 @@ ENABLED = Answer(ok=True, text="")
         (DISABLED, "300 sec", WITH, "problem", "Slurm accounting storage is disabled"),
         (DISABLED, "300 sec", WITHOUT, "ok", "squeue is asked, MinJobAge 300 sec"),
         (DISABLED, "2 sec", WITHOUT, "problem", "MinJobAge is 2 s"),
+        (MISSING, "300 sec", WITH, "ok", "squeue is asked"),
+        (MISSING, "2 sec", WITH, "problem", "MinJobAge is 2 s"),
         (ENABLED, None, WITHOUT, "ok", "sacct answers too"),
     ],
 )
