@@ -4,26 +4,26 @@ A state is the elements and free coordinates of the sites, in their order. Its t
 
     p(sites | g)^(1/T), among the sites with the letters and elements that are allowed,
 
-where p is the policy's own density of letters, elements and coordinates: that of the allowed
-elements given that they are allowed, which a mask in the sampler, renormalised token by token,
-only approximates. The lattice is then drawn from its conditional density given the sites. With a
-reward r the lattice belongs to the state, and the target is p(sites | g)^(1/T) p(lattice | sites)
-exp(r / τ).
+where p is the policy's density of letters, elements and coordinates, conditioned on the allowed
+elements. (The masks of the sampler are renormalised token by token and only approximate this.) The
+lattice is then sampled from its conditional density given the sites. With a reward r the lattice is
+part of the state, and the target is p(sites | g)^(1/T) p(lattice | sites) exp(r / τ).
 
 Moves are Metropolis steps on one site at a time, from its first to its last:
 
-* elements: another allowed element, all alike, or (every other time) that of another site. Without
-  the exchange no chain could turn AB into BA where both elements are required.
-* positions: a von Mises step of the coordinates that are drawn, the others follow.
-* lattice (with a reward, once a sweep): a new one from its conditional density. A new element
-  brings a new lattice too, drawn likewise, for the old one would seldom fit; so the lattice's
-  density is in no ratio but that of a move of positions, which keeps the lattice.
+* elements: another allowed element, uniformly chosen, or (every other time) an exchange with
+  another site. Without the exchange no chain could turn AB into BA if both elements are required.
+* positions: a von Mises step of the sampled coordinates; dependent coordinates follow.
+* lattice (with a reward, once a sweep): a new one from its conditional density. A new element also
+  brings a new lattice from that density, because the old one would rarely fit. The density of the
+  lattice therefore enters the acceptance ratio only of a move of positions, which keeps the
+  lattice.
 
-The published chains (v0.2 of CrystalFormer, v0.3 with a reward) propose element and coordinates of
-a site together, and step in the lattice at random. Here the moves are apart, because a joint one is
-accepted only where both are good. A policy whose ``coordinate_density`` is "published" also scores
-coordinates that follow from the drawn ones; its chains have that score as their target, as the
-published ones do, which is not the density that its samples have.
+The published chains (v0.2 of CrystalFormer, v0.3 with a reward) propose the element and coordinates
+of a site together and take random steps in the lattice. Here the moves are separate, because a
+joint move is accepted only if both parts are good. A policy whose ``coordinate_density`` is
+"published" also scores dependent coordinates. Its chains have that score as their target, as the
+published chains do; it is not the density of its samples.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.distributions import Draw, check_within, draw_lattice
 from crystalformer_rl.model.likelihood import encode, lattice_parameters
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.model.substitution import another, has_all, make_obey
+from crystalformer_rl.model.substitution import another, enforce, has_all
 
 Move = Literal["elements", "positions"]
 MOVES: tuple[Move, ...] = get_args(Move)
@@ -52,13 +52,13 @@ _TWO_PI = 2 * np.pi
 
 
 @dataclass(frozen=True)
-class Guidance:
-    """A reward to follow: the target gains the factor exp(r / τ).
+class RewardBias:
+    """A reward that biases the chains: the target gains the factor exp(r / τ).
 
     Attributes
     ----------
     reward
-        ``(B,)`` finite r of B crystals; of each alone, whatever else is in the batch.
+        ``(B,)`` finite r of B crystals; must not depend on the rest of the batch.
     tau
         τ, in the unit of the reward, 1e-6 to 1e6.
     """
@@ -69,19 +69,19 @@ class Guidance:
 
 @dataclass(frozen=True)
 class Chains:
-    """Where the chains are after their last sweep.
+    """State of the chains after the last sweep.
 
     Attributes
     ----------
     tokens
-        A crystal per chain, its sites in the order of the start.
+        One crystal per chain, with the sites in the order of the start.
     log_prob
-        ``(B,)`` ln p of each under the policy without constraints, as ``Policy.log_prob`` has it.
+        ``(B,)`` ln p of each under the policy without constraints, as from ``Policy.log_prob``.
     reward
         ``(B,)``, None without a reward.
     acceptance
-        Accepted share of the proposals, by move. Where nothing was proposed (no free coordinate,
-        a single element allowed) there is no entry.
+        Acceptance rate by move. There is no entry for a move that was never proposed (no free
+        coordinate, or a single allowed element).
     """
 
     tokens: CrystalTokens
@@ -100,25 +100,24 @@ def run(
     width: float = 0.1,
     temperature: float = 1.0,
     constraints: Constraints | None = None,
-    guidance: Guidance | None = None,
+    reward_bias: RewardBias | None = None,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Chains:
-    """One chain from each crystal of ``start``.
+    """Run one chain from each crystal of ``start``.
 
     Parameters
     ----------
     sweeps
-        Rounds over the sites, every move of ``moves`` once per site.
+        Passes over the sites, with every move of ``moves`` once per site.
     width
         Standard deviation of a step, fractional, 1e-4 to 1.
     temperature
         T of the target, 1e-6 to 1e6; the lattice is always drawn at 1.
     constraints
-        Allowed and required elements; letters and ``max_atoms`` have no say here. Where the start
-        does not obey, elements are drawn anew before the first sweep. Without the move of elements
-        nothing is done.
+        Allowed and required elements; letters and ``max_atoms`` are ignored. If the start does not
+        satisfy them, elements are resampled before the first sweep, unless elements do not move.
     track
-        Passes the sweeps through, for a progress bar.
+        Wraps the sweeps, for example with a progress bar.
 
     Raises
     ------
@@ -129,8 +128,8 @@ def run(
     _check(start, sweeps=sweeps, moves=moves)
     check_within("width", width, WIDTHS)
     check_within("temperature", temperature, TEMPERATURES)
-    if guidance is not None:
-        check_within("tau", guidance.tau, TEMPERATURES)
+    if reward_bias is not None:
+        check_within("tau", reward_bias.tau, TEMPERATURES)
     training = policy.training
     policy.eval()
     try:
@@ -142,7 +141,7 @@ def run(
             width=width,
             temperature=temperature,
             constraints=constraints,
-            guidance=guidance,
+            reward_bias=reward_bias,
         )
         for _ in track(range(sweeps)):
             walkers.sweep()
@@ -153,7 +152,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Scores:
-    """What decides, ``(n,)`` each: ln p of the sites, of the lattice given them, and r."""
+    """Terms of the target, ``(n,)`` each: ln p of the sites, ln p of the lattice given them, r."""
 
     sites: NDArray[np.float64]
     lattice: NDArray[np.float64]
@@ -161,7 +160,7 @@ class _Scores:
 
 
 class _Walkers:
-    """The chains side by side: their crystals, and the scores of these."""
+    """All chains: their crystals and the scores of these."""
 
     def __init__(
         self,
@@ -173,10 +172,10 @@ class _Walkers:
         width: float,
         temperature: float,
         constraints: Constraints | None,
-        guidance: Guidance | None,
+        reward_bias: RewardBias | None,
     ) -> None:
         max_sites = policy.settings.max_sites
-        self.policy, self.moves, self.guidance = policy, moves, guidance
+        self.policy, self.moves, self.reward_bias = policy, moves, reward_bias
         self.constraints = unconstrained(max_sites) if constraints is None else constraints
         if self.constraints.max_sites != max_sites:
             raise ValueError(
@@ -187,14 +186,14 @@ class _Walkers:
         self.random = np.random.default_rng(seed)
         device = policy.network.out.weight.device
         self.generator = torch.Generator(device=device).manual_seed(seed)
-        # Indexing copies: the chains move in arrays of their own.
+        # Indexing copies, so the chains do not modify the start.
         self.tokens = start[np.arange(len(start))].pad_to(max_sites)
         self.num_sites = self.tokens.num_sites
         groups, letters = self.tokens.space_group[:, None], self.tokens.wyckoff
         self.operation = wyckoff.first_operations()[groups, letters]
         self.drawn = policy.tables.drawn.cpu().numpy()[groups, letters]
         if "elements" in moves:
-            make_obey(self.tokens, self.constraints, self.random)
+            enforce(self.tokens, self.constraints, self.random)
         self.proposed: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
         self.scores = self._score(self.tokens)
@@ -206,24 +205,24 @@ class _Walkers:
             )
 
     def sweep(self) -> None:
-        """Each move once per site, then the lattice."""
+        """Make each move once per site, then move the lattice."""
         for site in range(int(self.num_sites.max())):
             if "elements" in self.moves:
                 self._move_elements(site)
             if "positions" in self.moves:
                 self._move_positions(site)
-        if self.guidance is not None:
+        if self.reward_bias is not None:
             self._decide("lattice", np.arange(len(self.tokens)), self.tokens, new_lattice=True)
 
     def finish(self) -> Chains:
-        """The crystals; without a reward the lattice is drawn only now."""
-        if self.guidance is None:
+        """The final crystals; without a reward the lattice is sampled only here."""
+        if self.reward_bias is None:
             self.tokens = self._with_lattice(self.tokens)
             self.scores = self._score(self.tokens)
         return Chains(
             tokens=self.tokens,
             log_prob=self.scores.sites + self.scores.lattice,
-            reward=None if self.guidance is None else self.scores.reward,
+            reward=None if self.reward_bias is None else self.scores.reward,
             acceptance={name: self.accepted[name] / n for name, n in self.proposed.items()},
         )
 
@@ -242,7 +241,7 @@ class _Walkers:
         possible &= has_all(element, self.constraints.required)
         rows = rows[possible]
         proposal = replace(self.tokens[rows], element=element[possible])
-        self._decide("elements", rows, proposal, new_lattice=self.guidance is not None)
+        self._decide("elements", rows, proposal, new_lattice=self.reward_bias is not None)
 
     def _move_positions(self, site: int) -> None:
         drawn = self.drawn[:, site]
@@ -250,7 +249,7 @@ class _Walkers:
         angle = self.random.vonmises(0.0, self.concentration, (len(rows), 3))
         position, operation = self.tokens.position[rows], self.operation[rows, site]
         moved = position[:, site] + drawn[rows] * angle / _TWO_PI
-        # The dependent coordinates follow from the drawn ones, which the operation leaves alone.
+        # Dependent coordinates follow from the sampled ones, which the operation does not change.
         on_site = np.einsum("bij,bj->bi", operation[:, :, :3], moved) + operation[:, :, 3]
         position[:, site] = wyckoff.wrap(on_site)
         proposal = replace(self.tokens[rows], position=position)
@@ -259,15 +258,15 @@ class _Walkers:
     def _decide(
         self, move: str, rows: NDArray[np.int64], proposal: CrystalTokens, *, new_lattice: bool
     ) -> None:
-        """Metropolis: a crystal of ``proposal`` for each chain of ``rows``, or not."""
+        """Metropolis step: accept or reject one crystal of ``proposal`` per chain of ``rows``."""
         if not len(rows):
             return
         if new_lattice:
             proposal = self._with_lattice(proposal)
         new = self._score(proposal)
         gain = (new.sites - self.scores.sites[rows]) / self.temperature
-        if self.guidance is not None:
-            gain += (new.reward - self.scores.reward[rows]) / self.guidance.tau
+        if self.reward_bias is not None:
+            gain += (new.reward - self.scores.reward[rows]) / self.reward_bias.tau
             if not new_lattice:
                 gain += new.lattice - self.scores.lattice[rows]
         accepted = gain > -self.random.standard_exponential(len(rows))
@@ -280,16 +279,16 @@ class _Walkers:
             array[kept] = getattr(proposal, name)[accepted]
 
     def _with_lattice(self, tokens: CrystalTokens) -> CrystalTokens:
-        drawn = [draw_lattices(self.policy, part, self.generator) for part in _parts(tokens)]
+        drawn = [draw_lattices(self.policy, batch, self.generator) for batch in _batches(tokens)]
         return replace(tokens, lattice=np.concatenate(drawn))
 
     @torch.inference_mode()
     def _score(self, tokens: CrystalTokens) -> _Scores:
-        found = [self.policy.log_prob(part) for part in _parts(tokens)]
+        found = [self.policy.log_prob(batch) for batch in _batches(tokens)]
         sites = torch.cat([one.wyckoff + one.element + one.position for one in found])
         reward = np.zeros(len(tokens))
-        if self.guidance is not None:
-            reward = np.array(self.guidance.reward(tokens), dtype=np.float64)
+        if self.reward_bias is not None:
+            reward = np.array(self.reward_bias.reward(tokens), dtype=np.float64)
             if reward.shape != (len(tokens),) or not np.isfinite(reward).all():
                 raise ValueError(
                     f"a reward must be {len(tokens)} finite numbers, one per crystal, got {reward}"
@@ -310,8 +309,8 @@ def _check(start: CrystalTokens, *, sweeps: int, moves: Collection[str]) -> None
         raise ValueError(f"moves must be one or more of {', '.join(MOVES)}, got {moves}")
 
 
-def _parts(tokens: CrystalTokens) -> Iterable[CrystalTokens]:
-    """Batches that bound the memory of the network."""
+def _batches(tokens: CrystalTokens) -> Iterable[CrystalTokens]:
+    """Batches of limited size, to bound memory."""
     return (tokens[first : first + _BATCH] for first in range(0, len(tokens), _BATCH))
 
 
@@ -319,12 +318,12 @@ def _parts(tokens: CrystalTokens) -> Iterable[CrystalTokens]:
 def draw_lattices(
     policy: Policy, tokens: CrystalTokens, generator: torch.Generator
 ) -> NDArray[np.float64]:
-    """Lattices ``(B, 6)`` from their density given the sites, whatever ``tokens`` have.
+    """Sample lattices ``(B, 6)`` given the sites; the lattices of ``tokens`` are ignored.
 
     Parameters
     ----------
     generator
-        On the device of the policy.
+        Random generator on the device of the policy.
     """
     network = policy.network
     crystals, h = encode(network, policy.tables, tokens, int(tokens.num_sites.max()))

@@ -1,7 +1,7 @@
-"""What a crystal must obey, and whether a space group can.
+"""Constraints on crystals, and whether a space group can satisfy them.
 
 Every constraint is a mask on letters or elements (:mod:`crystalformer_rl.model.masks`), so that
-what is drawn is the model's density renormalised over what is allowed.
+crystals are sampled from the model's density renormalised over the allowed tokens.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,25 +23,26 @@ _LISTED = 12
 
 @dataclass(frozen=True, eq=False)
 class Constraints:
-    """What a crystal must obey.
+    """Constraints that a crystal must satisfy.
 
     Attributes
     ----------
     elements
-        ``(max_sites, 119)`` bool: allowed at each site, by atomic number; column 0 is False.
+        ``(max_sites, 119)`` bool: elements allowed at each site, by atomic number; column 0 is
+        False.
     required
-        Atomic numbers that every crystal contains.
+        Atomic numbers that every crystal must contain.
     letters
-        Template: exactly these Wyckoff letters (1 = 'a' … 27 = 'A'), then the pad.
+        Template: exactly these Wyckoff letters (1 = 'a' … 27 = 'A'), followed by the pad.
     max_atoms
-        Most atoms in the primitive cell.
+        Maximum number of atoms in the primitive cell.
 
     Raises
     ------
     ValueError
-        If the mask has another shape or type or a site without an element; if a required element is
-        given twice or not allowed at some site, or there are more of them than sites; if the
-        letters are not in order, are more than the sites, or are given beside ``max_atoms``.
+        If the mask has another shape or type, or a site without an element; if a required element
+        is given twice or not allowed at some site, or there are more of them than sites; if the
+        letters are not in order, exceed the number of sites, or are combined with ``max_atoms``.
     """
 
     elements: NDArray[np.bool_]
@@ -66,26 +67,26 @@ class Constraints:
             _check_template(self.letters, self.max_sites)
             sites, limit = len(self.letters), "template"
             if self.max_atoms is not None:
-                raise ValueError("letters fix the number of atoms: leave max_atoms None")
+                raise ValueError("letters fix the number of atoms: set max_atoms to None")
         if len(self.required) > sites:
             raise ValueError(
-                f"required are {_names(self.required)}: {len(self.required)} elements, but the "
-                f"sites of the {limit} are {sites}"
+                f"{len(self.required)} required elements ({_names(self.required)}), but the "
+                f"{limit} has {sites} sites"
             )
 
     @property
     def max_sites(self) -> int:
-        """Sites of the model that they are for."""
+        """Number of sites of the model that these constraints are for."""
         return len(self.elements)
 
     def check(self, space_groups: Iterable[int]) -> None:
-        """Raise ``ValueError`` if no crystal of one of the groups obeys; it names the group."""
+        """Raise ``ValueError`` for the first group that cannot satisfy the constraints."""
         for group in sorted({int(group) for group in space_groups}):
             if (problem := self.problem(group)) is not None:
                 raise ValueError(problem)
 
     def problem(self, group: int) -> str | None:
-        """Why no crystal of the space group obeys, or None if one can."""
+        """Why no crystal of the space group satisfies the constraints, or None if one can."""
         if self.letters is not None:
             return _problem_of_letters(self.letters, group)
         if self.max_atoms is not None:
@@ -97,21 +98,22 @@ class Constraints:
         if max_atoms < (least := atoms[atoms > 0].min()):
             return (
                 f"space group {group} has at least {least} atoms in its primitive cell: max_atoms "
-                f"must be at least {least}, is {max_atoms}"
+                f"must be at least {least}, got {max_atoms}"
             )
         if not self.required:
             return None
         room = following_sites(group, max_atoms, self.max_sites)[0, -1]
         if len(self.required) > room:
             return (
-                f"space group {group}: required are {_names(self.required)}, but max_atoms = "
-                f"{max_atoms} leaves room for {room} sites"
+                f"space group {group}: {len(self.required)} required elements "
+                f"({_names(self.required)}), but max_atoms = {max_atoms} leaves room for {room} "
+                f"sites"
             )
         return None
 
 
 def unconstrained(max_sites: int) -> Constraints:
-    """Everything is allowed."""
+    """Constraints that allow everything."""
     elements = np.ones((max_sites, ELEMENTS), dtype=np.bool_)
     elements[:, 0] = False
     return Constraints(elements)
@@ -123,8 +125,8 @@ def build(settings: ConstraintSettings, *, max_sites: int) -> Constraints:
     Raises
     ------
     ValueError
-        If no element is left at a site, a required element is not allowed, or there are more
-        letters or lists of elements than sites; the message says what is left or allowed.
+        If no element is allowed at a site, a required element is not allowed, or there are more
+        letters or lists of elements than sites; the message lists the allowed elements.
     """
     allowed = _allowed(settings)
     elements = np.tile(allowed, (max_sites, 1))
@@ -166,11 +168,11 @@ def primitive_multiplicities() -> NDArray[np.int64]:
 
 @cache
 def following_sites(group: int, max_atoms: int, max_sites: int) -> NDArray[np.int64]:
-    """Most sites that can follow a letter, by letter and atoms left in the primitive cell.
+    """Maximum number of sites after a letter, by letter and atoms left in the primitive cell.
 
     ``(28, n)``; row 0 counts from the start, the last column is for n − 1 atoms or more, which is
-    ``max_atoms`` or enough for any site. The most sites are the smallest: positions without freedom
-    once each, the smallest with freedom as often as there is room.
+    ``max_atoms`` or enough for any site. The maximum takes the smallest positions first: those
+    without freedom once each, the smallest with freedom as often as there is room.
     """
     atoms, free = primitive_multiplicities()[group], wyckoff.has_freedom()[group]
     highest = len(wyckoff.positions(group))
@@ -186,17 +188,17 @@ def following_sites(group: int, max_atoms: int, max_sites: int) -> NDArray[np.in
 
 
 def symbol(number: int) -> str:
-    """Symbol of an atomic number."""
+    """Element symbol of an atomic number."""
     return SYMBOLS[number - 1]
 
 
 def atomic_number(symbol: str) -> int:
-    """Atomic number of a symbol."""
+    """Atomic number of an element symbol."""
     return SYMBOLS.index(symbol) + 1
 
 
 def letter_name(letter: int) -> str:
-    """Wyckoff letter of its number."""
+    """Wyckoff letter of a number, 1 = 'a'."""
     return wyckoff.LETTERS[letter - 1]
 
 
@@ -231,7 +233,8 @@ def _allowed(settings: ConstraintSettings) -> NDArray[np.bool_]:
         allowed[list(NOBLE_GASES)] = False
     if not allowed.any():
         raise ValueError(
-            f"no element is left of {settings.elements} without radioactive or noble elements"
+            f"no element of {settings.elements} is left after excluding radioactive elements and "
+            f"noble gases"
         )
     return allowed
 
@@ -243,6 +246,6 @@ def _mask(symbols: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _names(elements: Sequence[int] | NDArray[np.int64]) -> str:
-    """Their symbols; of many only the first and how many there are."""
+    """Symbols of the elements; a long list is cut and its length is given."""
     named = ", ".join(symbol(int(z)) for z in elements[:_LISTED])
     return named if len(elements) <= _LISTED else f"{named}, … ({len(elements)} elements)"

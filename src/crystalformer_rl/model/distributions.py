@@ -1,11 +1,12 @@
-"""Densities of the network's outputs and draws from them.
+"""Densities of the network's outputs, and sampling from them.
 
 Letters and elements are categorical, a coordinate is a mixture of von Mises distributions on the
 angle 2π(x − ½), the lattice a mixture of normal distributions. A density of a coordinate is per
 radian, as in the published code.
 
-Temperature T divides the logits and the concentrations and widens the lattice by √T; the nucleus
-``top_p`` keeps the most probable choices until their sum passes p. Both as the published sampler.
+A temperature T divides the logits and the concentrations and widens the lattice by √T. Nucleus
+sampling (``top_p``) keeps the most probable choices until their sum exceeds p. Both work as in the
+published sampler.
 """
 
 import math
@@ -19,13 +20,13 @@ from torch.nn import functional
 SMALLEST_WIDTH = 1e-3
 _TWO_PI = 2 * math.pi
 _PROPOSALS = 12
-# Beyond these the formulas of Best and Fisher lose their digits.
+# Outside these bounds the formulas of Best and Fisher lose precision.
 _NEARLY_FLAT, _NEARLY_NORMAL = 1e-5, 1e6
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How to draw: the random generator, and how far to bend the probabilities."""
+    """How to sample: the random generator, the temperature and the nucleus."""
 
     generator: torch.Generator
     temperature: float = 1.0
@@ -33,14 +34,14 @@ class Draw:
 
 
 def check_within(name: str, value: float, bounds: tuple[float, float]) -> None:
-    """Raise ``ValueError`` if a number is out of its bounds; NaN always is."""
+    """Raise ``ValueError`` if a number is outside its bounds, or NaN."""
     lowest, highest = bounds
     if not lowest <= value <= highest:
         raise ValueError(f"{name} must be {lowest:g} to {highest:g}, got {value}")
 
 
 def draw_category(logits: Tensor, draw: Draw) -> Tensor:
-    """Indices ``(B,)`` from logits ``(B, n)``, which need no normalisation; −inf is never drawn."""
+    """Indices ``(B,)`` from unnormalised logits ``(B, n)``; −inf is never drawn."""
     if draw.top_p < 1:
         ordered, order = logits.sort(dim=-1, descending=True)
         before = ordered.softmax(-1).cumsum(-1).roll(1, dims=-1)
@@ -61,16 +62,16 @@ def von_mises_log_density(angle: Tensor, location: Tensor, concentration: Tensor
 def draw_von_mises(location: Tensor, concentration: Tensor, generator: torch.Generator) -> Tensor:
     """Angles in [−π, π): rejection from a wrapped Cauchy (Best and Fisher, 1979), in float64.
 
-    Each round makes twelve proposals per angle and takes the first that is accepted; at least
-    two thirds are, so a second round is rare.
+    Each round makes twelve proposals per angle and takes the first accepted one. At least two
+    thirds are accepted, so a second round is rare.
 
     Parameters
     ----------
     location, concentration
-        Any shape, the same; concentrations not below 0.
+        Tensors of the same shape; concentrations must not be negative.
     """
     kappa = concentration.double().flatten()
-    # Where κ is tiny or huge the envelope is not used; a harmless value takes its place.
+    # The envelope is not used where κ is tiny or huge; clamp it to a harmless value.
     inside = kappa.clamp(_NEARLY_FLAT, _NEARLY_NORMAL)
     tau = 1 + torch.sqrt(1 + 4 * inside**2)
     rho = (tau - torch.sqrt(2 * tau)) / (2 * inside)
@@ -118,7 +119,7 @@ def draw_coordinate(parameters: Tensor, draw: Draw) -> Tensor:
 
 
 def wrap(x: Tensor) -> Tensor:
-    """Fractional coordinates in [0, 1); what rounding makes 1 becomes 0."""
+    """Fractional coordinates in [0, 1); values that round to 1 become 0."""
     inside = x - x.floor()
     return torch.where(inside < 1, inside, torch.zeros_like(inside))
 
@@ -131,7 +132,7 @@ def lattice_log_density(
     Parameters
     ----------
     lattice, free
-        ``(B, 6)``; parameters that are not free do not count.
+        ``(B, 6)``; parameters that are not free are ignored.
     density
         ``joint``: ln Σ_k w_k Π_d N_kd, one component for all parameters; ``per_dimension``:
         Σ_d ln Σ_k w_k N_kd, the published scoring.
@@ -150,10 +151,10 @@ def lattice_log_density(
 def draw_lattice(
     parameters: Tensor, draw: Draw, density: Literal["joint", "per_dimension"]
 ) -> Tensor:
-    """Lattices ``(B, 6)`` from mixtures ``(B, 13 K)``, from the density that is scored.
+    """Lattices ``(B, 6)`` sampled from mixtures ``(B, 13 K)``, from the density that is scored.
 
-    ``joint`` draws one component for all six numbers, ``per_dimension`` one for each: the marginal
-    distributions are the same. (The published code draws one but scores six.)
+    ``joint`` draws one component for all six numbers, ``per_dimension`` one for each number; the
+    marginal distributions are the same. (The published code draws one but scores six.)
     """
     logits, mean, width = _lattice_mixture(parameters)
     dimensions = 1 if density == "joint" else 6

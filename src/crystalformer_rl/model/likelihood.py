@@ -1,18 +1,19 @@
-"""ln p(crystal | space group): what may follow what, and the sum over tokens.
+"""ln p(crystal | space group): the rules for the sequence, and the sum over tokens.
 
-A Wyckoff letter never exceeds the group's highest, the first is no pad, letters do not decrease,
-one without a free coordinate is not repeated, and only pads follow a pad. An element is a pad
-exactly where the letter is. Probabilities are normalised over what is allowed, by these rules and
-by the caller's constraints: the density is the one that is sampled from.
+A Wyckoff letter is at most the group's highest letter. The first letter is not a pad, letters do
+not decrease, a letter without a free coordinate is not repeated, and only pads follow a pad. The
+element is a pad exactly where the letter is. Probabilities are normalised over the tokens that
+these rules and the caller's constraints allow, so the scored density is the sampled density.
 
-A crystal's ln p is the sum over its letters up to the first pad, its elements, the coordinates that
-are drawn, and its free lattice parameters, read at the site after the last one (at the last site
-where the sequence has no pad, as in the published code).
+The ln p of a crystal is the sum over its letters up to the first pad, its elements, the coordinates
+that are sampled, and its free lattice parameters. The lattice is read at the site after the last
+one (at the last site if the sequence has no pad, as in the published code).
 
-Two things depart from the published code, each with a setting that brings its form back. It scores
-the lattice as six mixtures though it draws from one (``lattice_density``). And of (x, x, z) it
-scores y too, which it draws, throws away and sets to x (``coordinate_density``); a ratio of such
-scores is not a ratio of the densities that crystals are drawn from, which policy gradients need.
+There are two departures from the published code; a setting restores the published form of each.
+The published code scores the lattice as six mixtures but samples from one (``lattice_density``).
+For a position (x, x, z) it also scores y, which it samples, discards and sets to x
+(``coordinate_density``). A ratio of such scores is not the ratio of the sampled densities that
+policy gradients need.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from crystalformer_rl.model.transformer import (
 )
 
 START = LETTERS
-"""Stands for the letter before the first."""
+"""The token before the first letter."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,12 @@ class Tables(nn.Module):
     multiplicity
         ``(231, 28)``.
     allowed_letters
-        ``(231, 29, 28)``: by the previous letter, or ``START``, and the next.
+        ``(231, 29, 28)``: by the previous letter (or ``START``) and the next letter.
     operation
         ``(231, 28, 3, 4)``: affine map onto the first position of a letter.
     drawn, scored
-        ``(231, 28, 3)``: coordinates that are drawn at random (x alone of (x, x, z)), and those
-        that the density counts: the drawn ones, or in the published form all that are not fixed.
+        ``(231, 28, 3)``: coordinates that are sampled (x and z of (x, x, z)), and coordinates that
+        the density includes: the sampled ones, or in the published form all that are not fixed.
     free_lattice
         ``(231, 6)``.
     """
@@ -99,7 +100,7 @@ class Tables(nn.Module):
 
 
 def allowed_log_probs(logits: Tensor, allowed: Tensor) -> Tensor:
-    """Logarithms of probabilities ``(..., n)`` over the ``allowed`` (bool, broadcast)."""
+    """Log-probabilities ``(..., n)`` normalised over the ``allowed`` tokens (bool, broadcast)."""
     return logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
 
 
@@ -108,16 +109,16 @@ def log_prob(
 ) -> LogProb:
     """ln p of crystals, with the gradient of the network's parameters.
 
-    Only as many sites are computed as the longest crystal has, and the letter of its pad. Under
-    the caller's autocast the blocks are computed in its precision and all else in that of the
-    weights: bfloat16 rounds an angle of the lattice by more than the width of a narrow component.
+    Only the sites of the longest crystal and the letter of its pad are computed. Under the caller's
+    autocast only the blocks use its precision; everything else uses the precision of the weights,
+    because bfloat16 rounds a lattice angle by more than the width of a narrow component.
 
     Raises
     ------
     ValueError
-        If a crystal has more sites than the model, or a space group, letter or element that does
-        not exist; if the constraints are for another number of sites or a space group cannot obey
-        them. A crystal that breaks them, or has a letter that its group does not, has ln p = −inf.
+        If a crystal has more sites than the model, or an unknown space group, letter or element; if
+        the constraints are for another number of sites, or no crystal of a space group can satisfy
+        them. A crystal that violates them, or has a letter that its group lacks, has ln p = −inf.
     """
     settings, device = network.settings, network.out.weight.device
     longest = _check(tokens, settings)
@@ -132,8 +133,8 @@ def encode(
 ) -> tuple["Crystals", Tensor]:
     """The tokens as tensors, and the outputs ``(B, T, width)`` of the blocks.
 
-    Computed are the ``longest`` sites, which no crystal may exceed, and the letter of the pad after
-    them where the model has room for it. The caller's autocast reaches the blocks alone.
+    The first ``longest`` sites are computed (no crystal may have more), and the letter of the pad
+    after them if the model has room for it. The caller's autocast affects only the blocks.
     """
     like = network.out.weight
     crystals = Crystals.of(tokens, min(longest + 1, network.settings.max_sites), like)
@@ -149,7 +150,7 @@ def encode(
 def lattice_parameters(network: Transformer, crystals: "Crystals", h: Tensor) -> Tensor:
     """The lattice's mixture ``(B, 13 K)`` from the outputs of :func:`encode`.
 
-    It is read after the letter of the pad, or of the last site where the sequence has no pad.
+    It is read after the letter of the pad, or of the last site if the sequence has no pad.
     """
     site = (crystals.letter > 0).sum(1).clamp_max(network.settings.max_sites - 1)
     last = h[torch.arange(len(h), device=h.device), TOKENS_PER_SITE * site]
@@ -168,7 +169,7 @@ class Crystals:
 
     @classmethod
     def of(cls, tokens: CrystalTokens, sites: int, like: Tensor) -> "Crystals":
-        """Numbers on the device and in the precision of ``like``."""
+        """The tokens on the device and in the precision of ``like``."""
         padded = tokens if tokens.max_sites >= sites else tokens.pad_to(sites)
         return cls(
             group=torch.tensor(tokens.space_group, device=like.device),
@@ -182,11 +183,11 @@ class Crystals:
 def _score(
     network: Transformer, tables: Tables, masks: Masks, crystals: Crystals, h: Tensor
 ) -> LogProb:
-    """ln p from the outputs ``h`` of the blocks: of n sites, and the letter of the pad if any."""
+    """ln p from the outputs ``h`` of the blocks: n sites, and the letter of the pad if any."""
     settings, longest = network.settings, h.shape[1] // TOKENS_PER_SITE
     group, letter = crystals.group, crystals.letter
     column = group[:, None]
-    # By site, and by the token that has just been read: W, A, X, Y or Z.
+    # Indexed by site and by the token that was just read: W, A, X, Y or Z.
     by_site = h[:, : TOKENS_PER_SITE * longest].reshape(
         len(h), longest, TOKENS_PER_SITE, h.shape[2]
     )
@@ -224,7 +225,7 @@ def _score(
 
 
 def check_space_groups(space_groups: NDArray[np.int64]) -> None:
-    """Raise ``ValueError`` naming the first that is not 1–230."""
+    """Raise ``ValueError`` for the first space group outside 1–230."""
     if (wrong := (space_groups < 1) | (space_groups > wyckoff.NUM_GROUPS)).any():
         index = int(np.flatnonzero(wrong)[0])
         raise ValueError(
@@ -234,7 +235,7 @@ def check_space_groups(space_groups: NDArray[np.int64]) -> None:
 
 
 def _check(tokens: CrystalTokens, settings: ModelSettings) -> int:
-    """Sites up to the last of the longest crystal."""
+    """Number of sites of the longest crystal."""
     check_space_groups(tokens.space_group)
     for name, limit in (("wyckoff", LETTERS), ("element", ELEMENTS)):
         values = getattr(tokens, name)

@@ -1,12 +1,12 @@
-"""Constraints as masks on the letters and elements of crystals that are drawn or scored.
+"""Constraints as masks on letters and elements, for sampling and for scoring.
 
-The sampler asks for the next letter or element, ``log_prob`` for those of all sites at once; both
-go through the same two functions.
+The sampler asks for the next letter or element, ``log_prob`` for the letters and elements of all
+sites at once; both use the same two functions.
 
-A required element is missing until a site holds it. A letter is not allowed if fewer sites than
-missing elements could follow its own, nor a pad while one is missing; and when no more sites can
-follow than elements are missing, each holds one of them. So every crystal that is begun can be
-completed, and none is thrown away.
+A required element is missing until a site has it. A letter is allowed only if enough sites can
+follow for the missing elements, and a pad only if none is missing. When the remaining sites are as
+many as the missing elements, each must take one of them. Every started crystal can therefore be
+completed, and no sample is rejected.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ class Masks:
     Raises
     ------
     ValueError
-        If the constraints are for another number of sites, or a space group cannot obey them.
+        If the constraints are for another number of sites, or cannot be met in a space group.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Masks:
     def next_letter(
         self, allowed: Tensor, group: Tensor, letter: Tensor, element: Tensor
     ) -> Tensor:
-        """Letters ``(B, 28)`` that may come next.
+        """Letters ``(B, 28)`` that are allowed next.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Masks:
         return self._letters(letter.shape[1], allowed, group, atoms[:, -1], missing[:, -1])
 
     def next_element(self, group: Tensor, letter: Tensor, element: Tensor) -> Tensor:
-        """Elements ``(B, 119)`` that the site of the last letter may hold.
+        """Elements ``(B, 119)`` that are allowed on the site of the last letter.
 
         ``letter`` is ``(B, n + 1)``, ``element`` ``(B, n)``.
         """
@@ -94,10 +94,10 @@ class Masks:
     def every_site(
         self, allowed: Tensor, group: Tensor, letter: Tensor, element: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Letters ``(B, n, 28)`` and elements ``(B, n, 119)`` that may be at each of n sites.
+        """Letters ``(B, n, 28)`` and elements ``(B, n, 119)`` that are allowed at each of n sites.
 
-        Where what came before has broken a constraint, so that nothing may follow, all that was
-        allowed stays so: the crystal's probability is 0 already.
+        If an earlier token violates a constraint, so that nothing could follow, the mask is not
+        applied: the crystal's probability is 0 already.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class Masks:
     def _letters(
         self, site: int | Tensor, allowed: Tensor, group: Tensor, atoms: Tensor, missing: Tensor
     ) -> Tensor:
-        """Of the ``allowed`` ``(..., 28)``; ``atoms`` ``(...)`` and ``missing`` before the site."""
+        """Restrict ``allowed`` ``(..., 28)`` by ``atoms`` and ``missing`` before the site."""
         if self._template is not None:
             allowed = allowed & self._template[site]
         after = atoms[..., None] + self._atoms[group]
@@ -147,17 +147,17 @@ class Masks:
         return allowed
 
     def _following(self, sites: Tensor, group: Tensor, letter: Tensor, atoms: Tensor) -> Tensor:
-        """Most sites that can follow ``letter``: at most ``sites``, when ``atoms`` are drawn."""
+        """Maximum number of sites after ``letter`` and ``atoms`` so far; at most ``sites``."""
         if self._max_atoms is None:
             return sites
         left = (self._max_atoms - atoms).clamp(0, self._following_sites.shape[2] - 1)
         return torch.minimum(sites, self._following_sites[self._row[group], letter, left])
 
     def _atoms_before(self, group: Tensor, letter: Tensor) -> Tensor:
-        """``(B, n + 1)``: atoms before n sites and after the last; 0 where no limit asks."""
+        """``(B, n + 1)``: atoms before each of n sites and after the last; 0 without a limit."""
         return functional.pad(self._atoms[group[:, None], letter].cumsum(1), (1, 0))
 
     def _missing_before(self, element: Tensor) -> Tensor:
-        """``(B, n + 1, R)``: required elements missing before n sites and after the last."""
+        """``(B, n + 1, R)``: required elements missing before each site and after the last."""
         held = (element[..., None] == self._required).cumsum(1) > 0
         return ~functional.pad(held, (0, 0, 1, 0))

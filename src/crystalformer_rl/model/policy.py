@@ -24,20 +24,20 @@ FORMAT = 2
 
 
 class Policy(nn.Module):
-    """p(crystal | space group), to score and to sample; made for inference, without dropout.
+    """p(crystal | space group), for scoring and sampling; in inference mode (no dropout).
 
-    ``train()`` turns dropout on, ``double()`` computes in float64.
+    ``train()`` enables dropout, ``double()`` switches to float64.
 
     Parameters
     ----------
     settings
         Size of the network and form of its density.
     seed
-        Of the initial weights.
+        Seed of the initial weights.
     space_group_counts
         ``(231,)`` crystals per space group in the training data, entry 0 unused; none if absent.
     metadata
-        Anything else that ``model.json`` is to say, ready for JSON.
+        Further content of ``model.json``; must be serialisable as JSON.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Policy(nn.Module):
         )
 
     def forward(self, tokens: CrystalTokens) -> LogProb:
-        """As :meth:`log_prob`, so that wrappers of modules find it."""
+        """Same as :meth:`log_prob`, for wrappers that call the module."""
         return self.log_prob(tokens)
 
     def sample(
@@ -106,7 +106,7 @@ class Policy(nn.Module):
         )
 
     def with_coordinate_density(self, density: Literal["independent", "published"]) -> "Policy":
-        """The same weights, so the same crystals, with coordinates scored in another form."""
+        """A policy with the same weights whose coordinates are scored with another density."""
         changed = Policy(
             self.settings.model_copy(update={"coordinate_density": density}),
             space_group_counts=self.space_group_counts,
@@ -117,9 +117,10 @@ class Policy(nn.Module):
         return changed.train(self.training)
 
     def save(self, folder: Path, *, precision: torch.dtype = torch.float32) -> None:
-        """Write ``model.safetensors`` and ``model.json`` into ``folder``, each whole or not.
+        """Write ``model.safetensors`` and ``model.json`` into ``folder``, each atomically.
 
-        ``precision`` is that of the file; bfloat16 halves it, and is read back as float32.
+        ``precision`` is the precision in the file; bfloat16 halves its size and is read back as
+        float32.
         """
         weights = {
             name: tensor.detach().to("cpu", precision).contiguous()
@@ -147,8 +148,8 @@ class Policy(nn.Module):
         FileNotFoundError
             If a file is missing.
         ValueError
-            If a file is damaged, of another format, or the weights are not those that the
-            description asks for; the message names the file and the tensor.
+            If a file is damaged or of another format, or the weights do not match the description;
+            the message names the file and the tensor.
         """
         source, weights = Path(folder) / DESCRIPTION, Path(folder) / WEIGHTS
         if not source.is_file():
@@ -170,12 +171,12 @@ class Policy(nn.Module):
         return policy.to(device)
 
     def load_weights(self, arrays: Mapping[str, NDArray[Any]], *, source: str) -> None:
-        """Take the network's weights from named arrays; ``source`` is named in errors.
+        """Set the network's weights from named arrays; error messages name ``source``.
 
         Raises
         ------
         ValueError
-            If an array is missing, unknown, of another shape, or holds NaN or infinities.
+            If an array is missing, unknown, of another shape, or contains NaN or infinities.
         """
         state = self.network.state_dict()
         if unknown := sorted(arrays.keys() - state.keys()):
@@ -186,11 +187,11 @@ class Policy(nn.Module):
             array = np.asarray(arrays[name])
             if array.shape != tuple(tensor.shape):
                 raise ValueError(
-                    f"{source}: parameter {name} has shape {array.shape}, the settings ask for "
+                    f"{source}: parameter {name} has shape {array.shape}, expected "
                     f"{tuple(tensor.shape)}"
                 )
             if not np.isfinite(array).all():
-                raise ValueError(f"{source}: parameter {name} holds NaN or infinity")
+                raise ValueError(f"{source}: parameter {name} contains NaN or infinity")
         self.network.load_state_dict({name: torch.tensor(arrays[name]) for name in state})
 
 

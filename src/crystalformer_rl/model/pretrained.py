@@ -1,7 +1,7 @@
 """Published checkpoints: pickles of jax arrays, read without jax and without running their code.
 
-The pickle may name only the functions that rebuild arrays, and the plain records that optimisers
-keep their state in. Each name stands for a function or class of this file; nothing is imported.
+A pickle may name only the functions that rebuild arrays and the record types of optimiser states.
+Each such name is mapped to a function or class of this file; nothing is imported.
 """
 
 import logging
@@ -41,15 +41,15 @@ _LINEAR = {"weight": "w", "bias": "b"}
 
 
 def read_checkpoint(path: Path) -> Arrays:
-    """Parameters of a published checkpoint by name, such as ``linear_7/w``.
+    """Read the parameters of a published checkpoint by name, such as ``linear_7/w``.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no pickle of arrays, is cut short, or names anything but array
-        constructors, which then has not been called.
+        If the file is not a pickle of arrays, is truncated, or names anything but array
+        constructors (which is not called).
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -58,7 +58,7 @@ def read_checkpoint(path: Path) -> Arrays:
             content = _Unpickler(stream).load()
         except _ForbiddenError as error:
             raise ValueError(f"{path}: refused: {error}") from error
-        # A damaged pickle can fail in any way; none of its code has run.
+        # A damaged pickle can raise any exception; none of its code has run.
         except Exception as error:
             raise ValueError(f"{path}: damaged or not a checkpoint: {error!r}") from error
     parameters = content.get("params") if isinstance(content, dict) else None
@@ -75,22 +75,22 @@ def infer_settings(
     coordinate_modes: int | None = None,
     max_sites: int | None = None,
 ) -> ModelSettings:
-    """Size of the model that the parameters belong to, with the published form of the density.
+    """Infer the size of the model from its parameters; the density is the published one.
 
-    Shapes give heads × key size only as a product, and tell neither the number of von Mises
-    components nor, where positions are rotary, that of sites. What is not given is what every
-    published model has: a key size of four times the heads, 16 components, 21 sites. The log says
-    that these are guesses.
+    Shapes determine heads × key size only as a product, and neither the number of von Mises
+    components nor, with rotary positions, the number of sites. Values that are not given default to
+    those of every published model: key size four times the heads, 16 components, 21 sites. The log
+    reports them as guesses.
 
-    Dropout, which counts if the policy is trained further, is that of the published model cards:
-    0.5 for the MP-20 model, whose positions are learned, 0.1 for the others
+    Dropout, which matters if the policy is trained further, is taken from the published model
+    cards: 0.5 for the MP-20 model (learned positions), 0.1 for the others
     (github.com/deepmodeling/CrystalFormer, model/README.md).
 
     Raises
     ------
     ValueError
-        If a parameter that tells a size is missing or has an impossible shape; it is named. If the
-        heads cannot be guessed, or a size that is given does not fit.
+        If a parameter that determines a size is missing or has an impossible shape (the message
+        names it), if the heads cannot be guessed, or if a given size does not fit.
     """
 
     def shape(name: str, *expected: int | None) -> tuple[int, ...]:
@@ -122,9 +122,9 @@ def infer_settings(
         heads = math.isqrt(inner // 4)
         if 4 * heads**2 != inner:
             raise ValueError(
-                f"parameter multi_head_attention/query/w has {inner} columns, heads × key size, "
-                f"which does not tell the heads: give --heads. (Key sizes of published models are "
-                f"four times their heads; {inner} is not four times a square.)"
+                f"parameter multi_head_attention/query/w has {inner} columns (heads × key size), "
+                f"from which the number of heads cannot be guessed: give --heads. (The key size of "
+                f"published models is four times the heads; {inner} is not four times a square.)"
             )
         guesses.append(f"{heads} heads of {inner // heads} (--heads)")
     if heads < 1 or inner % heads:
@@ -153,7 +153,7 @@ def infer_settings(
         max_sites = 21
         guesses.append(f"{max_sites} sites (--max-sites)")
     if guesses:
-        log.warning("the file does not tell, and guessed are: %s", ", ".join(guesses))
+        log.warning("not stored in the file, so guessed: %s", ", ".join(guesses))
     return ModelSettings(
         layers=layers,
         heads=heads,
@@ -180,12 +180,12 @@ def import_policy(
     coordinate_modes: int | None = None,
     max_sites: int | None = None,
 ) -> Policy:
-    """The policy of a published checkpoint; see :func:`infer_settings` for the options.
+    """Load a published checkpoint as a policy; see :func:`infer_settings` for the options.
 
     Raises
     ------
     ValueError
-        If the file cannot be read, or a parameter does not fit: the message names it and says why.
+        If the file cannot be read or a parameter does not fit; the message names it.
     """
     parameters = read_checkpoint(path)
     try:
@@ -204,11 +204,11 @@ def import_policy(
 
 
 class _ForbiddenError(Exception):
-    """The pickle names something else than an array constructor."""
+    """The pickle names something other than an array constructor."""
 
 
 class _Unpickler(pickle.Unpickler):
-    """Rebuilds dictionaries, tuples and numeric arrays; refuses every other name."""
+    """Rebuilds dictionaries, tuples and numeric arrays; rejects every other name."""
 
     def find_class(self, module: str, name: str) -> Any:
         known: dict[tuple[str, str], Any] = {
@@ -218,20 +218,20 @@ class _Unpickler(pickle.Unpickler):
             ("numpy", "ndarray"): "ndarray",
             ("numpy", "dtype"): _Type,
         }
-        # A subclass of its own: a pickle may set attributes of what it is given.
+        # A new subclass each time: a pickle may set attributes of the class it receives.
         if (module, name) in _OPTIMISER_STATES:
             return type(name, (_State,), {})
         if (module, name) not in known:
             raise _ForbiddenError(
                 f"it names {module}.{name}; only arrays and optimiser states are read, and "
-                "nothing is run"
+                "no code is run"
             )
         found = known[module, name]
         return type(name, (found,), {}) if isinstance(found, type) else found
 
 
 class _Type:
-    """Stands for numpy's dtype."""
+    """Replaces numpy's dtype."""
 
     def __init__(self, code: str, *flags: Any) -> None:
         self.code = code
@@ -242,7 +242,7 @@ class _Type:
 
 
 class _Array:
-    """Stands for an array that numpy would make empty and then fill."""
+    """Replaces an array that numpy would create empty and then fill."""
 
     def __init__(self, *arguments: Any) -> None:
         self.state: tuple[Any, ...] = ()
@@ -251,7 +251,7 @@ class _Array:
         self.state = state
 
     def read(self) -> NDArray[Any]:
-        """The numbers; ``ValueError`` if the bytes are not as many as the shape asks for."""
+        """The array; raises ``ValueError`` if the number of bytes does not fit the shape."""
         _, shape, kind, fortran, data = self.state
         if kind.code not in _NUMBERS:
             raise ValueError(f"has type {kind.code!r}, allowed are {', '.join(_NUMBERS)}")
@@ -260,7 +260,7 @@ class _Array:
 
 
 class _State(tuple[Any, ...]):
-    """Stands for an optimiser's record, which is not read."""
+    """Replaces an optimiser's record, which is not read."""
 
     def __new__(cls, *fields: Any) -> "_State":
         return super().__new__(cls, fields)
@@ -274,28 +274,28 @@ def _jax_array(function: Any, arguments: Any, state: Any, aval: Any) -> _Array:
 
 
 def _flatten(parameters: Any) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Names and arrays of a checkpoint's modules; ``ValueError`` names what is no such thing."""
+    """Names and arrays of a checkpoint's modules; ``ValueError`` names anything else."""
     for module, group in _items(parameters, "'params'"):
         for name, array in _items(group, f"parameter group {module}"):
             try:
                 yield f"{module}/{name}", array.read()
             except (AttributeError, TypeError, ValueError) as error:
-                raise ValueError(f"parameter {module}/{name} is no array: {error}") from error
+                raise ValueError(f"parameter {module}/{name} is not an array: {error}") from error
 
 
 def _items(value: Any, name: str) -> list[tuple[Any, Any]]:
     if isinstance(value, dict):
         return list(value.items())
-    raise ValueError(f"not a checkpoint: {name} is no dictionary but a {type(value).__name__}")
+    raise ValueError(f"not a checkpoint: {name} is a {type(value).__name__}, not a dictionary")
 
 
 def _translate(published: Mapping[str, NDArray[Any]], policy: Policy) -> Arrays:
-    """The network's weights by our names.
+    """The weights by the names of :class:`Transformer`.
 
     Raises
     ------
     ValueError
-        If a published parameter is missing, left over or of another shape.
+        If a published parameter is missing, unused or of another shape.
     """
     left, settings = dict(published), policy.settings
     turned = settings.positions == "rotary"
@@ -308,12 +308,12 @@ def _translate(published: Mapping[str, NDArray[Any]], policy: Policy) -> Arrays:
         for source in sources:
             if source not in left:
                 raise ValueError(f"parameter {source} is missing")
-            # A published linear layer is (inputs, outputs), ours is (outputs, inputs).
+            # Published linear layers are (inputs, outputs), torch layers (outputs, inputs).
             step = -1 if source.endswith("/w") else 1
             array = left.pop(source).astype(np.float32)
             if array.shape != expected[::step]:
                 raise ValueError(
-                    f"parameter {source} has shape {array.shape}, the others ask for "
+                    f"parameter {source} has shape {array.shape}; the other parameters imply "
                     f"{expected[::step]}"
                 )
             array = array.T if step == -1 else array
@@ -322,12 +322,12 @@ def _translate(published: Mapping[str, NDArray[Any]], policy: Policy) -> Arrays:
             parts.append(array)
         weights[name] = np.concatenate(parts)
     if left:
-        raise ValueError(f"parameter {min(left)} is not one of this model's")
+        raise ValueError(f"parameter {min(left)} is unknown to this model")
     return weights
 
 
 def _published_names(name: str, layers: int) -> list[str]:
-    """The published parameters that, one below the other, make up the network's ``name``."""
+    """The published parameters that are concatenated into the network's ``name``."""
     if name in _EMBEDDINGS:
         return [_EMBEDDINGS[name]]
     *place, leaf = name.split(".")

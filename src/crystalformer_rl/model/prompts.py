@@ -1,4 +1,4 @@
-"""Space groups as prompts: a policy is told the group, and draws the crystal."""
+"""Space groups as prompts: the policy receives the group and samples the crystal."""
 
 import logging
 from collections.abc import Sequence
@@ -14,8 +14,10 @@ from crystalformer_rl.model.folder import WITHOUT_HISTOGRAM
 log = logging.getLogger(__name__)
 
 
-def draw_space_groups(prompts: NDArray[np.float64], count: int, *, seed: int) -> NDArray[np.int64]:
-    """(count,) space groups drawn with the probabilities ``prompts`` (231,)."""
+def sample_space_groups(
+    prompts: NDArray[np.float64], count: int, *, seed: int
+) -> NDArray[np.int64]:
+    """(count,) space groups sampled with the probabilities ``prompts`` (231,)."""
     generator = np.random.default_rng(seed)
     return generator.choice(len(prompts), size=count, p=prompts)
 
@@ -29,26 +31,26 @@ def prompt_probabilities(
 ) -> NDArray[np.float64]:
     """(231,) probability of each space group as a prompt; index 0 is unused.
 
-    Groups that cannot obey the constraints are left out where none is named, and refused where one
-    is: whatever is drawn then, by whichever shard or step, can obey.
+    Groups in which no crystal can satisfy the constraints are left out if ``space_groups`` is None,
+    and refused if they are named. Every sampled group can then satisfy the constraints.
 
     Parameters
     ----------
     histogram
         (231,) training crystals per space group.
     space_groups
-        The only ones to draw, None for all 230.
+        The only groups to sample; None for all 230.
     weights
-        ``training``: as often as in the histogram, or each alike if it has none of those named;
-        ``uniform``: each alike.
+        ``training``: in proportion to the histogram, or with equal probability if it has none of
+        the named groups; ``uniform``: with equal probability.
     constraints
-        What the crystals obey, None for anything.
+        Constraints on the crystals; None for no constraints.
 
     Raises
     ------
     ValueError
-        If the weights are those of training, no group is named and the histogram is empty; if a
-        group that is named cannot obey, or none of those that would be drawn.
+        If ``weights`` is ``training``, no group is named and the histogram is empty; if a named
+        group, or every group that would be sampled, cannot satisfy the constraints.
     """
     if constraints is not None and space_groups is not None:
         constraints.check(space_groups)
@@ -60,26 +62,27 @@ def prompt_probabilities(
             raise ValueError(f"the policy has no histogram of space groups: {WITHOUT_HISTOGRAM}")
         counts = named
     if constraints is not None and space_groups is None:
-        counts = _obeying(counts, constraints)
+        counts = _satisfying(counts, constraints)
     return np.asarray(counts / counts.sum())
 
 
-def _obeying(counts: NDArray[np.float64], constraints: Constraints) -> NDArray[np.float64]:
-    """The counts (231,) without those of the groups that cannot obey."""
+def _satisfying(counts: NDArray[np.float64], constraints: Constraints) -> NDArray[np.float64]:
+    """The counts (231,), with 0 for the groups that cannot satisfy the constraints."""
     asked = np.flatnonzero(counts).tolist()
     problems = {group: constraints.problem(group) for group in asked}
-    obeying = [group for group, problem in problems.items() if problem is None]
-    if not obeying:
+    possible = [group for group, problem in problems.items() if problem is None]
+    if not possible:
         raise ValueError(
-            f"none of the {len(asked)} space groups to draw can obey, such as: {problems[asked[0]]}"
+            f"none of the {len(asked)} space groups can satisfy the constraints; for example: "
+            f"{problems[asked[0]]}"
         )
-    if len(obeying) == len(asked):
+    if len(possible) == len(asked):
         return counts
     kept = np.zeros_like(counts)
-    kept[obeying] = counts[obeying]
+    kept[possible] = counts[possible]
     log.info(
-        "%d of %d space groups cannot obey the constraints and are not drawn; the other %d have "
-        "%.1f %% of the probability, and now all of it",
-        *(len(asked) - len(obeying), len(asked), len(obeying), 100 * kept.sum() / counts.sum()),
+        "%d of %d space groups cannot satisfy the constraints and are not sampled; the other %d "
+        "had %.1f %% of the probability, which is renormalised to 100 %%",
+        *(len(asked) - len(possible), len(asked), len(possible), 100 * kept.sum() / counts.sum()),
     )
     return kept

@@ -1,9 +1,8 @@
-"""Draws crystals token by token, with a cache of keys and values.
+"""Samples crystals token by token, with a key-value cache.
 
-All crystals of a batch are at the same token. One that has drawn its pad letter draws its lattice
-there and leaves the batch, so the work is that of the tokens drawn and no more; what is left of
-several batches goes on as one. (The published sampler runs the whole padded sequence for each
-token.)
+All crystals of a batch are at the same token. A crystal that has reached its pad letter gets its
+lattice and leaves the batch, so that no pads are computed; the remainders of several batches are
+merged. (The published sampler runs the whole padded sequence for each token.)
 """
 
 from collections import deque
@@ -43,8 +42,8 @@ from crystalformer_rl.model.transformer import (
 class Samples:
     """Crystals and ln p of each given its space group, ``(B,)``, float64.
 
-    ln p is that of the policy under the constraints: what ``log_prob`` gives. Temperatures and
-    nucleus change what is drawn and not what is reported.
+    ln p is the policy's under the constraints, the same as ``log_prob`` returns. Temperatures and
+    nucleus change which crystals are sampled, not the reported ln p.
     """
 
     tokens: CrystalTokens
@@ -63,7 +62,7 @@ def sample(
     constraints: Constraints,
     batch_size: int = 512,
 ) -> Samples:
-    """One crystal per space group, in their order.
+    """Sample one crystal per space group, in the given order.
 
     The same arguments give the same crystals on the same kind of device.
 
@@ -76,15 +75,16 @@ def sample(
     first_element_temperature
         Temperature of the first site's element, or None for ``temperature``.
     constraints
-        What the crystals obey.
+        Constraints that the crystals satisfy.
     batch_size
-        Crystals drawn at once; bounds the memory of the cache.
+        Crystals sampled at once; bounds the memory of the cache.
 
     Raises
     ------
     ValueError
-        If there is nothing to draw, a space group is not 1–230 or cannot obey the constraints, a
-        temperature is not 1e-6 to 1e6 or ``top_p`` not in (0, 1].
+        If ``space_groups`` is empty or contains a number outside 1–230, if no crystal of a space
+        group can satisfy the constraints, if a temperature is outside 1e-6 to 1e6, or ``top_p``
+        outside (0, 1].
     """
     groups = np.asarray(space_groups, dtype=np.int64)
     if groups.ndim != 1 or len(groups) == 0:
@@ -112,12 +112,12 @@ def sample(
 
 @dataclass
 class _Batch:
-    """Crystals that have ``site`` sites each.
+    """Crystals with ``site`` sites each.
 
     Attributes
     ----------
     rows
-        ``(b,)`` their numbers among all that are drawn.
+        ``(b,)`` their indices among all crystals.
     logits
         ``(b, 28)`` of their next letter.
     """
@@ -128,9 +128,9 @@ class _Batch:
     cache: Cache
 
     def drop(self, ended: Tensor) -> Tensor:
-        """Let the ``ended`` (bool) leave; the indices of the rest, in their new order.
+        """Remove the ``ended`` (bool) crystals; return the indices of the rest in their new order.
 
-        The last take the places that are left, so that few keys and values move.
+        The last ones fill the gaps, so that few keys and values are copied.
         """
         rest = torch.nonzero(~ended)[:, 0]
         gaps = torch.nonzero(ended[: len(rest)])[:, 0]
@@ -142,7 +142,7 @@ class _Batch:
 
     @classmethod
     def join(cls, batches: Sequence["_Batch"]) -> "_Batch":
-        """One batch of those at the same site, in memory of its own."""
+        """Merge batches that are at the same site into new memory."""
         return cls(
             site=batches[0].site,
             rows=torch.cat([batch.rows for batch in batches]),
@@ -152,7 +152,7 @@ class _Batch:
 
 
 class _Drawing:
-    """All crystals that are drawn, as far as they are."""
+    """The crystals being sampled, as far as they have got."""
 
     def __init__(
         self, network: Transformer, tables: Tables, masks: Masks, group: Tensor, draw: Draw
@@ -167,10 +167,10 @@ class _Drawing:
         self.log_prob = self.lattice.new_zeros(len(group), dtype=torch.float64)
 
     def run(self, batch_size: int) -> None:
-        """Draw all, at most ``batch_size`` at once.
+        """Sample all crystals, at most ``batch_size`` at once.
 
-        A batch that has thinned below a quarter waits while shallower ones, or new ones, are drawn
-        as far as it is, and goes on with what is left of them.
+        A batch that has shrunk below a quarter waits until the other batches have reached the same
+        site, and continues merged with what is left of them.
         """
         everyone = torch.arange(len(self.group), device=self.group.device)
         fresh = deque(torch.split(everyone, batch_size))
@@ -188,7 +188,7 @@ class _Drawing:
                 self._draw_site(batch)
 
     def samples(self) -> Samples:
-        """The crystals, with the lattice parameters that symmetry fixes set."""
+        """The crystals, with symmetry-fixed lattice parameters set."""
         groups = self.group.cpu().numpy()
         tokens = CrystalTokens(
             space_group=groups,
@@ -208,7 +208,7 @@ class _Drawing:
         )
 
     def _draw_site(self, batch: _Batch) -> None:
-        """Draw a site of each crystal; one that draws its pad draws its lattice and leaves."""
+        """Sample one site of each crystal; a crystal at its pad gets its lattice and leaves."""
         group, letter = self.group[batch.rows], self._letter(batch)
         multiplicity = self.tables.multiplicity[group, letter]
         h = self._step(batch, self.network.letter_token(group, letter, multiplicity))
@@ -227,7 +227,7 @@ class _Drawing:
         batch.site += 1
 
     def _step(self, batch: _Batch, token: Tensor) -> Tensor:
-        """Feed one token ``(b, width)``; its output ``(b, width)``."""
+        """Output ``(b, width)`` for one more token ``(b, width)``."""
         return self.network.trunk(token[:, None], batch.cache)[:, 0]
 
     def _letter(self, batch: _Batch) -> Tensor:
@@ -255,7 +255,7 @@ class _Drawing:
         return self._step(batch, self.network.element_token(group, element))
 
     def _coordinate(self, batch: _Batch, axis: int, h: Tensor) -> Tensor:
-        """Draw x, y or z where it is free; elsewhere it follows from those before it."""
+        """Sample x, y or z where it is free; otherwise compute it from the preceding ones."""
         rows, site = batch.rows, batch.site
         group, letter = self.group[rows], self.letter[rows, site]
         mixture = self.network.read(h, 0, coordinate_size(self.settings))

@@ -1,4 +1,4 @@
-"""Other elements for given sites: which may stand there, and which must."""
+"""Element substitution on given sites, subject to allowed and required elements."""
 
 from collections.abc import Iterable
 
@@ -10,8 +10,8 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import Constraints
 
 
-def make_obey(tokens: CrystalTokens, constraints: Constraints, random: np.random.Generator) -> None:
-    """Draw anew, in place, the elements that are not allowed; then put in the required ones.
+def enforce(tokens: CrystalTokens, constraints: Constraints, random: np.random.Generator) -> None:
+    """Replace, in place, elements that are not allowed; then insert the required ones.
 
     Raises
     ------
@@ -26,9 +26,9 @@ def make_obey(tokens: CrystalTokens, constraints: Constraints, random: np.random
         sites = int(tokens.num_sites[row])
         if sites < len(required):
             raise ValueError(
-                f"crystal {row} has {sites} sites, {len(required)} elements are required"
+                f"crystal {row} has {sites} sites, but {len(required)} elements are required"
             )
-        # Random sites, but those that hold the element already come first.
+        # Random sites; sites that already have the element come first.
         cost = random.random((len(required), sites))
         cost += len(required) * (tokens.element[row, :sites] != required[:, None])
         which, where = linear_sum_assignment(cost)
@@ -36,7 +36,7 @@ def make_obey(tokens: CrystalTokens, constraints: Constraints, random: np.random
 
 
 def has_all(element: NDArray[np.int64], required: Iterable[int]) -> NDArray[np.bool_]:
-    """``(B,)``: whether the sites ``(B, N)`` hold all required elements."""
+    """``(B,)``: whether the sites ``(B, N)`` contain all required elements."""
     every = np.ones(len(element), dtype=np.bool_)
     for z in required:
         every &= (element == z).any(axis=1)
@@ -46,9 +46,9 @@ def has_all(element: NDArray[np.int64], required: Iterable[int]) -> NDArray[np.b
 def another(
     choices: NDArray[np.int64], current: NDArray[np.int64], random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """One of the sorted ``choices`` for each of ``current``, all alike but never the same again.
+    """A uniformly chosen element of the sorted ``choices`` that differs from ``current``.
 
-    Every one of ``current`` is among the choices; where there is only one, it stays.
+    Each of ``current`` must be one of the choices. If there is only one choice, it is kept.
     """
     if len(choices) == 1:
         return current

@@ -1,10 +1,10 @@
 """The network of CrystalFormer: a causal transformer over the tokens W A X Y Z of every site.
 
-arXiv 2403.15734, with the rotary positions of the Alex-20 weights or the learned ones of the older
-MP-20 weights. It departs from the published code in form only: query, key and value are one matrix,
-the two numbers that a rotary position turns lie side by side (:func:`rotary_order`), a key-value
-cache serves the sampler, and dropout acts on the outputs of attention and MLP but not on the
-attention weights, which fused attention never forms.
+arXiv 2403.15734, with the rotary positions of the Alex-20 weights or the learned positions of the
+older MP-20 weights. The implementation differs from the published code, the function does not:
+query, key and value are one matrix; the two numbers that a rotary position rotates are neighbours
+(:func:`rotary_order`); the sampler uses a key-value cache; dropout acts on the outputs of attention
+and MLP but not on the attention weights, which fused attention never materialises.
 """
 
 from collections.abc import Sequence
@@ -25,27 +25,27 @@ INITIAL_SCALE = 0.01
 
 
 def output_size(settings: ModelSettings) -> int:
-    """Numbers the network gives per token: room for the largest of its three kinds of output."""
+    """Width of the output layer: the largest of its three kinds of output."""
     return max(ELEMENTS + lattice_size(settings), coordinate_size(settings), LETTERS)
 
 
 def coordinate_size(settings: ModelSettings) -> int:
-    """Logits, locations and concentrations of a coordinate's mixture."""
+    """Number of logits, locations and concentrations of a coordinate's mixture."""
     return 3 * settings.coordinate_modes
 
 
 def lattice_size(settings: ModelSettings) -> int:
-    """Logits, six means and six widths per component of the lattice's mixture."""
+    """Number of logits, means and widths of the lattice's mixture: 1 + 6 + 6 per component."""
     return 13 * settings.lattice_modes
 
 
 class Cache:
-    """Keys and values of the tokens seen so far, for B sequences of the same length.
+    """Keys and values of the tokens processed so far, for B sequences of the same length.
 
     Parameters
     ----------
     capacity
-        Longest sequence that is expected; room is made as it fills, doubling.
+        Longest expected sequence; the storage grows by doubling up to it.
     """
 
     def __init__(self, layers: int, *, capacity: int) -> None:
@@ -54,7 +54,7 @@ class Cache:
         self._store: list[Tensor | None] = [None] * layers
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add ``(B, H, T, D)`` of one layer; all keys and values of that layer come back."""
+        """Append ``(B, H, T, D)`` to one layer; return all keys and values of that layer."""
         store, new = self._store[layer], torch.stack([key, value])
         end = self.length + new.shape[3]
         if store is None or store.shape[3] < end:
@@ -67,7 +67,7 @@ class Cache:
         return store[0, :, :, :end], store[1, :, :, :end]
 
     def keep(self, rows: Tensor) -> None:
-        """Forget all sequences but ``rows`` (indices); those that keep their place cost nothing."""
+        """Keep only the sequences ``rows`` (indices); only those that change place are copied."""
         places = torch.nonzero(rows != torch.arange(len(rows), device=rows.device))[:, 0]
         for layer, store in enumerate(self._store):
             if store is not None:
@@ -76,7 +76,7 @@ class Cache:
 
     @classmethod
     def join(cls, caches: "Sequence[Cache]") -> "Cache":
-        """Copy caches of the same length into one for all their sequences."""
+        """Concatenate caches of the same length along the batch."""
         joined = cls(len(caches[0]._store), capacity=caches[0]._capacity)
         joined.length = caches[0].length
         for layer, stores in enumerate(zip(*(cache._store for cache in caches), strict=True)):
@@ -103,9 +103,9 @@ class Block(nn.Module):
     def forward(
         self, h: Tensor, rotation: Tensor | None, cache: Cache | None, layer: int
     ) -> Tensor:
-        """``(B, T, width)`` to the same; with a cache T is 1 and the past is attended to."""
+        """``(B, T, width)`` to the same shape; with a cache, T is 1 and the past is attended to."""
         batch, length, _ = h.shape
-        # Three products and not one: the gradient of a split would be a copy of all three.
+        # Three products instead of one: the gradient of a split would copy all three.
         projected = self.attention_norm(h)
         weights, biases = self.query_key_value.weight.chunk(3), self.query_key_value.bias.chunk(3)
         query, key, value = (
@@ -126,7 +126,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Embeddings, blocks and the output layer; what the outputs mean is in ``likelihood``."""
+    """Embeddings, blocks and the output layer; ``likelihood`` defines what the outputs mean."""
 
     rotation: Tensor
 
@@ -155,7 +155,7 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
-        """Published start: weights normal (σ = 0.01, cut at 2σ), biases 0, norms 1."""
+        """Published initialisation: normal weights (σ = 0.01, cut at 2σ), biases 0, norms 1."""
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
             if "norm" in name:
@@ -169,21 +169,21 @@ class Transformer(nn.Module):
                 parameter.copy_(drawn)
 
     def compile_blocks(self, *, backend: str = "inductor") -> None:
-        """Let torch fuse the operations of a block; one compilation serves all, at any length.
+        """Compile the blocks with torch; one compilation serves all blocks and lengths.
 
-        For training on a GPU. The cache of the sampler is not made for it.
+        For training on a GPU. The sampler's cache does not support it.
         """
         for block in self.blocks:
             block.compile(dynamic=True, backend=backend)
 
     def first_letter(self, group: Tensor) -> Tensor:
-        """Logits ``(B, 28)`` of the first letter, from the space group ``(B,)`` alone."""
+        """Logits ``(B, 28)`` of the first letter, from the space group ``(B,)`` only."""
         hidden = self.first_letter_in(self.space_group(group - 1))
         out: Tensor = self.first_letter_out(functional.gelu(hidden, approximate="tanh"))
         return out
 
     def letter_token(self, group: Tensor, letter: Tensor, multiplicity: Tensor) -> Tensor:
-        """``(B, width)`` or ``(B, n, width)`` from integers of that leading shape."""
+        """``(B, width)`` or ``(B, n, width)`` from integers of shape ``(B,)`` or ``(B, n)``."""
         size = multiplicity[..., None].to(self.letter.weight.dtype)
         return _integer_token(
             self.letter_in,
@@ -219,7 +219,7 @@ class Transformer(nn.Module):
         return torch.stack(tokens, dim=2).flatten(1, 2)
 
     def trunk(self, h: Tensor, cache: Cache | None = None) -> Tensor:
-        """Blocks and final norm: ``(B, T, width)`` to the same, causal along T."""
+        """Blocks and final norm: ``(B, T, width)`` to the same shape, causal along T."""
         start = 0 if cache is None else cache.length
         span = slice(start, start + h.shape[1])
         rotation = None
@@ -240,12 +240,12 @@ class Transformer(nn.Module):
 
 
 def _integer_token(layer: nn.Linear, x: Tensor) -> Tensor:
-    """``layer(x)`` in single precision, whatever the precision of the rest.
+    """``layer(x)`` in single precision, independent of the precision of the other layers.
 
-    JAX computes the tokens of letters and elements in float32 even where all else is float64, and a
-    narrow lattice component turns that rounding into 1e-5 of ln p. To agree with the published
-    numbers the order of its sum is kept too: even and odd terms apart, then what is left of a
-    multiple of eight, then the bias.
+    JAX computes the tokens of letters and elements in float32 even where everything else is
+    float64, and a narrow lattice component turns that rounding into 1e-5 of ln p. To reproduce the
+    published numbers, the order of the summation is the same too: even and odd terms separately,
+    then the terms beyond a multiple of eight, then the bias.
     """
     x, weight, dtype = x.float(), layer.weight.float(), x.dtype
     end = x.shape[-1] - x.shape[-1] % 8
@@ -257,10 +257,11 @@ def _integer_token(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def rotary_order(heads: int, key_size: int) -> NDArray[np.int64]:
-    """Our order of the rows of a query or key matrix, as indices into the published rows.
+    """The order of the rows of a query or key matrix, as indices into the published rows.
 
-    The published code turns each number of a head's first half with its like in the second; here
-    the two are neighbours, so that a turn is one complex product. Dot products do not change.
+    The published code pairs each number of a head's first half with the one at the same place in
+    the second half. Here the two are neighbours, so that a rotation is one complex product. Dot
+    products do not change.
     """
     halves = np.arange(key_size).reshape(2, -1)
     return (key_size * np.arange(heads)[:, None] + halves.T.ravel()).ravel()
@@ -269,7 +270,7 @@ def rotary_order(heads: int, key_size: int) -> NDArray[np.int64]:
 def _rotary_table(length: int, key_size: int) -> Tensor:
     """cos and sin ``(length, key_size / 2, 2)`` in float32.
 
-    By numpy, whose float32 powers and rounding of the functions are those of the published code.
+    Computed with numpy, whose float32 powers and rounding match the published code.
     """
     exponent = np.arange(0, key_size, 2, dtype=np.float32) / np.float32(key_size)
     frequency = np.float32(1) / np.float32(10000) ** exponent
@@ -278,10 +279,10 @@ def _rotary_table(length: int, key_size: int) -> Tensor:
 
 
 def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Turn the pairs of ``(B, T, H, D)`` by the angles of ``(T, 1, D / 2, 2)``.
+    """Rotate the pairs of ``(B, T, H, D)`` by the angles of ``(T, 1, D / 2, 2)``.
 
-    There are no complex numbers of half precision: there the product is written out, which a
-    compiler fuses.
+    Half precision has no complex numbers, so the product is written out there; the compiler fuses
+    it.
     """
     pairs = x.view(*x.shape[:-1], -1, 2)
     if x.dtype in (torch.float32, torch.float64):

@@ -15,7 +15,7 @@ from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.rewards.base import build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import hull_files, read_hull
-from crystalformer_rl.training.reinforce import Carried, reinforce
+from crystalformer_rl.training.reinforce import RoundState, reinforce
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     hull, references = read_hull(args.hull, energies_of=[settings.reward.potential])
     reward = build(settings.reward, hull=hull, references=references, device=training.device.type)
     with training.loop:
-        history, carried = reinforce(
+        history, state = reinforce(
             policy,
             base,
             reward,
@@ -75,11 +75,11 @@ def run(args: argparse.Namespace) -> None:
             round_number=args.round,
             seed=seed,
             loop=training.loop,
-            carried=_carried(policy, args),
+            previous=_previous(policy, args),
             track=training.track,
             record=training.record,
         )
-    policy.metadata |= {"trained_by": f"rl-{args.name}", "rl": asdict(carried)}
+    policy.metadata |= {"trained_by": f"rl-{args.name}", "rl": asdict(state)}
     policy.save(args.out)
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
 
@@ -96,12 +96,12 @@ def _scored_as_drawn(policy: Policy, folder: Path) -> Policy:
     return policy.with_coordinate_density("independent")
 
 
-def _carried(policy: Policy, args: argparse.Namespace) -> Carried:
+def _previous(policy: Policy, args: argparse.Namespace) -> RoundState:
     if args.round == 1:
-        return Carried()
+        return RoundState()
     if "rl" not in policy.metadata:
         raise ValueError(
             f"{args.policy}: --round {args.round} continues a policy of the round before, and this "
             "model.json has no rl entry; round 1 starts from any policy"
         )
-    return Carried(**policy.metadata["rl"])
+    return RoundState(**policy.metadata["rl"])

@@ -37,7 +37,7 @@ from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.folder import policy_files, policy_folder
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
+from crystalformer_rl.model.prompts import prompt_probabilities, sample_space_groups
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stages import options as flags
 
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
     )
     count = settings.count if args.shard is None else settings.shard_size
     samples = policy.sample(
-        draw_space_groups(prompts, count, seed=seed),
+        sample_space_groups(prompts, count, seed=seed),
         seed=seed,
         temperature=settings.temperature,
         top_p=settings.top_p,

@@ -49,7 +49,7 @@ from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.model import chains
-from crystalformer_rl.model.chains import MOVES, Guidance
+from crystalformer_rl.model.chains import MOVES, RewardBias
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.distributions import check_within
 from crystalformer_rl.model.folder import policy_files, policy_folder
@@ -160,7 +160,7 @@ def run(args: argparse.Namespace) -> None:
         width=args.width,
         temperature=args.temperature,
         constraints=build(constraints, max_sites=max_sites),
-        guidance=_guidance(args, device) if args.reward else None,
+        reward_bias=_reward_bias(args, device) if args.reward else None,
         track=partial(progress, label="chain"),
     )
     for move, share in found.acceptance.items():
@@ -207,7 +207,7 @@ def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) ->
     return tokens[[0] * args.count]
 
 
-def _guidance(args: argparse.Namespace, device: str) -> Guidance:
+def _reward_bias(args: argparse.Namespace, device: str) -> RewardBias:
     settings = REWARDS[args.reward]
     hull, references = read_hull(args.hull, energies_of=[settings.potential])
     reward = rewards.build(settings, hull=hull, references=references, device=device)
@@ -215,4 +215,4 @@ def _guidance(args: argparse.Namespace, device: str) -> Guidance:
     def value(tokens: CrystalTokens) -> NDArray[np.float64]:
         return reward.score([one.structure for one in decode(tokens)]).value
 
-    return Guidance(value, args.tau)
+    return RewardBias(value, args.tau)

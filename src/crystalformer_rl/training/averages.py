@@ -9,13 +9,13 @@ import torch
 class Averages:
     """Exponential moving averages of a model's weights, in float32.
 
-    After step t they move to d · average + (1 − d) · weights with d = min(decay, (1 + t)/(10 + t)):
-    the growing decay forgets the random start, so that no correction of a bias is needed.
+    After step t: d · average + (1 − d) · weights with d = min(decay, (1 + t)/(10 + t)). The growing
+    decay removes the influence of the random start, so that no bias correction is needed.
 
     Parameters
     ----------
     model
-        Whose weights to follow.
+        The model whose weights are averaged.
     decay
         The largest d.
 
@@ -34,23 +34,23 @@ class Averages:
         }
 
     def update(self, step: int) -> None:
-        """Follow the weights after the ``step``-th step, counted from 1."""
+        """Update the averages after step number ``step``, counted from 1."""
         share = 1 - min(self._decay, (1 + step) / (10 + step))
         weights = [weight.detach().float() for weight in self._weights.values()]
         torch._foreach_lerp_(list(self.tensors.values()), weights, share)
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Put back :attr:`tensors` of another object."""
+        """Restore :attr:`tensors` of another object."""
         for name, average in self.tensors.items():
             average.copy_(tensors[name])
 
     def apply(self) -> None:
-        """Make the averages the weights of the model."""
+        """Set the weights of the model to the averages."""
         self._set(self.tensors)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model with the averages as its weights, inside the block."""
+        """Inside the block the model has the averages as its weights."""
         kept = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self.apply()
         try:

@@ -1,4 +1,4 @@
-"""Batches of crystals of similar length, so that little is computed for pads."""
+"""Batches of crystals of similar length, to compute few pads."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -14,7 +14,7 @@ Indices = NDArray[np.int64]
 
 
 class Crystals(Protocol):
-    """Crystals that batches can be taken from: in memory, or in a mapped file."""
+    """An indexable set of crystals, in memory or in a memory-mapped file."""
 
     @property
     def num_sites(self) -> Indices:
@@ -26,11 +26,12 @@ class Crystals(Protocol):
 
 
 def epoch_batches(lengths: Indices, *, batch_size: int, seed: int) -> list[Indices]:
-    """Batches of one epoch: every crystal once, in an order that only ``seed`` decides.
+    """Batches of one epoch: every crystal once, in an order that depends only on ``seed``.
 
     The crystals are shuffled and cut into pools of 16 batches; each pool is sorted by length and
-    cut into batches, and all batches are shuffled. A batch thus holds similar lengths, and other
-    crystals in each epoch. ``ceil(n / batch_size)`` batches, one of them smaller if need be.
+    cut into batches, and all batches are shuffled. A batch therefore has crystals of
+    similar length, different ones in each epoch. There are ``ceil(n / batch_size)`` batches; one
+    may be smaller.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def epoch_batches(lengths: Indices, *, batch_size: int, seed: int) -> list[Indic
 
 
 def length_batches(lengths: Indices, *, batch_size: int) -> list[Indices]:
-    """All crystals in batches of growing length, for work whose order does not matter."""
+    """All crystals in batches of increasing length, for work that does not depend on order."""
     return list(_cut(np.argsort(lengths, kind="stable"), batch_size))
 
 

@@ -36,11 +36,11 @@ def fit(
 ) -> list[Row]:
     """Minimise the negative log-likelihood of ``train`` in place; return the history.
 
-    Adam with linear warm-up to a constant rate, in proportion to the batch size, and clipped
-    gradient norm (FACTS §3). Batches hold crystals of similar length, another set in each epoch.
-    Every step seeds its own dropout, so that a continued training equals one that never stopped,
+    Adam with linear warm-up to a constant learning rate, which is proportional to the batch size,
+    and a clipped gradient norm. Batches contain crystals of similar length and change with every
+    epoch. Every step seeds its own dropout, so that a resumed training equals an uninterrupted one,
     bit for bit on a CPU. On a GPU the blocks are compiled and run in bfloat16 autocast. With
-    ``settings.ema_decay`` the averages of the weights are validated and kept
+    ``settings.ema_decay`` the moving averages of the weights are validated and kept
     (:class:`crystalformer_rl.training.averages.Averages`).
 
     Parameters
@@ -52,13 +52,13 @@ def fit(
     validate_every
         Epochs between validations.
     patience
-        Stop after so many validations without a better loss, and return to the best weights.
-        None: all epochs, last weights.
+        Stop after this number of validations without a better loss, and restore the best weights.
+        None: train all epochs and keep the last weights.
     parallel
         The processes that share every batch. All call this function with the same arguments and
-        return the same; ``policy`` starts as that of process 0.
+        return the same history; the weights of process 0 are broadcast at the start.
     track
-        Wraps the range of steps, such as with a progress bar.
+        Wraps the range of steps, for example with a progress bar.
     record
         Called with each new row of the history.
 
@@ -66,24 +66,23 @@ def fit(
     -------
     list of dict
         One row per epoch: epoch, step, learning_rate, train_loss and train_PART (mean over the
-        epoch's steps), val_loss and val_PART, all in nats per crystal, None where there is none.
-        Row 0 is the start: its validation loss, and where there is no validation set the training
-        crystals' loss.
+        epoch's steps), val_loss and val_PART, all in nats per crystal; None where not computed.
+        Row 0 is the start: its validation loss or, without a validation set, its training loss.
 
     Raises
     ------
     ValueError
-        If there is no training crystal, patience is given without validation crystals, or a
-        validation loss is not finite.
+        If there are no training crystals, if patience is given without validation crystals, or if
+        a validation loss is not finite.
     DivergedError
         If a training loss or a gradient is not finite.
     Interrupted
-        If the job was told to stop.
+        If the job received a request to stop.
     """
     if len(train) == 0:
-        raise ValueError("no crystal to train on: see rejected.parquet of the tokenize stage")
+        raise ValueError("no crystals to train on: see rejected.parquet of the tokenize stage")
     if patience is not None and len(validation) == 0:
-        raise ValueError("patience needs validation crystals; there are none")
+        raise ValueError("patience needs validation crystals, but there are none")
     if parallel.device.type == "cuda":
         policy.network.compile_blocks()
     parallel.broadcast(policy.state_dict().values())

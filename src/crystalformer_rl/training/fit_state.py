@@ -1,4 +1,4 @@
-"""A likelihood training in progress: everything that decides how it goes on."""
+"""State of a likelihood training: everything that determines its next step."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ from crystalformer_rl.training.batches import Crystals
 from crystalformer_rl.training.losses import PARTS, log_prob_parts, mean_loss
 
 RATE_BATCH = 100
-"""Batch size that the learning rate of the settings is meant for."""
+"""Batch size to which the learning rate of the settings refers."""
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,11 @@ class FitState:
     seen, sums
         Crystals of this epoch so far, and the sum of their losses by part.
     stop
-        Whether a process wants to stop after this step, as all of them know; None where there is
-        one process.
+        Whether any process wants to stop after this step; None with a single process.
     history
         See ``fit``.
     best
-        The weights of the best validation, kept where patience may return to them.
+        The weights of the best validation, kept if patience may restore them.
     """
 
     policy: Policy
@@ -70,7 +69,7 @@ class FitState:
 
     @property
     def rate(self) -> float:
-        """Learning rate of the coming step."""
+        """Learning rate of the next step."""
         warm = min(1.0, (self.step + 1) / max(self.settings.warmup_steps, 1))
         return self.settings.learning_rate * self.settings.batch_size / RATE_BATCH * warm
 
@@ -84,7 +83,7 @@ class FitState:
         return self.patience is not None and self.validations_since_best >= self.patience
 
     def checkpoint(self) -> Checkpoint:
-        """All that :meth:`restore` needs to go on exactly."""
+        """Everything that :meth:`restore` needs to continue exactly."""
         tensors = training_tensors(self.policy, self.optimiser)
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         if self.averages is not None:
@@ -93,7 +92,7 @@ class FitState:
         return Checkpoint(tensors, {name: getattr(self, name) for name in names})
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of the same settings."""
+        """Continue from a checkpoint of the same settings."""
         restore_training(checkpoint, self.policy, self.optimiser)
         self.best = with_prefix(checkpoint.tensors, "best.")
         if self.averages is not None:
@@ -102,13 +101,13 @@ class FitState:
             setattr(self, name, value)
 
     def start(self, train: Crystals, validation: Crystals) -> None:
-        """Row 0 of the history."""
+        """Add row 0 of the history."""
         losses = None if len(validation) else self._loss(train)
         row = {"epoch": 0, "step": 0, "learning_rate": None} | _columns("train", losses)
         self._add(row | _columns("val", self._loss(validation)))
 
     def advance(self, share: CrystalTokens, *, batch: int, stop: Callable[[], bool]) -> str | None:
-        """One optimiser step, or what was not finite; then nothing has changed.
+        """Make one optimiser step, or return what was not finite (then nothing has changed).
 
         Parameters
         ----------
@@ -117,7 +116,7 @@ class FitState:
         batch
             Crystals of all processes.
         stop
-            Tells whether this process wants to stop.
+            Returns whether this process wants to stop.
         """
         self.policy.train()
         others = () if self.parallel.first else (self.parallel.rank,)
@@ -149,7 +148,7 @@ class FitState:
         return None
 
     def end_epoch(self, epoch: int, validation: Crystals) -> None:
-        """The next row of the history."""
+        """Add the next row of the history."""
         rate = self.optimiser.param_groups[0]["lr"]
         losses = [total / self.seen for total in self.sums]
         due = epoch % self.validate_every == 0 or epoch == self.settings.epochs
@@ -160,27 +159,27 @@ class FitState:
         self._add(row)
 
     def finish(self) -> None:
-        """Leave the weights that are to be kept in the policy."""
+        """Load the weights to keep into the policy."""
         if self.patience is not None:
             self.policy.load_state_dict(self.best)
         elif self.averages is not None:
             self.averages.apply()
 
-    def _judged(self) -> AbstractContextManager[None]:
+    def _validated_weights(self) -> AbstractContextManager[None]:
         return nullcontext() if self.averages is None else self.averages.applied()
 
     def _loss(self, crystals: Crystals) -> list[float] | None:
         if len(crystals) == 0:
             return None
         size = self.settings.batch_size
-        with self._judged():
+        with self._validated_weights():
             return mean_loss(self.policy, crystals, batch_size=size, parallel=self.parallel)
 
     def _add(self, row: dict[str, Any]) -> None:
         self.history.append(row)
-        judged = row["val_loss"] is not None
-        if judged and self.patience is not None and self.validations_since_best == 0:
-            with self._judged():
+        validated = row["val_loss"] is not None
+        if validated and self.patience is not None and self.validations_since_best == 0:
+            with self._validated_weights():
                 self.best = {name: t.clone() for name, t in self.policy.state_dict().items()}
         if self.record is not None:
             self.record(row)

@@ -36,7 +36,7 @@ def mean_loss(
     Raises
     ------
     ValueError
-        If it is not finite; the message names crystals at fault by their place, from 0.
+        If it is not finite; the message gives the indices of the crystals that cause it.
     """
     policy.eval()
     sums = torch.zeros(len(PARTS), dtype=torch.float64)
@@ -51,7 +51,7 @@ def mean_loss(
     losses: list[float] = (parallel.sum(sums) / len(crystals)).tolist()
     if not np.isfinite(losses).all():
         raise ValueError(
-            f"the mean loss of {len(crystals)} crystals is not finite: {losses}; at fault are "
-            f"crystals {sorted(wrong)[:SHOWN]} (from 0, at most {SHOWN} shown)"
+            f"the mean loss of {len(crystals)} crystals is not finite: {losses}; crystals with a "
+            f"non-finite loss: {sorted(wrong)[:SHOWN]} (indices from 0, at most {SHOWN} shown)"
         )
     return losses

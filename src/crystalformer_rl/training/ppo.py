@@ -22,20 +22,20 @@ from crystalformer_rl.training.batches import length_batches
 
 MAX_LOG_RATIO = 20.0
 CHUNKS: Final = {"cpu": 32, "cuda": 256}
-"""Crystals of similar length that are scored together, by type of device."""
+"""Number of crystals of similar length that are scored together, by type of device."""
 
 Floats = NDArray[np.float64]
 
 
 def running_baseline(previous: float | None, rewards: RewardBatch, *, decay: float) -> float | None:
-    """Running mean of batch-mean rewards, this batch included; starts at the first batch's mean.
+    """Running mean of batch-mean rewards, including this batch; starts at the first batch's mean.
 
-    Crystals that the reward abstains from do not count; None until one counts.
+    Crystals on which the reward abstains are ignored; None until there is one that counts.
     """
-    judged = rewards.value[~rewards.abstain]
-    if judged.size == 0:
+    rewarded = rewards.value[~rewards.abstain]
+    if rewarded.size == 0:
         return previous
-    mean = float(judged.mean())
+    mean = float(rewarded.mean())
     return mean if previous is None else decay * previous + (1 - decay) * mean
 
 
@@ -49,10 +49,10 @@ def advantages(
 ) -> Floats:
     """(B,) weight · (r − b) − τ ln(p_old/p_base).
 
-    The leash to the base policy is evaluated once, where the crystals were drawn, and stays fixed
+    The KL penalty is evaluated once, with the policy that sampled the crystals, and stays fixed
     over the gradient steps on the batch: it is part of the reward, not of the loss. Where the
-    reward abstains only the leash is left: without it such crystals would gain on all others as
-    the policy moves away from the base.
+    reward abstains, only the KL penalty is left. Without it such crystals would gain probability
+    relative to all others as the policy moves away from the base.
     """
     above = np.where(rewards.abstain, 0.0, rewards.value - (baseline or 0.0))
     return np.asarray(weight * above - tau * log_ratio_to_base)
@@ -63,8 +63,8 @@ def surrogate(
 ) -> torch.Tensor:
     """(B,) min(γA, clip(γ, 1−ε, 1+ε)A) with γ = p/p_old, to be maximised.
 
-    ln γ is held to ±20 (no gradient beyond), so that one crystal whose probability ran away gives
-    a large number and not an infinite one.
+    ln γ is clamped to ±20 (no gradient beyond), so that a crystal whose probability diverged gives
+    a large number instead of infinity.
     """
     ratio = (log_prob - old_log_prob).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
     return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
@@ -73,7 +73,7 @@ def surrogate(
 def log_probs(policy: Policy, tokens: CrystalTokens, *, constraints: Constraints) -> torch.Tensor:
     """(B,) ln p(crystal | space group) without gradient or dropout, in float64 on the CPU.
 
-    Computed over the same chunks as the gradient steps, so that the first of them has a ratio of
+    Computed over the same chunks as the gradient steps, so that the ratio of the first step is
     exactly 1.
     """
     policy.eval()
@@ -86,12 +86,12 @@ def log_probs(policy: Policy, tokens: CrystalTokens, *, constraints: Constraints
 
 @dataclass(frozen=True)
 class Update:
-    """What the gradient steps on one batch did.
+    """Result of the gradient steps on one batch.
 
     Attributes
     ----------
     finite
-        False if a loss or a gradient was not finite; the weights are those before that step.
+        False if a loss or a gradient was not finite; the weights are those from before that step.
     ratio_max
         Largest probability ratio of any crystal in any step.
     grad_norm
@@ -113,7 +113,7 @@ def update(
     constraints: Constraints,
     settings: RLSettings,
 ) -> Update:
-    """Make ``settings.ppo_epochs`` gradient steps, each on the whole batch, dropout off."""
+    """Make ``settings.ppo_epochs`` gradient steps, each on the whole batch, without dropout."""
     policy.eval()
     weights = list(policy.parameters())
     device = weights[0].device

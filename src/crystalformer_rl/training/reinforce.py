@@ -1,4 +1,4 @@
-"""Reinforcement fine-tuning of a policy, one round of steps at a time."""
+"""RL fine-tuning of a policy, one round of steps at a time."""
 
 import logging
 import time
@@ -14,24 +14,24 @@ from crystalformer_rl.jobs.checkpoints import Checkpoint, restore_training, trai
 from crystalformer_rl.jobs.loop import Loop
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.model.prompts import draw_space_groups
+from crystalformer_rl.model.prompts import sample_space_groups
 from crystalformer_rl.rewards.base import Reward
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.training import ppo
 from crystalformer_rl.training.fit import Row, Track
-from crystalformer_rl.training.rollout import Rollout, draw
+from crystalformer_rl.training.rollout import Rollout, collect
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Carried:
-    """What one round hands to the next beside the weights.
+class RoundState:
+    """What one round passes to the next in addition to the weights.
 
     Attributes
     ----------
     step
-        Steps made in all rounds so far.
+        Number of steps in all rounds so far.
     baseline
         Running mean reward, in the reward's units; None before the first batch.
     """
@@ -50,28 +50,28 @@ def reinforce(
     round_number: int,
     seed: int,
     loop: Loop,
-    carried: Carried,
+    previous: RoundState,
     track: Track = iter,
     record: Callable[[Row], None] | None = None,
-) -> tuple[list[Row], Carried]:
-    """Make ``settings.steps`` steps on ``policy`` in place; return history and what to carry on.
+) -> tuple[list[Row], RoundState]:
+    """Make ``settings.steps`` steps on ``policy`` in place; return history and round state.
 
-    Each step draws a batch, scores it, and makes ``settings.ppo_epochs`` gradient steps on it
-    (:mod:`crystalformer_rl.training.ppo`). Dropout is off, the network in float32: a probability
-    ratio near 1 has no room for bfloat16. Every round starts a fresh Adam, so that a round depends
-    on the policy it is given and nothing else. A continued round equals one that never stopped,
-    bit for bit on a CPU: each step derives its seed from ``seed`` and its number.
+    Each step samples a batch, computes rewards, and makes ``settings.ppo_epochs`` gradient steps on
+    it (:mod:`crystalformer_rl.training.ppo`). Dropout is off and the network is in float32, because
+    bfloat16 cannot resolve a probability ratio near 1. Every round starts with a new Adam, so that
+    it depends only on the policy it starts from. A resumed round equals an uninterrupted one, bit
+    for bit on a CPU: each step derives its seed from ``seed`` and its number.
 
     Parameters
     ----------
     base
-        The frozen policy that the KL term is measured from.
+        The frozen policy to which the KL penalty refers.
     prompts
-        (231,) probability of drawing each space group; index 0 is unused.
+        (231,) probability of each space group; index 0 is unused.
     seed
-        Of this round of this branch.
+        Seed of this round of this branch.
     track
-        Wraps the range of steps, such as with a progress bar.
+        Wraps the range of steps, for example with a progress bar.
     record
         Called with each new row of the history.
 
@@ -80,25 +80,25 @@ def reinforce(
     list of dict
         One row per step: step (over all rounds), round, reward_mean and reward_std (failures
         included, abstentions not), valid_fraction, abstain_fraction, kl (nats, of the policy that
-        drew the batch), unique_fraction, ratio_max, grad_norm, baseline, seconds, and PART_mean of
-        every part of the reward over the valid crystals (None where there is none).
-    Carried
+        sampled the batch), unique_fraction, ratio_max, grad_norm, baseline, seconds, and PART_mean
+        of every part of the reward over the valid crystals (None where there is none).
+    RoundState
         For the next round.
 
     Raises
     ------
     ValueError
-        If the constraints are impossible, in themselves or for a space group of the prompts.
+        If the constraints are contradictory or impossible in a space group of the prompts.
     DivergedError
         If a probability, loss or gradient is not finite.
     Interrupted
-        If the job was told to stop.
+        If the job received a request to stop.
     """
     base.eval()
     constraints = build(settings.constraints, max_sites=policy.settings.max_sites)
     constraints.check(np.flatnonzero(prompts).tolist())
     optimiser = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
-    baseline = carried.baseline
+    baseline = previous.baseline
     history: list[Row] = []
 
     def state() -> Checkpoint:
@@ -113,9 +113,9 @@ def reinforce(
         start = time.monotonic()
         before = _frozen(state())
         step_seed = derive_seed(seed, "step", step)
-        groups = draw_space_groups(prompts, settings.batch_size, seed=step_seed)
+        groups = sample_space_groups(prompts, settings.batch_size, seed=step_seed)
         with loop.interruptible(step, lambda saved=before: saved):  # type: ignore[misc]
-            rollout = draw(
+            rollout = collect(
                 policy,
                 base,
                 reward,
@@ -144,7 +144,7 @@ def reinforce(
         if not update.finite:
             everyone = _names(rollout, range(len(rewards.value)))
             raise loop.diverged("the loss or its gradient", step, everyone, before)
-        row: Row = {"step": carried.step + step + 1, "round": round_number} | _describe(rollout)
+        row: Row = {"step": previous.step + step + 1, "round": round_number} | _describe(rollout)
         row |= {
             "ratio_max": update.ratio_max,
             "grad_norm": update.grad_norm,
@@ -156,15 +156,15 @@ def reinforce(
             record(row)
         log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         loop.step_done(step + 1, state)
-    return history, Carried(step=carried.step + settings.steps, baseline=baseline)
+    return history, RoundState(step=previous.step + settings.steps, baseline=baseline)
 
 
 def _describe(rollout: Rollout) -> Row:
     rewards = rollout.rewards
-    judged = rewards.value[~rewards.abstain]
+    rewarded = rewards.value[~rewards.abstain]
     row: Row = {
-        "reward_mean": _mean(judged),
-        "reward_std": float(judged.std()) if judged.size else None,
+        "reward_mean": _mean(rewarded),
+        "reward_std": float(rewarded.std()) if rewarded.size else None,
         "valid_fraction": float(rewards.valid.mean()),
         "abstain_fraction": float(rewards.abstain.mean()),
         "e_above_hull_mean": None,
@@ -190,5 +190,5 @@ def _names(rollout: Rollout, indices: Sequence[int] | NDArray[np.int64] | range)
 
 
 def _frozen(state: Checkpoint) -> Checkpoint:
-    """The state as it is now, whatever becomes of the weights."""
+    """A copy of the state that later updates of the weights do not change."""
     return Checkpoint({k: v.detach().clone() for k, v in state.tensors.items()}, state.values)

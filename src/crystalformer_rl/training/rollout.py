@@ -1,4 +1,4 @@
-"""A rollout: a batch of crystals drawn from the current policy, and what they are worth."""
+"""A rollout: a batch of crystals sampled from the current policy, with their rewards."""
 
 import math
 from collections import Counter
@@ -19,19 +19,19 @@ from crystalformer_rl.training.ppo import log_probs
 
 @dataclass(frozen=True)
 class Rollout:
-    """B crystals, where they were drawn.
+    """B crystals, in the order of sampling.
 
     Attributes
     ----------
     tokens
         The crystals.
     structures
-        Decoded, None where no structure can be built.
+        The decoded structures; None if a crystal cannot be decoded.
     log_prob, base_log_prob
-        (B,) float64 ln p of the policy that drew them and of the base policy. Both come from
-        scoring, not from the sampler, so that the first probability ratio is exactly 1.
+        (B,) float64 ln p under the policy that sampled them and under the base policy. Both come
+        from scoring, not from the sampler, so that the first probability ratio is exactly 1.
     rewards
-        Of all B; failures carry the reward's failure value and stay in every mean.
+        Rewards of all B crystals; failures have the failure value and are part of every mean.
     """
 
     tokens: CrystalTokens
@@ -47,18 +47,18 @@ class Rollout:
         return ratio
 
     def unique_fraction(self) -> float:
-        """Distinct pairs of reduced formula and space group, over all B crystals."""
+        """Number of distinct pairs of reduced formula and space group, divided by B."""
         return len(set(self.labels()) - {None}) / len(self.structures)
 
     def labels(self) -> list[str | None]:
-        """Reduced formula and space group of each crystal, None where it has no structure."""
+        """Reduced formula and space group of each crystal; None without a structure."""
         return [
             None if structure is None else f"{_formula(structure)} ({group})"
             for structure, group in zip(self.structures, self.tokens.space_group, strict=True)
         ]
 
 
-def draw(
+def collect(
     policy: Policy,
     base: Policy,
     reward: Reward,
@@ -67,15 +67,16 @@ def draw(
     constraints: Constraints,
     seed: int,
 ) -> Rollout:
-    """Draw one crystal per space group from ``policy`` and score it.
+    """Sample one crystal per space group from ``policy`` and compute its reward.
 
-    Both policies are scored under the constraints: a ratio is one of densities that crystals can
-    be drawn from.
+    Both log-probabilities are taken under the constraints, so that their ratio is a ratio of the
+    sampled densities.
 
     Raises
     ------
     ValueError
-        If the reward judges another number of crystals, or a space group cannot obey.
+        If the reward returns another number of values, or no crystal of a space group can satisfy
+        the constraints.
     """
     policy.eval()
     tokens = policy.sample(space_groups, seed=seed, constraints=constraints).tokens

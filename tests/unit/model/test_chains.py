@@ -14,7 +14,7 @@ from scipy import stats
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model import chains
-from crystalformer_rl.model.chains import Guidance, draw_lattices
+from crystalformer_rl.model.chains import RewardBias, draw_lattices
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
 
@@ -165,7 +165,7 @@ def test_reward_bends_elements_and_lattice(small: Policy, temperature: float) ->
         moves=["elements"],
         temperature=temperature,
         constraints=Constraints(only(*TRIO)),
-        guidance=Guidance(reward, tau=0.25),
+        reward_bias=RewardBias(reward, tau=0.25),
     )
     edge = found.tokens.lattice[:, 0]
     bins = np.linspace(edge.min() - 2, edge.max() + 2, 8)
@@ -234,7 +234,7 @@ def test_reward_on_coordinates_and_lattice(small: Policy) -> None:
         seed=6,
         moves=["positions"],
         width=0.2,
-        guidance=Guidance(reward, tau=0.4),
+        reward_bias=RewardBias(reward, tau=0.4),
     )
     x, edge = found.tokens.position[:, 0, 0], found.tokens.lattice[:, 0]
     bins, edges = np.linspace(0, 1, 9), np.linspace(edge.min() - 3, edge.max() + 3, 7)
@@ -328,11 +328,11 @@ def test_training_mode_is_left_as_it_was(make_policy: MakePolicy, crystals: Crys
         ({"moves": []}, "moves must be one or more of elements, positions"),
         ({"moves": ["lattice"]}, "moves must be one or more of elements, positions"),
         (
-            {"guidance": Guidance(lambda tokens: np.zeros(len(tokens)), tau=0.0)},
+            {"reward_bias": RewardBias(lambda tokens: np.zeros(len(tokens)), tau=0.0)},
             r"tau must be 1e-06 to 1e\+06, got 0.0",
         ),
         (
-            {"guidance": Guidance(lambda tokens: np.full(len(tokens), np.nan), tau=1.0)},
+            {"reward_bias": RewardBias(lambda tokens: np.full(len(tokens), np.nan), tau=1.0)},
             "a reward must be 1 finite numbers",
         ),
         (
@@ -341,7 +341,7 @@ def test_training_mode_is_left_as_it_was(make_policy: MakePolicy, crystals: Crys
         ),
         (
             {"constraints": Constraints(only(*TRIO, sites=21), required=TRIO)},
-            "crystal 0 has 2 sites, 3 elements are required",
+            "crystal 0 has 2 sites, but 3 elements are required",
         ),
     ],
 )

@@ -55,7 +55,7 @@ def test_missing_unknown_and_infinite_weights(make_policy: MakePolicy, tmp_path:
     changes = {
         f"parameter {name} is missing": {k: v for k, v in arrays.items() if k != name},
         "the model has no parameter extra": arrays | {"extra": np.zeros(1)},
-        f"parameter {name} holds NaN": arrays | {name: np.full_like(arrays[name], np.nan)},
+        f"parameter {name} contains NaN": arrays | {name: np.full_like(arrays[name], np.nan)},
     }
     for message, changed in changes.items():
         write_tensors(tmp_path / WEIGHTS, changed)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalformer_rl.model.constraints import Constraints, unconstrained
-from crystalformer_rl.model.prompts import draw_space_groups, prompt_probabilities
+from crystalformer_rl.model.prompts import prompt_probabilities, sample_space_groups
 
 HISTOGRAM = np.zeros(231, dtype=int)
 HISTOGRAM[[2, 62, 225]] = 1, 2, 5
@@ -35,7 +35,7 @@ def test_no_histogram() -> None:
 
 
 def test_draws_follow() -> None:
-    drawn = draw_space_groups(prompt_probabilities(HISTOGRAM, None, "training"), 4000, seed=1)
+    drawn = sample_space_groups(prompt_probabilities(HISTOGRAM, None, "training"), 4000, seed=1)
     assert np.bincount(drawn, minlength=231)[225] / 4000 == pytest.approx(5 / 8, abs=0.04)
     assert set(drawn) == {2, 62, 225}
 
@@ -50,8 +50,8 @@ def test_groups_that_cannot_obey_are_left_out(caplog: pytest.LogCaptureFixture) 
         found = prompt_probabilities(HISTOGRAM, None, "training", constraints=few_atoms(3))
     assert np.flatnonzero(found).tolist() == [2, 225]
     assert found[[2, 225]].tolist() == [1 / 6, 5 / 6]
-    assert "1 of 3 space groups cannot obey" in caplog.text
-    assert "the other 2 have 75.0 % of the probability" in caplog.text
+    assert "1 of 3 space groups cannot satisfy the constraints" in caplog.text
+    assert "the other 2 had 75.0 % of the probability" in caplog.text
 
 
 @given(max_atoms=st.integers(4, 12), required=st.sets(st.integers(1, 118), max_size=4))
@@ -80,5 +80,7 @@ def test_named_groups_must_obey() -> None:
 
 def test_no_group_can_obey() -> None:
     histogram = np.where(np.arange(231) == 62, 1, 0)
-    with pytest.raises(ValueError, match=r"none of the 1 space groups .* such as: space group 62"):
+    with pytest.raises(
+        ValueError, match=r"none of the 1 space groups .* for example: space group 62"
+    ):
         prompt_probabilities(histogram, None, "training", constraints=few_atoms(3))

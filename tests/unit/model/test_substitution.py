@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import Constraints
-from crystalformer_rl.model.substitution import another, has_all, make_obey
+from crystalformer_rl.model.substitution import another, enforce, has_all
 
 SITES = 4
 
@@ -37,7 +37,7 @@ def only(*numbers: int) -> np.ndarray:
 )
 def test_crystals_are_made_to_obey(rows: list[list[int]], required: set[int], seed: int) -> None:
     tokens, before = crystals(rows), crystals(rows).element
-    make_obey(tokens, Constraints(only(3, 4, 5, 6), tuple(required)), np.random.default_rng(seed))
+    enforce(tokens, Constraints(only(3, 4, 5, 6), tuple(required)), np.random.default_rng(seed))
     assert has_all(tokens.element, required).all()
     assert set(np.unique(tokens.element)) <= {0, 3, 4, 5, 6}
     np.testing.assert_array_equal(tokens.element > 0, before > 0)
@@ -47,15 +47,15 @@ def test_crystals_are_made_to_obey(rows: list[list[int]], required: set[int], se
 
 def test_an_element_that_is_there_keeps_its_site() -> None:
     tokens = crystals([[3, 4, 5]] * 20)
-    make_obey(tokens, Constraints(only(3, 4, 5, 6), (4, 6)), np.random.default_rng(0))
+    enforce(tokens, Constraints(only(3, 4, 5, 6), (4, 6)), np.random.default_rng(0))
     assert (tokens.element[:, 1] == 4).all()
     assert (tokens.element == 6).any(axis=0).tolist() == [True, False, True, False]
 
 
 def test_more_required_than_sites() -> None:
     constraints = Constraints(only(3, 4, 5), (3, 4, 5))
-    with pytest.raises(ValueError, match="crystal 1 has 2 sites, 3 elements are required"):
-        make_obey(crystals([[3, 4, 5], [3, 4]]), constraints, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="crystal 1 has 2 sites, but 3 elements are required"):
+        enforce(crystals([[3, 4, 5], [3, 4]]), constraints, np.random.default_rng(0))
 
 
 def test_another_is_each_of_the_others_alike() -> None:

@@ -203,7 +203,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("--wyckoff a k --space-group 2", "letter k does not exist: space group 2 has"),
         ("--wyckoff a --site-elements Na Cl", "site_elements has 2 lists, the template wyckoff 1"),
         ("--max-atoms 1 --space-group 225 227", "space group 227 has at least 2 atoms in its"),
-        ("--max-atoms 1 --require O H", "none of the 3 space groups to draw can obey"),
+        ("--max-atoms 1 --require O H", "none of the 3 space groups can satisfy the constraints"),
         ("--temperature 1e-40", "temperature = 1e-40: input should be greater than or equal to"),
         ("--temperature inf", "temperature = Infinity: input should be less than or equal to"),
         ("--first-element-temperature 1e39", "first_element_temperature = 1e+39: input should be"),

@@ -242,7 +242,7 @@ def test_not_finite_names_step_crystals_and_checkpoint(
 def test_nothing_to_train_on_and_patience_without_validation(
     new_policy: NewPolicy, new_loop: NewLoop, crystals: CrystalTokens
 ) -> None:
-    with pytest.raises(ValueError, match="no crystal to train on"):
+    with pytest.raises(ValueError, match="no crystals to train on"):
         train(new_policy(), crystals[:0], new_loop())
     with pytest.raises(ValueError, match="patience needs validation"):
         train(new_policy(), crystals[:26], new_loop(), patience=1)
@@ -254,7 +254,7 @@ def test_validation_that_is_not_finite_names_the_crystal(
     lattice = crystals.lattice.copy()
     lattice[27, 0] = np.nan
     broken = CrystalTokens(**(crystals.to_arrays() | {"lattice": lattice}))
-    with pytest.raises(ValueError, match=r"4 crystals is not finite.*crystals \[1\]"):
+    with pytest.raises(ValueError, match=r"4 crystals is not finite.*non-finite loss: \[1\]"):
         train(new_policy(), broken, new_loop())
 
 

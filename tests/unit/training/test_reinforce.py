@@ -20,10 +20,10 @@ from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.rewards.base import Reward, RewardBatch
 from crystalformer_rl.training.fit import Row
 from crystalformer_rl.training.reinforce import (
-    Carried,
+    RoundState,
     reinforce,
 )
-from crystalformer_rl.training.rollout import Rollout, draw
+from crystalformer_rl.training.rollout import Rollout, collect
 
 NewPolicy = Callable[[], Policy]
 NewLoop = Callable[..., Loop]
@@ -59,8 +59,8 @@ def train(
     *,
     reward: Reward | None = None,
     settings: RLSettings = SETTINGS,
-    carried: Carried = Carried(),  # noqa: B008 - frozen
-) -> tuple[list[Row], Carried]:
+    previous: RoundState = RoundState(),  # noqa: B008 - frozen
+) -> tuple[list[Row], RoundState]:
     with loop:
         history, after = reinforce(
             policy,
@@ -71,7 +71,7 @@ def train(
             round_number=1,
             seed=7,
             loop=loop,
-            carried=carried,
+            previous=previous,
         )
     return [{k: v for k, v in row.items() if k != TIMED} for row in history], after
 
@@ -116,8 +116,8 @@ def test_reward_grows_and_the_leash_holds(new_policy: NewPolicy, new_loop: NewLo
 
 
 def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -> None:
-    first, carried = train(new_policy(), new_policy(), new_loop(name="first"))
-    assert carried == Carried(step=5, baseline=first[-1]["baseline"])
+    first, state = train(new_policy(), new_policy(), new_loop(name="first"))
+    assert state == RoundState(step=5, baseline=first[-1]["baseline"])
     assert first[0]["kl"] == 0
     assert first[0]["baseline"] == first[0]["reward_mean"]
     assert first[1]["baseline"] == pytest.approx(
@@ -126,10 +126,10 @@ def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -
     assert {"valid_fraction", "unique_fraction", "ratio_max", "grad_norm"} <= first[0].keys()
     assert first[0]["atoms_mean"] > 0
     assert first[0]["e_above_hull_mean"] is None
-    second, after = train(new_policy(), new_policy(), new_loop(name="second"), carried=carried)
+    second, after = train(new_policy(), new_policy(), new_loop(name="second"), previous=state)
     assert [row["step"] for row in second] == [6, 7, 8, 9, 10]
     assert second[0]["baseline"] == pytest.approx(
-        0.95 * carried.baseline + 0.05 * second[0]["reward_mean"]
+        0.95 * state.baseline + 0.05 * second[0]["reward_mean"]
     )
     assert after.step == 10
 
@@ -155,7 +155,7 @@ CONSTRAINTS = ConstraintSettings(elements=["Na", "Cl", "O"], required=["Na"], ma
 def test_constraints_are_drawn_and_scored(new_policy: NewPolicy) -> None:
     asked = build(CONSTRAINTS, max_sites=TINY.max_sites)
     policy, groups = new_policy(), np.repeat([2, 62, 225], 10)
-    rollout = draw(policy, policy, FewAtoms(), space_groups=groups, constraints=asked, seed=1)
+    rollout = collect(policy, policy, FewAtoms(), space_groups=groups, constraints=asked, seed=1)
     assert (rollout.tokens.element == 11).any(axis=1).all()
     assert set(np.unique(rollout.tokens.element)) <= {0, 8, 11, 17}
     again = policy.log_prob(rollout.tokens, constraints=asked).total
