@@ -22,7 +22,7 @@ from crystalformer_rl.files import read_table
 from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.hull import Hull
 from crystalformer_rl.stability.readers import read_csv
-from crystalformer_rl.stability.reference import hull_files, read_hull
+from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 
 LIMIT = 0.1  # eV/atom
 Floats = NDArray[np.float64]
@@ -96,7 +96,7 @@ def without_own_formula(path: Path, table: pd.DataFrame) -> Floats:
 
 def on_own_hull(folder: Path, ids: list[str]) -> Floats:
     """(n,) E_hull, eV/atom, of the hull's own entries; NaN where there is none or it is flagged."""
-    hull, _ = read_hull(folder)
+    hull = ReferenceHull.load(folder).hull
     entries = read_table(hull_files(folder)[0]).set_index("id").reindex(ids)
     known = entries["formation_energy_per_atom"].notna().to_numpy()
     compositions = [Composition(formula) for formula in entries["formula"][known]]

@@ -96,6 +96,7 @@ def _row(
         "e_above_hull": final,
         "hull_status": None if not decoded else "ok" if known else "no_element_reference",
         "hull_references": 9 if known else 0,
+        "hull_compounds": 7 if known else 0,
         "stable_initial": bool(initial is not None and initial < 0.1), "stable": stable,
         "supported": bool(final is not None and final >= -0.1),
         "unique": unique, "novel": novel, "stable_unique": stable and unique,

@@ -8,7 +8,8 @@ rule evaluate:
         training=rules.tokenize.output.tokens[0],
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
-        other_hulls=LAYOUT.other_hulls("hull.parquet", "elements.json"),
+        rules=rules.hull.output.rules,
+        other_hulls=LAYOUT.other_hulls("hull.parquet", "elements.json", "hull.json"),
     output:
         structures=report(
             f"{RUN}/evaluate/structures.parquet",

@@ -37,6 +37,7 @@ rule hull:
         hull=f"{RUN}/hull/hull.parquet",
         rejected=f"{RUN}/hull/rejected.parquet",
         elements=f"{RUN}/hull/elements.json",
+        rules=f"{RUN}/hull/hull.json",
         provenance=f"{RUN}/hull/provenance.json",
     log:
         f"{LOGS}/hull.log",
@@ -70,6 +71,7 @@ use rule hull as comparison_hull with:
         hull=f"{RUN}/comparison/hull/hull.parquet",
         rejected=f"{RUN}/comparison/hull/rejected.parquet",
         elements=f"{RUN}/comparison/hull/elements.json",
+        rules=f"{RUN}/comparison/hull/hull.json",
         provenance=f"{RUN}/comparison/hull/provenance.json",
     log:
         f"{LOGS}/comparison-hull.log",

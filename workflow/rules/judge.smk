@@ -21,6 +21,7 @@ use rule hull as judge_hull with:
         hull=f"{RUN}/judge/hull/hull.parquet",
         rejected=f"{RUN}/judge/hull/rejected.parquet",
         elements=f"{RUN}/judge/hull/elements.json",
+        rules=f"{RUN}/judge/hull/hull.json",
         provenance=f"{RUN}/judge/hull/provenance.json",
     log:
         f"{LOGS}/judge/hull.log",

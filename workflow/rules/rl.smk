@@ -5,6 +5,7 @@ rule rl:
         base=LAYOUT.weights("base"),
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
+        rules=rules.hull.output.rules,
     output:
         model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
         about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",

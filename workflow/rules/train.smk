@@ -54,6 +54,7 @@ rule sft:
         relaxed=LAYOUT.shards("relax", "base", SETTINGS.sft.samples),
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
+        rules=rules.hull.output.rules,
     output:
         model=f"{RUN}/sft/model.safetensors",
         about=f"{RUN}/sft/model.json",

@@ -25,11 +25,7 @@ from crystalformer_rl.evaluation.matching import (
     formula_key,
     matcher_of,
 )
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
-
-Place = tuple[Hull, ElementReferences]
-"""A hull, and the elements that formation energies on it are measured from."""
+from crystalformer_rl.stability.reference import ReferenceHull
 
 
 @dataclass(frozen=True)
@@ -61,34 +57,28 @@ class Bench:
     """Limits, tolerances and hulls, as in :class:`~.evaluator.Evaluator`, to judge parts by."""
 
     settings: EvaluateSettings
-    hull: Place
-    comparison: Place | None
-    judge: Place | None
+    hull: ReferenceHull
+    comparison: ReferenceHull | None
+    judge: ReferenceHull | None
 
     def __call__(self, part: Part) -> pd.DataFrame:
         """The columns of the verdict, indexed by ``part.rows``."""
         generated, limit = Generated.of(part.table), self.settings.stable_below
-        hull, references = self.hull
-        stability = verdict.stability_columns(
-            generated, hull=hull, references=references, stable_below=limit
-        )
+        stability = verdict.stability_columns(generated, hull=self.hull, stable_below=limit)
         stable, known = stability["stable"], _index(part.known)
         usual, strict = _matcher(self.settings), _matcher(self.settings.strict)
         matching = verdict.matching_columns(generated, stable=stable, known=known, matcher=usual)
         others = verdict.strict_columns(generated, stable=stable, known=known, matcher=strict)
         if self.comparison is not None:
-            hull, references = self.comparison
             others |= verdict.comparison_columns(
-                generated, hull=hull, references=references, stable_below=limit
+                generated, hull=self.comparison, stable_below=limit
             )
         if self.judge is not None:
-            hull, references = self.judge
             others |= second_opinion.judge_columns(
                 generated,
                 None if part.by_judge is None else Generated.of(part.by_judge),
                 novel=matching["novel"],
-                hull=hull,
-                references=references,
+                hull=self.judge,
                 stable_below=limit,
                 matcher=usual,
             )

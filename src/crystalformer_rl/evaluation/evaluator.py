@@ -17,7 +17,6 @@ from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.evaluation.batch import (
     Bench,
     Part,
-    Place,
     by_formula,
     divide,
     formulas_of,
@@ -28,6 +27,7 @@ from crystalformer_rl.evaluation.verdict import property_columns
 from crystalformer_rl.jobs.pool import spread
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import Heads
+from crystalformer_rl.stability.reference import ReferenceHull
 
 PART = 10_000
 # A process takes seconds to start, a crystal some hundredths.
@@ -59,12 +59,12 @@ class Evaluator:
     """
 
     settings: EvaluateSettings
-    hull: Place
+    hull: ReferenceHull
     known: pd.DataFrame
     features: Callable[[Sequence[Structure | None]], list[Evaluation | Failure | None]]
     heads: Mapping[str, Heads]
-    comparison: Place | None = None
-    judge: Place | None = None
+    comparison: ReferenceHull | None = None
+    judge: ReferenceHull | None = None
 
     def evaluate(
         self,

@@ -16,8 +16,7 @@ from crystalformer_rl.evaluation.generated import KEY, Generated
 from crystalformer_rl.evaluation.intervals import fraction
 from crystalformer_rl.evaluation.matching import unique_flags
 from crystalformer_rl.evaluation.verdict import Columns, stability_columns
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import ReferenceHull
 
 TYPES = {
     "judge_potential": "str", "judge_status": "str", "judge_energy": "float64",
@@ -31,8 +30,7 @@ def judge_columns(
     judged: Generated | None,
     *,
     novel: NDArray[np.bool_],
-    hull: Hull,
-    references: ElementReferences,
+    hull: ReferenceHull,
     stable_below: float,
     matcher: StructureMatcher,
 ) -> Columns:
@@ -46,7 +44,7 @@ def judge_columns(
         Those that the judge saw, with its relaxations; None if it saw none.
     novel
         (n,) what is new by the first verdict.
-    hull, references
+    hull
         The judge's own.
     """
     columns = pd.DataFrame(columns=list(TYPES))
@@ -55,9 +53,7 @@ def judge_columns(
             generated,
             judged,
             novel=novel,
-            stability=stability_columns(
-                judged, hull=hull, references=references, stable_below=stable_below
-            ),
+            stability=stability_columns(judged, hull=hull, stable_below=stable_below),
             matcher=matcher,
         )
     columns = columns.astype(TYPES).reindex(range(len(generated.table)))

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
 from crystalformer_rl.evaluation.intervals import CONFIDENCE, fraction, mean_interval
 from crystalformer_rl.evaluation.judge import agreement
-from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 
 FLAGS = (
@@ -76,7 +75,7 @@ def summarise(
     ----------
     table
         The evaluation table: columns ``policy``, ``space_group``, ``prototype``, ``formula``,
-        ``relax_status``, ``hull_status``, ``hull_references``, ``failure``, the boolean
+        ``relax_status``, ``hull_status``, ``hull_compounds``, ``failure``, the boolean
         :data:`FLAGS` and the :data:`NUMBERS` (g/cm³, eV/atom, Å, eV, –, eV; null where unknown).
         Where a second potential judged, also the columns of ``second_opinion.judge_columns``.
     policies
@@ -92,7 +91,7 @@ def summarise(
     """
     needed = {
         "policy", "space_group", "prototype", "formula", "relax_status", "hull_status",
-        "hull_references", "failure",
+        "hull_compounds", "failure",
     }  # fmt: skip
     if missing := sorted((needed | {*FLAGS, *NUMBERS}) - set(table.columns)):
         raise ValueError(f"the evaluation table lacks {missing}; it has {sorted(table.columns)}")
@@ -112,7 +111,7 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
             **{flag: fraction(int(rows[flag].sum()), total) for flag in FLAGS},
             "sun_supported": _both(rows, "sun", "supported"),
         },
-        "sun_on_elements_alone": _on_elements_alone(rows[rows["sun"]]),
+        "sun_on_elements_alone": int((rows["hull_compounds"][rows["sun"]] == 0).sum()),
         "numbers": {name: _number(rows[name]) for name in NUMBERS},
         "below_hull_artefacts": {
             name: int((_finite(rows[name]) < ARTEFACT_BELOW).sum())
@@ -177,12 +176,6 @@ def _comparison(rows: pd.DataFrame) -> dict[str, Any] | None:
 def _both(rows: pd.DataFrame, first: str, second: str) -> dict[str, int | float | None]:
     """The fraction of rows that carry two flags."""
     return fraction(int((rows[first] & rows[second]).sum()), len(rows))
-
-
-def _on_elements_alone(rows: pd.DataFrame) -> int:
-    """How many crystals are of chemical systems of which the hull knows the elements alone."""
-    pairs = zip(rows["formula"], rows["hull_references"], strict=True)
-    return sum(len(parse_formula(formula)) == known for formula, known in pairs)
 
 
 def _number(column: pd.Series) -> dict[str, int | float | None]:

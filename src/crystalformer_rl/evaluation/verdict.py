@@ -14,8 +14,7 @@ from crystalformer_rl.evaluation.matching import ReferenceIndex, unique_flags
 from crystalformer_rl.evaluation.validity import judge
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import Heads
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull, HullResult
+from crystalformer_rl.stability.reference import ReferenceHull
 
 Columns = dict[str, Any]
 # The flags that are also given under the strict tolerances, with "_strict" after their name.
@@ -42,19 +41,13 @@ def validity_columns(structures: Sequence[Structure | None]) -> Columns:
     }
 
 
-def stability_columns(
-    generated: Generated, *, hull: Hull, references: ElementReferences, stable_below: float
-) -> Columns:
+def stability_columns(generated: Generated, *, hull: ReferenceHull, stable_below: float) -> Columns:
     """Energy above hull before and after relaxation, eV/atom, and whether it is below the limit."""
     crystals = generated.structures
-    before = _above_hull(
-        crystals, generated.energies("energy_initial"), hull=hull, references=references
-    )
+    before = hull.place(crystals, generated.energies("energy_initial"))
     # Relaxation may change what a correction goes by, such as the bonds of oxygen.
     crystals = [after or first for after, first in zip(generated.relaxed, crystals, strict=True)]
-    after = _above_hull(
-        crystals, generated.energies("energy_final"), hull=hull, references=references
-    )
+    after = hull.place(crystals, generated.energies("energy_final"))
     return {
         "relax_status": generated.table["status"].to_numpy(),
         "relaxed": (generated.table["status"] == "converged").to_numpy(dtype=bool, na_value=False),
@@ -62,6 +55,7 @@ def stability_columns(
         "e_above_hull": after.e_above_hull,
         "hull_status": after.status,
         "hull_references": after.references,
+        "hull_compounds": after.compounds,
         # A comparison with NaN is False: what has no energy is not stable.
         "stable_initial": before.e_above_hull < stable_below,
         "stable": after.e_above_hull < stable_below,
@@ -70,47 +64,13 @@ def stability_columns(
 
 
 def comparison_columns(
-    generated: Generated, *, hull: Hull, references: ElementReferences, stable_below: float
+    generated: Generated, *, hull: ReferenceHull, stable_below: float
 ) -> Columns:
     """Relaxed energy above another hull, eV/atom, and whether it is below the limit."""
-    columns = stability_columns(
-        generated, hull=hull, references=references, stable_below=stable_below
-    )
+    columns = stability_columns(generated, hull=hull, stable_below=stable_below)
     return {
         f"comparison_{name}": columns[name] for name in ("e_above_hull", "hull_status", "stable")
     }
-
-
-def _above_hull(
-    crystals: Sequence[Structure | None],
-    energies: NDArray[np.float64],
-    *,
-    hull: Hull,
-    references: ElementReferences,
-) -> HullResult:
-    """As :meth:`Hull.e_above_hull`, with the status ``no_energy`` where there is none."""
-    rows, formation, compositions = [], [], []
-    status = ["no_energy"] * len(energies)
-    for row, crystal in enumerate(crystals):
-        if crystal is None or not np.isfinite(energies[row]):
-            continue
-        try:
-            formation.append(references.formation_energy(crystal, energies[row]))
-        except ValueError:
-            status[row] = "no_element_reference"
-        else:
-            rows.append(row)
-            compositions.append(crystal.composition)
-    answer = hull.e_above_hull(compositions, formation)
-    above = np.full(len(energies), np.nan)
-    counts = np.zeros(len(energies), dtype=np.int64)
-    supported = np.zeros(len(energies), dtype=bool)
-    above[rows] = answer.e_above_hull
-    counts[rows] = answer.references
-    supported[rows] = answer.supported
-    for row, word in zip(rows, answer.status, strict=True):
-        status[row] = word
-    return HullResult(above, status, counts, supported)
 
 
 def matching_columns(

@@ -1,6 +1,6 @@
 """``embed``: the crystals that come with the project, made from what PyPI packages ship.
 
-Prototypes and likely substitutions in them are relaxed by CHGNet and judged on the hull that they
+Prototypes and likely substitutions in them are relaxed by CHGNet and placed on the hull that they
 span themselves. Nothing here is a DFT result: it is a world consistent with one potential, small
 enough for a clone and rich enough to learn from. Results of finished chunks are kept in the work
 folder; a second call, also one with more effort, goes on from them.
@@ -34,8 +34,8 @@ from crystalformer_rl.making.prototypes import (
 )
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import relax
-from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
 log = logging.getLogger(__name__)
 
@@ -79,16 +79,16 @@ def run(args: argparse.Namespace) -> None:
     rare = _relaxed(args, "rare", rare_elements(max_atoms=RARE_ATOMS))
     log.info("%d elements and %d compounds relaxed", len(pure) + len(rare), len(mixed))
     all_elements = pd.concat([pure, rare], ignore_index=True)
-    references = _references(all_elements)
-    crystals = _judged(pd.concat([pure, mixed], ignore_index=True), references, args.below)
+    elements = _elements(all_elements)
+    crystals = _stable(pd.concat([pure, mixed], ignore_index=True), elements, args.below)
     write_table(args.out / "crystals.parquet", crystals)
     write_table(
         args.out / "element_crystals.parquet",
-        _judged(all_elements, references, args.below)[ELEMENT_COLUMNS],
+        _stable(all_elements, elements, args.below)[ELEMENT_COLUMNS],
     )
     write_json(
         args.out / "elements-chgnet.json",
-        {"potential": "chgnet", "energies": dict(references.energies)},
+        {"potential": "chgnet", "energies": dict(elements.energies)},
     )
     provenance.write(
         args.out / "provenance.json",
@@ -152,32 +152,28 @@ def _relax_chunk(job: tuple[Sequence[Candidate], Path, float, int]) -> None:
     write_table(path, pd.concat([pd.DataFrame(rows), cells], axis="columns"))
 
 
-def _references(pure: pd.DataFrame) -> ElementReferences:
+def _elements(pure: pd.DataFrame) -> Elements:
     """Lowest converged energy of each element."""
     converged = pure[pure.status == "converged"]
     symbols = [s.composition.elements[0].symbol for s in structures_of(converged) if s is not None]
     lowest = converged.groupby(np.array(symbols))["energy_per_atom"].min()
-    return ElementReferences({str(symbol): float(energy) for symbol, energy in lowest.items()})
+    energies = {str(symbol): float(energy) for symbol, energy in lowest.items()}
+    return Elements("chgnet", "mp2020_corrected", energies)
 
 
-def _judged(table: pd.DataFrame, references: ElementReferences, below: float) -> pd.DataFrame:
-    """Converged crystals that can be tokenized, lie low enough and are no duplicates."""
+def _stable(table: pd.DataFrame, elements: Elements, below: float) -> pd.DataFrame:
+    """Converged crystals near the hull that can be tokenized, without duplicates."""
     table = table[table.status == "converged"].copy()
     structures = [s for s in structures_of(table) if s is not None]
-    compositions = [s.composition for s in structures]
-    table["formula"] = [c.reduced_formula for c in compositions]
-    table["formation_energy_per_atom"] = [
-        references.formation_energy(c, e)
-        for c, e in zip(compositions, table.energy_per_atom, strict=True)
+    table["formula"] = [s.composition.reduced_formula for s in structures]
+    formation = [
+        elements.references.formation_energy(s, e)
+        for s, e in zip(structures, table.energy_per_atom, strict=True)
     ]
-    hull = Hull(
-        table.formula.tolist(),
-        table.formation_energy_per_atom.to_numpy(),
-        elements=list(references.energies),
-    )
-    table["e_above_hull"] = hull.e_above_hull(
-        compositions, table.formation_energy_per_atom.to_numpy()
-    ).e_above_hull
+    hull = Hull(table.formula.tolist(), formation, elements=elements.energies.keys())
+    placement = ReferenceHull(hull, elements).place(structures, table.energy_per_atom.to_numpy())
+    table["formation_energy_per_atom"] = placement.formation_energy
+    table["e_above_hull"] = placement.e_above_hull
     table["potential"] = "chgnet"
     table["split"] = [_split(formula) for formula in table.formula]
     kept, groups = [], []

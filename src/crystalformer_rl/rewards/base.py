@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import EhullReward, FigureOfMeritReward
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import ReferenceHull
 
 REWARDS: Mapping[str, str] = {
     "ehull": "crystalformer_rl.rewards.ehull",
@@ -66,8 +65,7 @@ class Reward(Protocol):
 def build(
     settings: EhullReward | FigureOfMeritReward,
     *,
-    hull: Hull,
-    references: ElementReferences,
+    hull: ReferenceHull,
     device: str,
 ) -> Reward:
     """The reward that ``settings`` describe.
@@ -75,9 +73,7 @@ def build(
     Parameters
     ----------
     hull
-        Convex hull in the energies of the reward's potential.
-    references
-        Element energies of the reward's potential, eV/atom.
+        Hull of the reward's potential.
     device
         Where the potential runs.
 
@@ -89,5 +85,5 @@ def build(
     if settings.kind not in REWARDS:
         raise ValueError(f"no reward {settings.kind!r}; there are: {', '.join(REWARDS)}")
     module: Any = import_module(REWARDS[settings.kind])
-    reward: Reward = module.build(settings, hull=hull, references=references, device=device)
+    reward: Reward = module.build(settings, hull=hull, device=device)
     return reward

@@ -15,10 +15,9 @@ from crystalformer_rl.config import EhullReward
 from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.rewards.base import RewardBatch
-from crystalformer_rl.rewards.energies import EnergyJudge
+from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.rewards.guards import abstains, repeat_weight
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import ReferenceHull
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,16 @@ class Ehull:
     """
 
     settings: EhullReward
-    judge: EnergyJudge
+    energies: EnergyAboveHull
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
         """Judge a batch; parts: ``e_above_hull`` (eV/atom), ``references``, ``repeat_weight``."""
         settings = self.settings
-        energies = self.judge.judge(structures)
-        above = energies.e_above_hull
+        energies = self.energies.evaluate(structures)
+        placement = energies.placement
+        above = placement.e_above_hull
         known = np.isfinite(above)
-        abstain = energies.undecided | known & abstains(
-            energies.compositions, energies.references, min_references=settings.min_references
-        )
+        abstain = abstains(placement, min_references=settings.min_references)
         valid = known & ~abstain
         weight = repeat_weight(
             [c if good else None for c, good in zip(energies.compositions, valid, strict=True)],
@@ -52,16 +50,14 @@ class Ehull:
             valid=valid,
             parts={
                 "e_above_hull": above,
-                "references": energies.references.astype(np.float64),
+                "references": placement.references.astype(np.float64),
                 "repeat_weight": weight,
             },
             abstain=abstain,
         )
 
 
-def build(
-    settings: EhullReward, *, hull: Hull, references: ElementReferences, device: str
-) -> Ehull:
+def build(settings: EhullReward, *, hull: ReferenceHull, device: str) -> Ehull:
     """Load the potential and make the reward."""
     potential = CachedPotential(load(settings.potential, device=device))
-    return Ehull(settings, EnergyJudge(potential, hull, references))
+    return Ehull(settings, EnergyAboveHull(potential, hull))

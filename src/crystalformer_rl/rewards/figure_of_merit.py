@@ -16,10 +16,9 @@ from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import Heads, load_heads
 from crystalformer_rl.rewards.base import RewardBatch
-from crystalformer_rl.rewards.energies import EnergyJudge
+from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.rewards.guards import abstains, repeat_weight
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import ReferenceHull
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class FigureOfMerit:
     """
 
     settings: FigureOfMeritReward
-    judge: EnergyJudge
+    energies: EnergyAboveHull
     band_gap: Heads
     dielectric: Heads
 
@@ -42,7 +41,8 @@ class FigureOfMerit:
         (1 where E_hull is above the limit), ``references``, ``repeat_weight``.
         """
         settings = self.settings
-        energies = self.judge.judge(structures)
+        energies = self.energies.evaluate(structures)
+        placement = energies.placement
         features = energies.features
         if features.shape[1] == 0:
             features = np.full((len(structures), len(self.band_gap.arrays["centre"])), np.nan)
@@ -50,16 +50,12 @@ class FigureOfMerit:
         cautious = np.maximum(0, gap.mean - settings.caution * gap.std) * np.maximum(
             1, epsilon.mean - settings.caution * epsilon.std
         )
-        above, limit = energies.e_above_hull, settings.max_e_above_hull
+        above, limit = placement.e_above_hull, settings.max_e_above_hull
         known = np.isfinite(cautious)
         guarded = abstain = np.zeros(len(structures), dtype=bool)
         if limit is not None:
-            placed = np.isfinite(above)
-            silent = energies.undecided | placed & abstains(
-                energies.compositions, energies.references, min_references=settings.min_references
-            )
-            abstain = known & silent
-            known &= placed
+            abstain = known & abstains(placement, min_references=settings.min_references)
+            known &= np.isfinite(above)
             guarded = known & (above > limit)
         valid = known & ~abstain
         weight = repeat_weight(
@@ -77,21 +73,19 @@ class FigureOfMerit:
                 "dielectric_std": epsilon.std,
                 "e_above_hull": above,
                 "guarded": guarded.astype(np.float64),
-                "references": energies.references.astype(np.float64),
+                "references": placement.references.astype(np.float64),
                 "repeat_weight": weight,
             },
             abstain=abstain,
         )
 
 
-def build(
-    settings: FigureOfMeritReward, *, hull: Hull, references: ElementReferences, device: str
-) -> FigureOfMerit:
+def build(settings: FigureOfMeritReward, *, hull: ReferenceHull, device: str) -> FigureOfMerit:
     """Load the potential and the committed heads, and make the reward."""
     potential = CachedPotential(load(settings.potential, device=device))
     return FigureOfMerit(
         settings,
-        EnergyJudge(potential, hull, references),
+        EnergyAboveHull(potential, hull),
         load_heads("band_gap"),
         load_heads("dielectric"),
     )

@@ -1,13 +1,17 @@
-"""What keeps a policy from exploiting a reward: repeats count less, sparse hulls do not count.
-
-Where the hull itself gives no number, see :data:`crystalformer_rl.rewards.energies.UNDECIDED`.
-"""
+"""What keeps a policy from exploiting a reward: repeats count less, sparse hulls do not count."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition
+
+from crystalformer_rl.stability.reference import Placement
+
+# With these statuses a rule of the hull withholds the energy. The crystal is not at fault, so a
+# reward abstains. ``no_element_reference`` is not among them: the run knows nothing of such an
+# element, and if the reward abstained, a policy could drift there unnoticed.
+UNDECIDED = ("sparse", "ytterbium")
 
 
 def repeat_weight(
@@ -23,7 +27,7 @@ def repeat_weight(
     Parameters
     ----------
     compositions
-        None where a crystal takes no part; its weight is 1.
+        None for a crystal that does not count; its weight is 1.
     repeat_from
         None: all weights are 1.
 
@@ -46,27 +50,24 @@ def repeat_weight(
     return weights
 
 
-def abstains(
-    compositions: Sequence[Composition | None],
-    references: NDArray[np.int64],
-    *,
-    min_references: int | None,
-) -> NDArray[np.bool_]:
-    """Where a hull says too little: pure elements, and systems with no compound or few of them.
+def abstains(placement: Placement, *, min_references: int | None) -> NDArray[np.bool_]:
+    """Where the hull knows too little to reward a crystal, as (n,) flags.
 
-    Without this, more than half of one chemical system's "metastable and novel" crystals were
-    pure elements in a published run (FACTS §6). And on a hull of elements alone the energy above
-    hull is a formation energy: reinforcement moves to where no compound is known.
+    A reward abstains where the status is one of :data:`UNDECIDED`, and where there is an energy
+    above hull but the chemical system has no known compound (pure elements among them) or fewer
+    than ``min_references`` known compositions. On a hull of elements alone, the energy above hull
+    is a formation energy, and RL fine-tuning drifts to chemical systems without known compounds;
+    in a published run, more than half of the "metastable and novel" crystals of one chemical
+    system were pure elements.
 
     Parameters
     ----------
-    references
-        (n,) distinct compositions that the hull knows in each crystal's chemical system, its
-        elements among them.
+    placement
+        The crystals on the hull.
     min_references
-        Abstain below so many; None: whatever their number.
+        None for no minimum.
     """
-    elements = np.array([0 if c is None else len(c.elements) for c in compositions], dtype=int)
-    few = references < (min_references or 0)
-    silent: NDArray[np.bool_] = (elements == 1) | (references <= elements) | few
-    return silent & (elements > 0)
+    few = placement.references < (min_references or 0)
+    known = np.isfinite(placement.e_above_hull)
+    abstain: NDArray[np.bool_] = known & ((placement.compounds == 0) | few)
+    return abstain | np.isin(placement.status, UNDECIDED)

@@ -4,11 +4,11 @@ Entries are indexed by chemical system. The lower hull of a system is found when
 and kept; after that, the energies of any number of compositions are one matrix product.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,22 @@ from pymatgen.core import Composition
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
 from crystalformer_rl.stability.lower_hull import LowerHull
 
-# Deeper than this below the hull, eV/atom, is more likely an error of the potential, or a gap in
-# what the hull knows, than a discovery.
+Status = Literal["ok", "no_energy", "no_element_reference", "no_correction", "ytterbium", "sparse"]
+# Meaning of each status. The second, third and fourth are found before the hull is asked
+# (reference.py).
+STATUSES: Mapping[Status, str] = {
+    "ok": "The structure has an energy above hull.",
+    "no_energy": "The structure could not be decoded, or the potential gave no energy of it.",
+    "no_element_reference": "The structure contains an element that has no reference energy.",
+    "no_correction": "The energy must be corrected (MP2020), and pymatgen could not determine the "
+    "correction from the structure.",
+    "ytterbium": "The structure contains Yb, and `hull.exclude_ytterbium` is on.",
+    "sparse": "The hull knows fewer compositions of the chemical system than "
+    "`hull.min_references`.",
+}
+
+# An energy further below the hull than this, eV/atom, is more likely an error of the potential or
+# a compound missing from the hull than a discovery.
 ARTEFACT_BELOW = -0.1
 SYSTEMS_KEPT = 16384
 # Above this many elements the subsets of a system outnumber the systems of any data set.
@@ -35,21 +49,22 @@ class HullResult:
         (n,) eV/atom, negative below the hull; NaN where the status is not ``ok`` or where the
         energy given was not finite.
     status
-        ``ok``; ``no_element_reference``: an element has no reference; ``ytterbium``: the crystal
-        holds it and the hull excludes it; ``sparse``: too few compositions are known in the
-        chemical system.
+        (n,) see :data:`STATUSES`.
     references
-        (n,) distinct compositions known in the chemical system, its subsystems and elements
-        included: how well the hull is known there. 0 where an element has no reference.
+        (n,) distinct compositions known in the chemical system, including those of its subsystems
+        and elements. 0 where an element has no reference.
+    compounds
+        (n,) the same without the elements. Where it is 0, the hull consists of the elements alone
+        and the energy above hull is only a formation energy.
     supported
-        (n,) whether the number can be believed: the hull of the chemical system holds a compound
-        beside its elements, and the energy is not below ``ARTEFACT_BELOW``. On a hull of elements
-        alone it is a formation energy and no more.
+        (n,) whether ``compounds`` is above 0 and the energy above hull not below
+        ``ARTEFACT_BELOW``.
     """
 
     e_above_hull: NDArray[np.float64]
-    status: list[str]
+    status: list[Status]
     references: NDArray[np.int64]
+    compounds: NDArray[np.int64]
     supported: NDArray[np.bool_]
 
 
@@ -140,7 +155,7 @@ class Hull:
         above = np.full(len(compositions), np.nan)
         references = np.zeros(len(compositions), dtype=np.int64)
         compounds = np.zeros(len(compositions), dtype=np.int64)
-        status: list[str] = ["ok"] * len(compositions)
+        status: list[Status] = ["ok"] * len(compositions)
         systems: dict[tuple[str, ...], list[tuple[int, list[float]]]] = {}
         for index, composition in enumerate(compositions):
             amounts = element_amounts(composition)
@@ -165,9 +180,10 @@ class Hull:
                 status[index] = flag
         above[~np.isfinite(energies)] = np.nan
         # A comparison with NaN is False.
-        return HullResult(above, status, references, (compounds > 0) & (above >= ARTEFACT_BELOW))
+        supported = (compounds > 0) & (above >= ARTEFACT_BELOW)
+        return HullResult(above, status, references, compounds, supported)
 
-    def _flag(self, symbols: tuple[str, ...], references: int) -> str:
+    def _flag(self, symbols: tuple[str, ...], references: int) -> Status:
         if self._exclude_ytterbium and "Yb" in symbols:
             return "ytterbium"
         return "sparse" if references < self._min_references else "ok"

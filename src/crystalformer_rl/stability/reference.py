@@ -1,71 +1,211 @@
-"""The files of the ``hull`` stage, as the stages after it read them."""
+"""A convex hull with the element energies that belong to it: the files of the ``hull`` stage.
 
-from collections.abc import Collection
-from dataclasses import dataclass
+Energies are placed on a hull in three steps: correct them if the potential's energies are
+uncorrected, subtract the energies of the elements, and compare with the hull at that composition.
+All three depend on the potential, so the hull, the energies of its elements and the name of the
+potential are one object, :class:`ReferenceHull`, read from one folder.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crystalformer_rl.files import read_json, read_table, write_json
-from crystalformer_rl.stability.corrections import mp2020_correction
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from pymatgen.core import Composition, Structure
 
-# What the energies are that a potential was trained on (potentials/base.py).
+from crystalformer_rl.files import read_json, read_table, write_json, write_table
+from crystalformer_rl.stability.corrections import mp2020_correction
+from crystalformer_rl.stability.elements import ElementReferences, element_amounts
+from crystalformer_rl.stability.hull import Hull, HullResult, Status
+
+# Energy conventions: how the energies that a potential was trained on are corrected.
 CONVENTIONS = ("mp2020_corrected", "uncorrected", "matpes", "omat24")
-# Those that belong only with a hull of their own: MP2020 does not correct them.
-ON_THEIR_OWN = ("matpes", "omat24")
+# Energies of these conventions fit only on a hull of their own: MP2020 does not correct them.
+OWN_HULL_ONLY = ("matpes", "omat24")
 
 
 @dataclass(frozen=True)
 class Elements:
-    """``elements.json``: whose energies, in which convention, and the energies themselves."""
+    """Energies of the elements, and whose they are: the contents of ``elements.json``.
+
+    Attributes
+    ----------
+    potential
+        Name of the potential that computed the energies.
+    convention
+        One of :data:`CONVENTIONS`.
+    energies
+        eV/atom by symbol, in the potential's own convention.
+    """
 
     potential: str
     convention: str
-    references: ElementReferences
+    energies: Mapping[str, float]
+
+    @property
+    def references(self) -> ElementReferences:
+        """The same energies, with the correction that the convention asks for."""
+        correction = mp2020_correction if self.convention == "uncorrected" else None
+        return ElementReferences(self.energies, correction)
+
+
+@dataclass(frozen=True)
+class HullRules:
+    """Where a hull gives no energy although it could: the contents of ``hull.json``.
+
+    Attributes
+    ----------
+    min_references
+        Chemical systems with fewer known compositions are ``sparse``; None for no minimum.
+    exclude_ytterbium
+        Crystals with Yb get the status ``ytterbium``.
+    """
+
+    min_references: int | None = None
+    exclude_ytterbium: bool = False
+
+
+@dataclass(frozen=True)
+class Placement(HullResult):
+    """n structures placed on a hull; see :class:`~.hull.HullResult` for the other fields.
+
+    Attributes
+    ----------
+    formation_energy
+        (n,) eV/atom; NaN where the status is ``no_energy``, ``no_element_reference`` or
+        ``no_correction``.
+    """
+
+    formation_energy: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ReferenceHull:
+    """A convex hull, and the element energies that formation energies on it are measured from."""
+
+    hull: Hull
+    elements: Elements
+
+    @classmethod
+    def load(cls, folder: Path, *, energies_of: Collection[str] = ()) -> "ReferenceHull":
+        """Read a folder that :func:`write_hull` wrote.
+
+        Parameters
+        ----------
+        energies_of
+            Names of the potentials whose energies are to be placed on the hull.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file is missing, ``hull.json`` among them: without it the rules are unknown.
+        ValueError
+            If the hull is that of another potential, or a file is invalid.
+        """
+        entries, elements_file, rules_file = hull_files(folder)
+        rules = _read_rules(rules_file)
+        elements = read_elements(elements_file)
+        if others := sorted({*energies_of} - {elements.potential}):
+            raise ValueError(
+                f"{folder} is a hull of {elements.potential} energies, but the energies to place "
+                f"on it are from {', '.join(others)}: use the hull of the same potential"
+            )
+        table = read_table(entries, columns=["formula", "formation_energy_per_atom"])
+        hull = Hull(
+            table["formula"].tolist(),
+            table["formation_energy_per_atom"].to_numpy(),
+            elements=elements.energies.keys(),
+            **asdict(rules),
+        )
+        return cls(hull, elements)
+
+    def place(
+        self, structures: Sequence[Structure | None], energies_per_atom: ArrayLike
+    ) -> Placement:
+        """Place structures with energies on the hull.
+
+        Parameters
+        ----------
+        structures
+            n structures; None where there is none (status ``no_energy``).
+        energies_per_atom
+            (n,) eV/atom as the potential gives them; NaN where unknown (status ``no_energy``).
+
+        Raises
+        ------
+        ValueError
+            If the lengths differ.
+        """
+        energies = np.asarray(energies_per_atom, dtype=np.float64)
+        if energies.shape != (len(structures),):
+            raise ValueError(
+                f"{len(structures)} structures need {len(structures)} energies, "
+                f"but energies_per_atom has shape {energies.shape}"
+            )
+        references = self.elements.references
+        status: list[Status] = ["no_energy"] * len(structures)
+        formation = np.full(len(structures), np.nan)
+        rows: list[int] = []
+        compositions: list[Composition] = []
+        for row, structure in enumerate(structures):
+            if structure is None or not np.isfinite(energies[row]):
+                continue
+            composition = structure.composition
+            if not self.elements.energies.keys() >= element_amounts(composition).keys():
+                status[row] = "no_element_reference"
+                continue
+            try:
+                formation[row] = references.formation_energy(structure, energies[row])
+            except ValueError:  # pymatgen finds no symmetry, which decides on some corrections
+                status[row] = "no_correction"
+                continue
+            rows.append(row)
+            compositions.append(composition)
+        found = self.hull.e_above_hull(compositions, formation[rows])
+        for row, word in zip(rows, found.status, strict=True):
+            status[row] = word
+        above = np.full(len(structures), np.nan)
+        known, compounds = (np.zeros(len(structures), dtype=np.int64) for _ in range(2))
+        supported = np.zeros(len(structures), dtype=bool)
+        above[rows] = found.e_above_hull
+        known[rows] = found.references
+        compounds[rows] = found.compounds
+        supported[rows] = found.supported
+        return Placement(above, status, known, compounds, supported, formation)
 
 
 def hull_files(folder: Path) -> list[Path]:
-    """The two files of a hull."""
-    return [Path(folder) / "hull.parquet", Path(folder) / "elements.json"]
+    """The files of a hull: its entries, the energies of its elements, its rules."""
+    return [Path(folder) / name for name in ("hull.parquet", "elements.json", "hull.json")]
 
 
-def read_hull(folder: Path, *, energies_of: Collection[str] = ()) -> tuple[Hull, ElementReferences]:
-    """The hull with its rules, and the elements that formation energies are measured from.
+def write_hull(
+    folder: Path, entries: pd.DataFrame, *, elements: Elements, rules: HullRules
+) -> None:
+    """Write what :meth:`ReferenceHull.load` reads.
 
-    Raises
-    ------
-    ValueError
-        If the hull is not one of the potentials whose energies are to be placed on it.
+    Parameters
+    ----------
+    entries
+        Columns ``formula`` and ``formation_energy_per_atom`` (eV/atom); others are kept.
     """
-    entries, elements = hull_files(folder)
-    table = read_table(entries, columns=["formula", "formation_energy_per_atom"])
-    found = read_elements(elements)
-    if others := sorted({*energies_of} - {found.potential}):
-        raise ValueError(
-            f"{folder} is a hull for energies of {found.potential}, and these are of "
-            f"{', '.join(others)}: energies of two potentials do not mix"
-        )
-    references = found.references
-    hull = Hull(
-        table["formula"].tolist(),
-        table["formation_energy_per_atom"].to_numpy(),
-        elements=references.energies.keys(),
-        min_references=table.attrs.get("min_references"),
-        exclude_ytterbium=bool(table.attrs.get("exclude_ytterbium")),
-    )
-    return hull, references
+    entries_file, elements_file, rules_file = hull_files(folder)
+    write_table(entries_file, entries)
+    write_elements(elements_file, elements)
+    write_json(rules_file, asdict(rules))
 
 
 def read_elements(path: Path) -> Elements:
     """Energies of the elements from ``elements.json``.
 
-    ``energy_convention`` may be missing, which means ``mp2020_corrected``. Energies of crystals
-    that are ``uncorrected`` are corrected on the way to a formation energy.
+    ``energy_convention`` may be missing, which means ``mp2020_corrected``.
 
     Raises
     ------
     ValueError
-        If the file lacks an entry, an energy is not a number or the convention is unknown.
+        If an entry is missing, an energy is not a number or the convention is unknown.
     """
     record = read_json(path)
     if not isinstance(record, dict) or not {"potential", "energies"} <= record.keys():
@@ -79,13 +219,10 @@ def read_elements(path: Path) -> Elements:
     convention = record.get("energy_convention", "mp2020_corrected")
     if convention not in CONVENTIONS:
         raise ValueError(
-            f"{path}: energy_convention {convention!r}; allowed: {', '.join(CONVENTIONS)}"
+            f"{path}: unknown energy_convention {convention!r}: use one of {', '.join(CONVENTIONS)}"
         )
-    references = ElementReferences(
-        {symbol: float(energy) for symbol, energy in energies.items()},
-        correction=mp2020_correction if convention == "uncorrected" else None,
-    )
-    return Elements(str(record["potential"]), convention, references)
+    numbers = {symbol: float(energy) for symbol, energy in energies.items()}
+    return Elements(str(record["potential"]), convention, numbers)
 
 
 def write_elements(path: Path, elements: Elements) -> None:
@@ -95,6 +232,27 @@ def write_elements(path: Path, elements: Elements) -> None:
         {
             "potential": elements.potential,
             "energy_convention": elements.convention,
-            "energies": dict(elements.references.energies),
+            "energies": dict(elements.energies),
         },
     )
+
+
+def _read_rules(path: Path) -> HullRules:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file. It holds the rules of the hull (min_references and "
+            "exclude_ytterbium), without which its answers differ: build the hull again with the "
+            "hull stage, or write the file by hand"
+        )
+    record = read_json(path)
+    names = set(HullRules.__dataclass_fields__)
+    if not isinstance(record, dict) or record.keys() != names:
+        raise ValueError(f"{path}: must be an object with the entries {', '.join(sorted(names))}")
+    rules = HullRules(**record)
+    minimum = rules.min_references
+    if type(rules.exclude_ytterbium) is not bool or type(minimum) not in (int, type(None)):
+        raise ValueError(
+            f"{path}: min_references must be a whole number or null, and exclude_ytterbium true or "
+            f"false, not {minimum!r} and {rules.exclude_ytterbium!r}"
+        )
+    return rules

@@ -14,7 +14,6 @@ from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import Relaxation, relax
-from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.reference import Elements, write_elements
 
 log = logging.getLogger(__name__)
@@ -72,8 +71,7 @@ def run(args: argparse.Namespace) -> None:
     missing = sorted(set(symbols) - energies.keys())
     if missing:
         log.warning("%s: no energy of %s", args.potential, ", ".join(missing))
-    elements = Elements(args.potential, potential.energy_convention, ElementReferences(energies))
-    write_elements(args.out, elements)
+    write_elements(args.out, Elements(args.potential, potential.energy_convention, energies))
     provenance.write(
         args.out.with_suffix(".provenance.json"),
         items=len(records),

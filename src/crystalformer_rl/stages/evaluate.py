@@ -25,7 +25,7 @@ from crystalformer_rl.layout import shards_by_policy
 from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import load_heads
-from crystalformer_rl.stability.reference import hull_files, read_hull
+from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 
 # The heads were trained on the crystal features of this potential and know no other.
 FEATURES_OF = "chgnet"
@@ -98,12 +98,12 @@ def run(args: argparse.Namespace) -> None:
     opinions, judge, comparison = None, None, None
     if judged:
         opinions = _read_shards(judged)
-        judge = read_hull(args.judge_hull, energies_of=opinions["potential"])
+        judge = ReferenceHull.load(args.judge_hull, energies_of=opinions["potential"])
     if args.comparison_hull:
-        comparison = read_hull(args.comparison_hull, energies_of=table["potential"])
+        comparison = ReferenceHull.load(args.comparison_hull, energies_of=table["potential"])
     evaluator = Evaluator(
         settings=settings,
-        hull=read_hull(args.hull, energies_of=table["potential"]),
+        hull=ReferenceHull.load(args.hull, energies_of=table["potential"]),
         known=read_table(args.structures, columns=["id", *COLUMNS]),
         features=partial(_features, load(FEATURES_OF, device=device)),
         heads={name: load_heads(name) for name in ("band_gap", "dielectric")},

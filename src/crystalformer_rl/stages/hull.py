@@ -30,7 +30,12 @@ from crystalformer_rl.stability.entries import (
     scheme_of,
 )
 from crystalformer_rl.stability.readers import read_csv, read_entries
-from crystalformer_rl.stability.reference import ON_THEIR_OWN, read_elements, write_elements
+from crystalformer_rl.stability.reference import (
+    OWN_HULL_ONLY,
+    HullRules,
+    read_elements,
+    write_hull,
+)
 
 CHUNK = 512
 COLUMNS = ["formula", "formation_energy_per_atom", "source", "id"]
@@ -49,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``hull.parquet``, ``rejected.parquet``, ``elements.json`` and ``provenance.json``."""
+    """Write the hull (:func:`~.reference.write_hull`), rejected rows and ``provenance.json``."""
     settings = HullSettings.model_validate_json(args.settings)
     device = best_device()
     sources = [Path(path) for path in settings.files] or [args.structures]
@@ -71,9 +76,9 @@ def run(args: argparse.Namespace) -> None:
         dataset = read_table(args.structures)
         energies, failures, counts = _energies(dataset, potential=settings.potential, device=device)
         entries, rejected = _from_dataset(dataset, energies, failures, elements.references)
-        scheme = elements.convention if elements.convention in ON_THEIR_OWN else MP2020
+        scheme = elements.convention if elements.convention in OWN_HULL_ONLY else MP2020
     else:
-        if elements.convention in ON_THEIR_OWN:
+        if elements.convention in OWN_HULL_ONLY:
             raise ValueError(
                 f"hull.potential {settings.potential!r} has energies of another kind "
                 f"({elements.convention}) than any file: hull.reference must be 'dataset'"
@@ -85,21 +90,18 @@ def run(args: argparse.Namespace) -> None:
             # An element without an entry has no place on this hull, whatever the potential knows.
             energies_of_both = {
                 symbol: energy
-                for symbol, energy in elements.references.energies.items()
+                for symbol, energy in elements.energies.items()
                 if symbol in lowest.energies
             }
-            references = replace(elements.references, energies=energies_of_both)
-            elements = replace(elements, references=references)
+            elements = replace(elements, energies=energies_of_both)
         entries, rejected = _tables(known, source=settings.reference)
     if entries.empty:
         named = ", ".join(map(str, sources))
         raise ValueError(f"{named}: no entry for the hull; {len(rejected)} rows were rejected")
     log.info("%d entries, %d rejected; corrections: %s", len(entries), len(rejected), scheme)
-    # The rules travel with the entries, so that every reader of the hull judges alike.
-    entries.attrs |= settings.model_dump(include={"min_references", "exclude_ytterbium"})
-    write_table(args.out / "hull.parquet", entries)
+    rules = HullRules(settings.min_references, settings.exclude_ytterbium)
+    write_hull(args.out, entries, elements=elements, rules=rules)
     write_table(args.out / "rejected.parquet", rejected)
-    write_elements(args.out / "elements.json", elements)
     provenance.write(
         args.out / "provenance.json",
         items=len(entries),

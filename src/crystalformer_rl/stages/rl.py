@@ -14,7 +14,7 @@ from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.rewards.base import build
 from crystalformer_rl.seeds import derive_seed
-from crystalformer_rl.stability.reference import hull_files, read_hull
+from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.training.reinforce import RoundState, reinforce
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
         settings.space_group_weights,
         constraints=constraints.build(settings.constraints, max_sites=policy.settings.max_sites),
     )
-    hull, references = read_hull(args.hull, energies_of=[settings.reward.potential])
-    reward = build(settings.reward, hull=hull, references=references, device=training.device.type)
+    hull = ReferenceHull.load(args.hull, energies_of=[settings.reward.potential])
+    reward = build(settings.reward, hull=hull, device=training.device.type)
     with training.loop:
         history, state = reinforce(
             policy,

@@ -17,7 +17,7 @@ from crystalformer_rl.layout import shards
 from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.seeds import derive_seed
-from crystalformer_rl.stability.reference import hull_files, read_hull
+from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.training.fit import fit
 from crystalformer_rl.training.selection import Relaxed, select
 
@@ -62,11 +62,10 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     )
     policy = Policy.load(args.policy, device=training.device)
     relaxed = pd.concat([read_table(path) for path in args.relaxed], ignore_index=True)
-    hull, references = read_hull(args.hull, energies_of=relaxed["potential"])
+    hull = ReferenceHull.load(args.hull, energies_of=relaxed["potential"])
     selection = select(
         _samples(relaxed),
         hull=hull,
-        references=references,
         max_e_above_hull=settings.max_e_above_hull,
         symprec=settings.symprec,
         max_sites=policy.settings.max_sites - 1,

@@ -56,7 +56,7 @@ from crystalformer_rl.model.folder import policy_files, policy_folder
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards import base as rewards
 from crystalformer_rl.seeds import derive_seed
-from crystalformer_rl.stability.reference import hull_files, read_hull
+from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.stages import options as flags
 
 # A chain needs the reward of a crystal alone: no discount for repeats in a batch.
@@ -209,8 +209,8 @@ def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) ->
 
 def _reward_bias(args: argparse.Namespace, device: str) -> RewardBias:
     settings = REWARDS[args.reward]
-    hull, references = read_hull(args.hull, energies_of=[settings.potential])
-    reward = rewards.build(settings, hull=hull, references=references, device=device)
+    hull = ReferenceHull.load(args.hull, energies_of=[settings.potential])
+    reward = rewards.build(settings, hull=hull, device=device)
 
     def value(tokens: CrystalTokens) -> NDArray[np.float64]:
         return reward.score([one.structure for one in decode(tokens)]).value

@@ -48,7 +48,7 @@ from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials.base import EnergyConvention
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.stability.corrections import mp2020_correction
-from crystalformer_rl.stability.reference import ON_THEIR_OWN
+from crystalformer_rl.stability.reference import OWN_HULL_ONLY
 from crystalformer_rl.stages import options as flags
 
 ONLY = ("all", "stable", "sun")
@@ -145,7 +145,7 @@ def _write(folder: Path, table: pd.DataFrame, convention: EnergyConvention | Non
         {"material_id": table["id"].to_numpy(), "structure": [s.to_json() for s in structures]}
     )
     write_text(folder / "lemat-genbench.csv", listed.to_csv(index=False))
-    if convention in ON_THEIR_OWN:
+    if convention in OWN_HULL_ONLY:
         log.warning("energies.npy is not written: MP2020 does not correct %s energies", convention)
     elif convention is not None:
         if convention == "mp2020_corrected":

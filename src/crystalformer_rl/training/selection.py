@@ -4,14 +4,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import ReferenceHull
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +47,7 @@ class Selection:
 def select(
     samples: Sequence[Relaxed],
     *,
-    hull: Hull,
-    references: ElementReferences,
+    hull: ReferenceHull,
     max_e_above_hull: float,
     symprec: float,
     max_sites: int,
@@ -73,7 +69,6 @@ def select(
     ValueError
         If none is kept; the message says how many passed each filter.
     """
-    known = frozenset(references.energies)
     counts = {"samples": len(samples)}
     converged = [
         (sample, sample.structure, sample.energy)
@@ -83,12 +78,19 @@ def select(
         and sample.energy is not None
     ]
     counts["converged"] = len(converged)
-    covered = [
-        (sample, structure, energy)
-        for sample, structure, energy in converged
-        if known.issuperset(structure.composition.get_el_amt_dict())
+    placement = hull.place(
+        [structure for _, structure, _ in converged], [energy for _, _, energy in converged]
+    )
+    counts["e_above_hull_known"] = placement.status.count("ok")
+    # A comparison with NaN is False.
+    low = [
+        (sample, structure)
+        for (sample, structure, _), is_low in zip(
+            converged, placement.e_above_hull <= max_e_above_hull, strict=True
+        )
+        if is_low
     ]
-    low = _below(covered, hull, references, max_e_above_hull, counts)
+    counts["below_max_e_above_hull"] = len(low)
     tokens, rows, rejected = tokenize_many(
         [structure for _, structure in low],
         symprec=symprec,
@@ -106,29 +108,3 @@ def select(
             f"({max_e_above_hull} eV/atom), sft.samples or relax.max_steps, or pretrain longer"
         )
     return Selection(tokens, [low[row][0].id for row in rows], counts)
-
-
-def _below(
-    covered: list[tuple[Relaxed, Structure, float]],
-    hull: Hull,
-    references: ElementReferences,
-    limit: float,
-    counts: dict[str, int],
-) -> list[tuple[Relaxed, Structure]]:
-    compositions = [structure.composition for _, structure, _ in covered]
-    energies: NDArray[np.float64] = np.array(
-        [references.formation_energy(structure, energy) for _, structure, energy in covered],
-        dtype=float,
-    )
-    result = hull.e_above_hull(compositions, energies)
-    known = [status == "ok" for status in result.status]
-    counts["e_above_hull_known"] = sum(known)
-    low = [
-        (sample, structure)
-        for (sample, structure, _), ok, value in zip(
-            covered, known, result.e_above_hull, strict=True
-        )
-        if ok and value <= limit
-    ]
-    counts["below_max_e_above_hull"] = len(low)
-    return low

@@ -127,7 +127,7 @@ def relax(policy: str) -> Job:
 
 
 STRUCTURES = "results/dataset/structures.parquet"
-HULL = files("results/hull", ("hull.parquet", "elements.json"))
+HULL = files("results/hull", ("hull.parquet", "elements.json", "hull.json"))
 JUDGED = {"base": "results/pretrain", "sft": "results/sft", "rl-ehull": "results/rl-ehull"}
 SHARDS = {
     stage: tuple(f"results/{stage}/{policy}/shard-0000" for policy in JUDGED)
@@ -200,7 +200,13 @@ JOBS = (
         *("--elements", "resources/elements.json"),
         reads=(STRUCTURES, "resources/elements.json"),
         out="results/hull",
-        writes=("hull.parquet", "rejected.parquet", "elements.json", "provenance.json"),
+        writes=(
+            "hull.parquet",
+            "rejected.parquet",
+            "elements.json",
+            "hull.json",
+            "provenance.json",
+        ),
     ),
     training(
         "pretrain",

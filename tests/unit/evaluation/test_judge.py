@@ -14,8 +14,8 @@ from crystalformer_rl.evaluation.judge import agreement, judge_columns
 from crystalformer_rl.evaluation.matching import matcher_of
 from crystalformer_rl.evaluation.sun import FLAGS, NUMBERS, summarise
 from crystalformer_rl.stability.corrections import mp2020_correction
-from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
 MATCHER = matcher_of(length_tolerance=0.2, site_tolerance=0.3, angle_tolerance=5.0)
 
@@ -59,8 +59,10 @@ def test_the_judge_has_energies_a_hull_and_corrections_of_its_own() -> None:
         first,
         second,
         novel=np.array([True, True, True, False]),
-        hull=Hull(["MgO"], [-3.0], elements=["Mg", "O"]),
-        references=ElementReferences({"Mg": 0.0, "O": 0.0}, correction=mp2020_correction),
+        hull=ReferenceHull(
+            Hull(["MgO"], [-3.0], elements=["Mg", "O"]),
+            Elements("sevennet", "uncorrected", {"Mg": 0.0, "O": 0.0}),
+        ),
         stable_below=0.1,
         matcher=MATCHER,
     )
@@ -88,8 +90,10 @@ def test_what_the_judge_did_not_see_is_null() -> None:
         first,
         seen,
         novel=np.ones(3, dtype=bool),
-        hull=Hull(["NaCl"], [-3.0], elements=["Na", "Cl"]),
-        references=ElementReferences({"Na": 0.0, "Cl": 0.0}),
+        hull=ReferenceHull(
+            Hull(["NaCl"], [-3.0], elements=["Na", "Cl"]),
+            Elements("sevennet", "mp2020_corrected", {"Na": 0.0, "Cl": 0.0}),
+        ),
         stable_below=0.1,
         matcher=MATCHER,
     )
@@ -112,7 +116,7 @@ def judged_table() -> pd.DataFrame:
             "stable": [True, True, False, False, False],
             "judge_e_above_hull": [0.05, 0.5, 0.0, 0.4, 0.0],
             "judge_stable": [True, False, True, False, True],
-            "judge_status": "converged", "judge_hull_status": "ok", "hull_references": 3,
+            "judge_status": "converged", "judge_hull_status": "ok", "hull_compounds": 1,
             "judge_supported": [True, False, True, True, True],
             "sun": [True, True, False, False, False],
             "supported": [False, True, True, True, False],

@@ -35,7 +35,7 @@ def table() -> pd.DataFrame:
             "formula": ["NaCl", "NaCl", "Fe", None, "MgO"],
             "relax_status": ["converged", "not_converged", "diverged", "unphysical", "error"],
             "hull_status": ["ok", "ok", "no_energy", "no_energy", "no_energy"],
-            "hull_references": [3, 3, 0, 0, 0],
+            "hull_compounds": [1, 1, 0, 0, 0],
             "failure": [None, None, "relax: diverged: why", "decode: no volume", "relax: error"],
             **{flag: [False] * 5 for flag in FLAGS},
             **{name: [np.nan] * 5 for name in NUMBERS},
@@ -66,8 +66,7 @@ def test_what_is_not_supported_stays_in_sun_and_is_counted_beside_it() -> None:
     rows = table().assign(
         sun=[True, True, True, False, True],
         supported=[True, False, False, True, False],
-        formula=["NaCl", "NaCl", "Fe", None, "MgO"],
-        hull_references=[3, 2, 1, 0, 3],
+        hull_compounds=[1, 0, 0, 0, 1],
     )
     policies = summarise(rows)["policies"]
     base, sft = (policies[name]["fractions"] for name in ("base", "sft"))

@@ -13,11 +13,13 @@ from crystalformer_rl.evaluation.generated import Generated, merge
 from crystalformer_rl.evaluation.matching import ReferenceIndex, matcher_of
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.properties.heads import load_heads
-from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
-REFERENCES = ElementReferences({"Na": -1.0, "Cl": -2.0, "Mg": -1.5})
-HULL = Hull(["NaCl"], [-2.0], elements=["Na", "Cl", "Mg"])
+HULL = ReferenceHull(
+    Hull(["NaCl"], [-2.0], elements=["Na", "Cl", "Mg"]),
+    Elements("chgnet", "mp2020_corrected", {"Na": -1.0, "Cl": -2.0, "Mg": -1.5}),
+)
 TOLERANCES = {"length_tolerance": 0.2, "site_tolerance": 0.3, "angle_tolerance": 5.0}
 MATCHER = matcher_of(**TOLERANCES)
 
@@ -76,9 +78,7 @@ def test_energies_above_hull_before_and_after() -> None:
             {"before": None, "status": "unphysical"},
         ]
     )
-    columns = verdict.stability_columns(
-        generated, hull=HULL, references=REFERENCES, stable_below=0.1
-    )
+    columns = verdict.stability_columns(generated, hull=HULL, stable_below=0.1)
     np.testing.assert_allclose(columns["e_above_hull_initial"], [0.2, 0.5, 0.0, np.nan])
     np.testing.assert_allclose(columns["e_above_hull"], [0.05, 0.5, np.nan, np.nan])
     assert columns["stable"].tolist() == [True, False, False, False]
@@ -86,6 +86,7 @@ def test_energies_above_hull_before_and_after() -> None:
     assert columns["relaxed"].tolist() == [True, False, False, False]
     assert columns["hull_status"] == ["ok", "ok", "no_energy", "no_energy"]
     assert columns["hull_references"].tolist() == [3, 3, 0, 0]
+    assert columns["hull_compounds"].tolist() == [1, 1, 0, 0]
 
 
 def test_supported_takes_a_known_compound_and_an_energy_that_is_not_too_deep() -> None:
@@ -98,7 +99,7 @@ def test_supported_takes_a_known_compound_and_an_energy_that_is_not_too_deep() -
     ]
     columns = verdict.stability_columns(
         joined([*rows, {"before": None, "status": "unphysical"}]),
-        hull=HULL, references=REFERENCES, stable_below=0.1,
+        hull=HULL, stable_below=0.1,
     )  # fmt: skip
     assert columns["stable"].tolist() == [True] * 5 + [False]
     assert columns["supported"].tolist() == [False, True, True, False, False, False]
@@ -107,9 +108,7 @@ def test_supported_takes_a_known_compound_and_an_energy_that_is_not_too_deep() -
 def test_missing_references_are_told() -> None:
     potassium = crystal("Fm-3m", "K", "Cl", 6.3)
     generated = joined([{"before": potassium, "after": potassium, "initial": -3, "final": -3}])
-    columns = verdict.stability_columns(
-        generated, hull=HULL, references=REFERENCES, stable_below=0.1
-    )
+    columns = verdict.stability_columns(generated, hull=HULL, stable_below=0.1)
     assert columns["hull_status"] == ["no_element_reference"]
     assert not columns["stable"][0]
 

@@ -9,10 +9,11 @@ import pytest
 
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_json, read_table
-from crystalformer_rl.making.embedded import _judged, _references, _relaxed
+from crystalformer_rl.making.embedded import _elements, _relaxed, _stable
 from crystalformer_rl.making.prototypes import Candidate, prototypes
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.stability.reference import Elements
 
 EMBEDDED = Path(__file__).parents[3] / "resources/embedded"
 
@@ -88,14 +89,13 @@ def test_relaxes_goes_on_and_judges(tmp_path: Path) -> None:
     assert both["id"].tolist() == ["salt-Na", "salt-Mg"]
     assert both.iloc[0]["energy_per_atom"] == first.iloc[0]["energy_per_atom"]
 
-    table = _judged(
-        both, ElementReferences({"Na": -1.3, "Cl": -1.8, "Mg": -1.5, "O": -4.9}), below=0.15
-    )
+    energies = {"Na": -1.3, "Cl": -1.8, "Mg": -1.5, "O": -4.9}
+    table = _stable(both, Elements("chgnet", "mp2020_corrected", energies), below=0.15)
     assert sorted(table["formula"]) == ["MgO", "NaCl"]
     assert set(table["space_group"]) == {225}
     assert (table["formation_energy_per_atom"] < -1).all()
     # The lowest crystal of an element is its reference.
     pure = both.iloc[[0]].assign(numbers=[[11, 11]], energy_per_atom=[-1.3], status=["converged"])
     higher = pure.assign(energy_per_atom=[-1.1])
-    references = _references(pd.concat([higher, pure], ignore_index=True))
-    assert references.energies == {"Na": -1.3}
+    elements = _elements(pd.concat([higher, pure], ignore_index=True))
+    assert elements.energies == {"Na": -1.3}

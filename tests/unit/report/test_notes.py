@@ -28,7 +28,7 @@ def test_a_good_run_has_no_warning() -> None:
         ({"e_above_hull": -0.5}, "Suspiciously deep"),
         ({"hull_status": "no_element_reference"}, "without a reference"),
         ({"relax_status": "not_converged"}, "cut short"),
-        ({"formula": "NaCl", "hull_references": 2, "sun": True}, "base 100 of 100. For them"),
+        ({"hull_compounds": 0, "sun": True}, "base 100 of 100. For them"),
     ],
 )
 def test_what_spoils_a_run_is_said(change: dict[str, object], warning: str) -> None:
@@ -37,15 +37,14 @@ def test_what_spoils_a_run_is_said(change: dict[str, object], warning: str) -> N
 
 def test_only_sun_structures_without_a_known_compound_are_warned_of() -> None:
     table = synthetic.structures({"base": 4, "sft": 4}).assign(
-        formula=["NaCl", "NaCl", "Na2TiO3", "Si"] * 2,
-        hull_references=[2, 3, 3, 1] * 2,
+        hull_compounds=[0, 1, 0, 0] * 2,
         sun=[True, True, True, True, False, True, False, False],
         supported=[False, True, False, False] * 2,
     )
     text = _warned(table)
     assert "no compound: base 3 of 4. For them" in text
     assert "formation energy below 0.1 eV/atom" in text
-    assert "Hulls of elements alone" not in _warned(table.assign(hull_references=9))
+    assert "Hulls of elements alone" not in _warned(table.assign(hull_compounds=7))
 
 
 def test_few_structures_and_none_are_said() -> None:

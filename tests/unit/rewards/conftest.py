@@ -8,8 +8,8 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
 
 @pytest.fixture(scope="session")
@@ -19,16 +19,19 @@ def chgnet() -> Potential:
 
 
 @pytest.fixture(scope="session")
-def references() -> ElementReferences:
+def elements() -> Elements:
     """Element energies near CHGNet's, eV/atom; none of Kr."""
-    return ElementReferences(
-        {"Na": -1.30, "Cl": -1.83, "Mg": -1.53, "O": -4.90, "Si": -5.31, "Cu": -4.08, "Cs": -0.86}
+    return Elements(
+        "chgnet",
+        "mp2020_corrected",
+        {"Na": -1.30, "Cl": -1.83, "Mg": -1.53, "O": -4.90, "Si": -5.31, "Cu": -4.08, "Cs": -0.86},
     )
 
 
 @pytest.fixture(scope="session")
-def hull(references: ElementReferences) -> Hull:
-    return Hull(["NaCl", "MgO"], [-2.1, -3.1], elements=references.energies.keys())
+def hull(elements: Elements) -> ReferenceHull:
+    hull = Hull(["NaCl", "MgO"], [-2.1, -3.1], elements=elements.energies.keys())
+    return ReferenceHull(hull, elements)
 
 
 @pytest.fixture(scope="session")

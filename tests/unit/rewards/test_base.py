@@ -9,8 +9,7 @@ from crystalformer_rl.config import EhullReward, FigureOfMeritReward, RLSettings
 from crystalformer_rl.rewards.base import REWARDS, RewardBatch, build
 from crystalformer_rl.rewards.ehull import Ehull
 from crystalformer_rl.rewards.figure_of_merit import FigureOfMerit
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import ReferenceHull
 
 
 def test_each_kind_in_the_config_is_registered() -> None:
@@ -18,14 +17,14 @@ def test_each_kind_in_the_config_is_registered() -> None:
     assert {kind.model_fields["kind"].default for kind in get_args(union)} == set(REWARDS)
 
 
-def test_build(hull: Hull, references: ElementReferences) -> None:
-    ehull = build(EhullReward(), hull=hull, references=references, device="cpu")
+def test_build(hull: ReferenceHull) -> None:
+    ehull = build(EhullReward(), hull=hull, device="cpu")
     assert isinstance(ehull, Ehull)
-    merit = build(FigureOfMeritReward(), hull=hull, references=references, device="cpu")
+    merit = build(FigureOfMeritReward(), hull=hull, device="cpu")
     assert isinstance(merit, FigureOfMerit)
     strange = EhullReward.model_construct(kind="beauty")
     with pytest.raises(ValueError, match="no reward 'beauty'; there are: ehull, figure_of_merit"):
-        build(strange, hull=hull, references=references, device="cpu")
+        build(strange, hull=hull, device="cpu")
 
 
 def test_a_batch_has_one_shape() -> None:

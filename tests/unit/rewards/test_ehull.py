@@ -1,6 +1,7 @@
 """The E_hull reward with the real CHGNet, against what it should be by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,21 +10,21 @@ from pymatgen.core import Structure
 from crystalformer_rl.config import EhullReward
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.rewards.ehull import Ehull
-from crystalformer_rl.rewards.energies import EnergyJudge
-from crystalformer_rl.stability.elements import ElementReferences
+from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
 Batch = list[Structure | None]
 Make = Callable[[str, str, float], Structure]
 
 
 @pytest.fixture(scope="module")
-def judge(chgnet: Potential, hull: Hull, references: ElementReferences) -> EnergyJudge:
-    return EnergyJudge(chgnet, hull, references)
+def energies(chgnet: Potential, hull: ReferenceHull) -> EnergyAboveHull:
+    return EnergyAboveHull(chgnet, hull)
 
 
-def test_value_by_hand(judge: EnergyJudge, chgnet: Potential, batch: Batch) -> None:
-    reward = Ehull(EhullReward(floor=-0.1, ceiling=3.0, repeat_from=None), judge).score(batch)
+def test_value_by_hand(energies: EnergyAboveHull, chgnet: Potential, batch: Batch) -> None:
+    reward = Ehull(EhullReward(floor=-0.1, ceiling=3.0, repeat_from=None), energies).score(batch)
     assert batch[1] is not None
     energy = chgnet.evaluate([batch[1]], forces=False)[0].energy / 2
     above = energy - (-1.30 - 1.83) / 2 - (-2.1)
@@ -32,8 +33,10 @@ def test_value_by_hand(judge: EnergyJudge, chgnet: Potential, batch: Batch) -> N
     assert 0.1 < above < 1
 
 
-def test_failures_are_worth_the_ceiling_and_not_valid(judge: EnergyJudge, batch: Batch) -> None:
-    reward = Ehull(EhullReward(ceiling=2.5, repeat_from=None), judge).score(batch)
+def test_failures_are_worth_the_ceiling_and_not_valid(
+    energies: EnergyAboveHull, batch: Batch
+) -> None:
+    reward = Ehull(EhullReward(ceiling=2.5, repeat_from=None), energies).score(batch)
     assert reward.valid.tolist() == [True] * 3 + [False] * 6
     assert (reward.value[3:] == -2.5).all()
     assert reward.abstain.tolist() == [False] * 5 + [True] + [False] * 3
@@ -42,19 +45,19 @@ def test_failures_are_worth_the_ceiling_and_not_valid(judge: EnergyJudge, batch:
 
 
 def test_floor_and_ceiling_clip_the_value_and_not_the_part(
-    judge: EnergyJudge, batch: Batch
+    energies: EnergyAboveHull, batch: Batch
 ) -> None:
     settings = EhullReward(floor=0.3, ceiling=0.35, repeat_from=None)
-    reward = Ehull(settings, judge).score(batch[:3])
+    reward = Ehull(settings, energies).score(batch[:3])
     above = reward.parts["e_above_hull"]
     np.testing.assert_allclose(reward.value, -np.clip(above, 0.3, 0.35))
     assert above[0] < 0.3
 
 
-def test_repeats_move_towards_the_ceiling(judge: EnergyJudge, rock_salt: Make) -> None:
+def test_repeats_move_towards_the_ceiling(energies: EnergyAboveHull, rock_salt: Make) -> None:
     salt, oxide = rock_salt("Na", "Cl", 5.69), rock_salt("Mg", "O", 4.25)
-    once = Ehull(EhullReward(ceiling=3.0, repeat_from=2), judge).score([salt, oxide])
-    often = Ehull(EhullReward(ceiling=3.0, repeat_from=2), judge).score([salt] * 4 + [oxide])
+    once = Ehull(EhullReward(ceiling=3.0, repeat_from=2), energies).score([salt, oxide])
+    often = Ehull(EhullReward(ceiling=3.0, repeat_from=2), energies).score([salt] * 4 + [oxide])
     weight = (1 + 1 + 0.5 + 0) / 4
     expected = -3 + weight * (once.value[0] + 3)
     np.testing.assert_allclose(often.value[:4], expected, atol=1e-5)
@@ -62,23 +65,25 @@ def test_repeats_move_towards_the_ceiling(judge: EnergyJudge, rock_salt: Make) -
     assert often.valid.all()
 
 
-def test_sparse_hulls_abstain(judge: EnergyJudge, batch: Batch) -> None:
-    reward = Ehull(EhullReward(min_references=4), judge).score(batch[:3])
+def test_sparse_hulls_abstain(energies: EnergyAboveHull, batch: Batch) -> None:
+    reward = Ehull(EhullReward(min_references=4), energies).score(batch[:3])
     assert reward.parts["references"].tolist() == [3, 3, 3]
     assert reward.abstain.all()
     assert not reward.valid.any()
-    assert Ehull(EhullReward(min_references=3), judge).score(batch[:3]).valid.all()
+    assert Ehull(EhullReward(min_references=3), energies).score(batch[:3]).valid.all()
 
 
 @pytest.mark.parametrize("rule", [{"min_references": 4}, {"exclude_ytterbium": True}, {}])
 def test_where_the_hull_has_a_rule_against_judging_the_reward_abstains(
-    chgnet: Potential, references: ElementReferences, rock_salt: Make, rule: dict[str, int]
+    chgnet: Potential, elements: Elements, rock_salt: Make, rule: dict[str, int]
 ) -> None:
-    energies = ElementReferences({**references.energies, "Yb": -1.5})
+    known_elements = replace(elements, energies={**elements.energies, "Yb": -1.5})
     known = ["NaCl", "NaMgCl", "YbO"]
-    hull = Hull(known, [-2.1, -1.5, -3.0], elements=energies.energies, **rule)
+    hull = Hull(known, [-2.1, -1.5, -3.0], elements=known_elements.energies, **rule)
     crystals = [rock_salt("Na", "Cl", 5.69), rock_salt("Yb", "O", 4.9), rock_salt("Kr", "O", 5.0)]
-    reward = Ehull(EhullReward(repeat_from=None), EnergyJudge(chgnet, hull, energies))
+    reward = Ehull(
+        EhullReward(repeat_from=None), EnergyAboveHull(chgnet, ReferenceHull(hull, known_elements))
+    )
     batch = reward.score([*crystals, None])
     silenced = {"min_references": [True, True], "exclude_ytterbium": [False, True]}
     # An element without a reference, and what is no crystal, are failures under any rule.
@@ -89,8 +94,8 @@ def test_where_the_hull_has_a_rule_against_judging_the_reward_abstains(
     assert (batch.value[~batch.valid] == -6).all()
 
 
-def test_an_empty_batch_and_one_of_failures(judge: EnergyJudge) -> None:
-    reward = Ehull(EhullReward(ceiling=3.0), judge)
+def test_an_empty_batch_and_one_of_failures(energies: EnergyAboveHull) -> None:
+    reward = Ehull(EhullReward(ceiling=3.0), energies)
     assert reward.score([]).value.shape == (0,)
     failed = reward.score([None, None])
     assert failed.value.tolist() == [-3, -3]

@@ -9,10 +9,10 @@ from pymatgen.core import Structure
 from crystalformer_rl.config import FigureOfMeritReward
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.properties.heads import load_heads
-from crystalformer_rl.rewards.energies import EnergyJudge
+from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.rewards.figure_of_merit import FigureOfMerit
-from crystalformer_rl.stability.elements import ElementReferences
 from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
 Batch = list[Structure | None]
 Make = Callable[[str, str, float], Structure]
@@ -20,11 +20,11 @@ Build = Callable[..., FigureOfMerit]
 
 
 @pytest.fixture(scope="module")
-def build(chgnet: Potential, hull: Hull, references: ElementReferences) -> Build:
-    def make(surface: Hull = hull, **settings: float | None) -> FigureOfMerit:
+def build(chgnet: Potential, hull: ReferenceHull) -> Build:
+    def make(surface: ReferenceHull = hull, **settings: float | None) -> FigureOfMerit:
         return FigureOfMerit(
             FigureOfMeritReward(**settings),
-            EnergyJudge(chgnet, surface, references),
+            EnergyAboveHull(chgnet, surface),
             load_heads("band_gap"),
             load_heads("dielectric"),
         )
@@ -83,10 +83,12 @@ def test_without_the_guard_a_missing_reference_is_no_failure(build: Build, batch
 
 
 @pytest.mark.parametrize("guard", [1.0, None])
-def test_a_silent_hull_is_no_failure(build: Build, batch: Batch, guard: float | None) -> None:
+def test_a_silent_hull_is_no_failure(
+    build: Build, batch: Batch, elements: Elements, guard: float | None
+) -> None:
     """With the stability guard the reward abstains; without it the hull is not asked."""
     sparse = Hull([], [], elements=["Na", "Cl", "Mg", "O"], min_references=3)
-    reward = build(sparse, max_e_above_hull=guard).score(batch[:4])
+    reward = build(ReferenceHull(sparse, elements), max_e_above_hull=guard).score(batch[:4])
     assert reward.abstain.tolist() == [guard is not None] * 3 + [False]
     assert reward.valid.tolist() == [guard is None] * 3 + [False]
     assert (reward.value > 0).tolist() == [guard is None] * 3 + [False]

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Lattice, Structure
 
 from crystalformer_rl.rewards.guards import abstains, repeat_weight
+from crystalformer_rl.stability.hull import Hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
 FORMULAS = st.sampled_from(["NaCl", "Na2Cl2", "MgO", "Si", "SiO2", None])
 BATCHES = st.lists(FORMULAS, max_size=25)
@@ -52,11 +54,31 @@ def test_no_discount() -> None:
     assert (repeat_weight(compositions(["NaCl"] * 9), repeat_from=None) == 1).all()
 
 
-def test_pure_elements_and_sparse_hulls_abstain() -> None:
-    batch = compositions(["Si", "NaCl", "MgO", "KCl", None])
-    known = np.array([30, 11, 12, 2, 0])
-    sparse = abstains(batch, known, min_references=12)
-    assert sparse.tolist() == [True, True, False, True, False]
-    # K and Cl alone: what the salt might fall apart into is not known.
-    silent = abstains(batch, known, min_references=None)
-    assert silent.tolist() == [True, False, False, True, False]
+@pytest.mark.parametrize(
+    ("min_references", "expected"),
+    [
+        (None, "Si KCl NaYb"),
+        (3, "Si KCl NaYb"),
+        (4, "Si NaCl KCl NaYb"),
+        (5, "Si NaCl MgO KCl NaYb"),
+    ],
+)
+def test_pure_elements_and_sparse_hulls_abstain(min_references: int | None, expected: str) -> None:
+    """Of K and Cl only the elements are known: the hull cannot say whether KCl is stable."""
+    symbols = ["Na", "Cl", "Mg", "O", "Si", "K", "Yb"]
+    hull = ReferenceHull(
+        Hull(["NaCl", "MgO", "MgO2", "NaYb"], [-2.0] * 4, elements=symbols, exclude_ytterbium=True),
+        Elements("chgnet", "mp2020_corrected", dict.fromkeys(symbols, 0.0)),
+    )
+    formulas = ["Si", "NaCl", "MgO", "KCl", "NaYb", "KrF"]
+    structures = [cell(formula) for formula in formulas]
+    placement = hull.place([*structures, None, cell("NaCl")], [-1.0] * 7 + [np.nan])
+    flags = abstains(placement, min_references=min_references)
+    assert [formulas[row] for row in np.flatnonzero(flags)] == expected.split()
+
+
+def cell(formula: str) -> Structure:
+    """A chain of the atoms of a formula."""
+    symbols = [s for s, n in Composition(formula).get_el_amt_dict().items() for _ in range(int(n))]
+    places = [[index / len(symbols), 0, 0] for index in range(len(symbols))]
+    return Structure(Lattice.orthorhombic(3 * len(symbols), 3, 3), symbols, places)

@@ -19,7 +19,8 @@ from crystalformer_rl.evaluation.batch import divide
 from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.evaluator import Evaluator
 from crystalformer_rl.evaluation.sun import summarise
-from crystalformer_rl.files import read_json, read_table, write_json, write_table, write_tensors
+from crystalformer_rl.files import read_json, read_table, write_table, write_tensors
+from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import evaluate
 
 
@@ -75,9 +76,8 @@ def write_shards(
 def folder(tmp_path: Path) -> Path:
     torch.set_num_threads(1)
     hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]})
-    write_table(tmp_path / "hull" / "hull.parquet", hull)
-    energies = {"potential": "chgnet", "energies": {"Na": -1.0, "Cl": -2.0}}
-    write_json(tmp_path / "hull" / "elements.json", energies)
+    elements = Elements("chgnet", "mp2020_corrected", {"Na": -1.0, "Cl": -2.0})
+    write_hull(tmp_path / "hull", hull, elements=elements, rules=HullRules())
     known = {"id": ["mp-22862", "mp-1"], "split": ["test", "train"]}
     known |= structure_columns([SALT, crystal("Fm-3m", "Mg", "O", 4.2)])
     write_table(tmp_path / "structures.parquet", pd.DataFrame(known))
@@ -105,9 +105,8 @@ def run(folder: Path, *policies: str, judge: bool = False, processes: int = 1) -
 def write_judge(folder: Path, policy: str, energies: list[float]) -> None:
     """The judge's hull, and its relaxations of the samples of a policy."""
     hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-1.0]})
-    write_table(folder / "judge-hull" / "hull.parquet", hull)
-    record = {"potential": "sevennet", "energies": {"Na": 0.0, "Cl": 0.0}}
-    write_json(folder / "judge-hull" / "elements.json", record)
+    elements = Elements("sevennet", "mp2020_corrected", {"Na": 0.0, "Cl": 0.0})
+    write_hull(folder / "judge-hull", hull, elements=elements, rules=HullRules())
     shard = read_table(folder / f"relax-{policy}/shard-0000.parquet")
     shard = shard.assign(potential="sevennet", energy_initial=energies, energy_final=energies)
     write_table(folder / f"judge-{policy}/shard-0000.parquet", shard)

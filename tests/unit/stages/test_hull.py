@@ -16,8 +16,7 @@ from pymatgen.entries.computed_entries import ComputedEntry
 from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, write_json, write_table
-from crystalformer_rl.stability.elements import ElementReferences
-from crystalformer_rl.stability.reference import Elements, read_elements, read_hull
+from crystalformer_rl.stability.reference import Elements, ReferenceHull, read_elements
 from crystalformer_rl.stages import hull
 
 ENERGIES = {"Na": -1.3, "Cl": -1.8, "N": -8.3}
@@ -86,16 +85,16 @@ def test_known_energies_are_taken_and_missing_ones_computed(tmp_path: Path, elem
     rejected = read_table(out / "rejected.parquet").set_index("id")["reason"]
     assert rejected["mp-2"].startswith("unphysical: ")
     assert rejected["mp-3"] == "KCl: no reference energy of K"
-    expected = Elements("chgnet", "mp2020_corrected", ElementReferences(ENERGIES))
+    expected = Elements("chgnet", "mp2020_corrected", ENERGIES)
     assert read_elements(out / "elements.json") == expected
     counts = read_json(out / "provenance.json")["counts"]
     assert counts == {
         "items": 2, "rejected": 2, "known": 2, "computed": 2, "corrections": "MP2020"
     }  # fmt: skip
-    surface, references = read_hull(out)
-    above = surface.e_above_hull([Composition("NaCl")], [min(first, second) + 0.2])
+    reference = ReferenceHull.load(out)
+    above = reference.hull.e_above_hull([Composition("NaCl")], [min(first, second) + 0.2])
     assert above.e_above_hull == pytest.approx([0.2])
-    assert references.energies == ENERGIES
+    assert reference.elements.energies == ENERGIES
 
 
 def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
@@ -111,8 +110,7 @@ def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
     entries = read_table(out / "hull.parquet")
     assert entries["formula"].tolist() == ["NaN", "NaCl"]
     assert entries["id"].tolist() == ["", "mp-22862"]
-    surface, _ = read_hull(out)
-    nitride = surface.e_above_hull([Composition("NaN")], [0.0])
+    nitride = ReferenceHull.load(out).hull.e_above_hull([Composition("NaN")], [0.0])
     assert nitride.e_above_hull == pytest.approx([0.1])
 
 
@@ -183,10 +181,11 @@ def test_formation_energies_from_entries(tmp_path: Path, elements: Path, referen
     assert rejected.to_dict() == {"NaN": "NaN: no reference energy of N"}
     assert read_json(out / "provenance.json")["counts"]["corrections"] == "MP2020"
     # Nitrogen has no entry, whatever the potential knows of it.
-    surface, references = read_hull(out)
-    assert set(references.energies) == {"Na", "Cl"}
+    reference = ReferenceHull.load(out)
+    assert set(reference.elements.energies) == {"Na", "Cl"}
     queried = [Composition("NaCl"), Composition("Na3N")]
-    assert surface.e_above_hull(queried, [-2.0, 0.0]).status == ["ok", "no_element_reference"]
+    status = reference.hull.e_above_hull(queried, [-2.0, 0.0]).status
+    assert status == ["ok", "no_element_reference"]
 
 
 def test_uncorrected_entries_and_mixed_files_are_refused(tmp_path: Path, elements: Path) -> None:
@@ -206,12 +205,15 @@ def test_the_rules_travel_with_the_hull(tmp_path: Path, elements: Path) -> None:
     queried = [Composition("Na3N"), Composition("NaCl"), Composition("NaYb")]
     write_json(elements, {"potential": "chgnet", "energies": ENERGIES | {"Yb": -1.5}})
     files = {"reference": "csv", "files": [str(path)]}
-    surface, _ = read_hull(run(tmp_path, elements, min_references=3, **files))
-    assert surface.e_above_hull(queried, np.zeros(3)).status == ["ok", "sparse", "ytterbium"]
+    hull = ReferenceHull.load(run(tmp_path, elements, min_references=3, **files)).hull
+    assert read_json(tmp_path / "hull/hull.json") == {
+        "min_references": 3, "exclude_ytterbium": True
+    }  # fmt: skip
+    assert hull.e_above_hull(queried, np.zeros(3)).status == ["ok", "sparse", "ytterbium"]
     (reason,) = read_table(tmp_path / "hull/rejected.parquet")["reason"]
     assert reason == "formula 'Fe3+' cannot be read: only neutral compounds are allowed"
-    surface, _ = read_hull(run(tmp_path, elements, exclude_ytterbium=False, **files))
-    assert surface.e_above_hull(queried, np.zeros(3)).status == ["ok"] * 3
+    hull = ReferenceHull.load(run(tmp_path, elements, exclude_ytterbium=False, **files)).hull
+    assert hull.e_above_hull(queried, np.zeros(3)).status == ["ok"] * 3
 
 
 def test_energies_of_an_uncorrected_potential_are_corrected(tmp_path: Path, elements: Path) -> None:
@@ -224,8 +226,8 @@ def test_energies_of_an_uncorrected_potential_are_corrected(tmp_path: Path, elem
     out = run(tmp_path, elements)
     (energy,) = read_table(out / "hull.parquet")["formation_energy_per_atom"]
     assert energy == pytest.approx(-3.0 - 0.614 / 2 + 1.55)
-    _, references = read_hull(out)
-    assert references.formation_energy(salt, -3.0) == pytest.approx(energy)
+    placement = ReferenceHull.load(out).place([salt], [-3.0])
+    assert placement.formation_energy == pytest.approx(energy)
 
 
 @pytest.mark.parametrize("kind", ["matpes", "omat24"])
@@ -262,7 +264,7 @@ def test_elements_of_another_potential_are_refused(tmp_path: Path) -> None:
         ({"potential": "chgnet", "energies": {"Na": "x"}}, "energy of Na is 'x'"),
         (
             {"potential": "chgnet", "energies": ENERGIES, "energy_convention": "GGA"},
-            "energy_convention 'GGA'; allowed: mp2020_corrected, uncorrected, matpes, omat24",
+            "unknown energy_convention 'GGA': use one of mp2020_corrected, uncorrected, matpes,",
         ),
     ],
 )

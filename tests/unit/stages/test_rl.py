@@ -13,9 +13,10 @@ from pymatgen.core import Element
 
 from crystalformer_rl import cli
 from crystalformer_rl.config import EhullReward, RLSettings
-from crystalformer_rl.files import read_json, read_table, read_tensors, write_json, write_table
+from crystalformer_rl.files import read_json, read_table, read_tensors
 from crystalformer_rl.jobs.loop import EXIT_CODE
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import rl
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden_model.pkl"
@@ -30,9 +31,9 @@ def folder(tmp_path: Path) -> Path:
     torch.set_num_threads(1)
     Policy(MODEL, seed=1).save(tmp_path / "pretrain")
     hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]})
-    write_table(tmp_path / "hull" / "hull.parquet", hull)
     energies = {Element.from_Z(number).symbol: -3.0 for number in range(1, 119)}
-    write_json(tmp_path / "hull" / "elements.json", {"potential": "chgnet", "energies": energies})
+    elements = Elements("chgnet", "mp2020_corrected", energies)
+    write_hull(tmp_path / "hull", hull, elements=elements, rules=HullRules())
     return tmp_path
 
 

@@ -13,8 +13,9 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.config import SftSettings
 from crystalformer_rl.crystal.structures import structure_columns
-from crystalformer_rl.files import read_json, read_table, read_tensors, write_json, write_table
+from crystalformer_rl.files import read_json, read_table, read_tensors, write_table
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import sft
 
 MODEL = TINY
@@ -33,9 +34,8 @@ def folder(tmp_path: Path) -> Path:
     counts[225] = 4
     Policy(MODEL, seed=1, space_group_counts=counts).save(tmp_path / "pretrain")
     hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]})
-    write_table(tmp_path / "hull" / "hull.parquet", hull)
-    energies = {"potential": "chgnet", "energies": {"Na": -1.0, "Cl": -2.0}}
-    write_json(tmp_path / "hull" / "elements.json", energies)
+    elements = Elements("chgnet", "mp2020_corrected", {"Na": -1.0, "Cl": -2.0})
+    write_hull(tmp_path / "hull", hull, elements=elements, rules=HullRules())
     return tmp_path
 
 

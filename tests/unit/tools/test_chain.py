@@ -10,8 +10,9 @@ from helpers.tiny import TINY
 from pymatgen.core import Element, Lattice, Structure
 
 from crystalformer_rl import cli
-from crystalformer_rl.files import read_json, read_table, write_json, write_table
+from crystalformer_rl.files import read_json, read_table
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 
 
 @pytest.fixture
@@ -72,9 +73,9 @@ def test_both_and_the_seed(folder: Path) -> None:
 
 def test_reward(folder: Path) -> None:
     hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]})
-    write_table(folder / "hull" / "hull.parquet", hull)
     energies = {Element.from_Z(number).symbol: -3.0 for number in range(1, 119)}
-    write_json(folder / "hull" / "elements.json", {"potential": "chgnet", "energies": energies})
+    elements = Elements("chgnet", "mp2020_corrected", energies)
+    write_hull(folder / "hull", hull, elements=elements, rules=HullRules())
     words = ["--reward", "ehull", "--hull", str(folder / "hull"), "--tau", "1", "--steps", "1"]
     table = ask(folder, "-n", "2", *words)
     assert np.isfinite(table["reward"]).all()
