@@ -11,7 +11,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 PARTS = (
     "Snakefile", "config", "config.yaml", "envs", "profiles", "pyproject.toml", "resources",
-    "slurm", "slurm-without-accounting", "src", "workflow",
+    "slurm", "src", "workflow",
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from crystalformer_rl.files import read_json, read_table, read_tensors
 
 pytestmark = pytest.mark.slow
 
-PROFILE = "workflow/profiles/slurm-without-accounting/config.v8+.yaml"
+PROFILE = "workflow/profiles/slurm/config.v8+.yaml"
 CPU_RULES = {"dataset", "tokenize", "evaluate", "report"}
 SAMPLES = [f"results/smoke/sample/base/shard-{number:04d}.parquet" for number in (0, 1)]
 PRETRAIN = "results/smoke/pretrain"
@@ -96,13 +96,14 @@ def doctor(copy: Copy, profile: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize(
-    ("profile", "problems"), [("slurm-without-accounting", set()), ("slurm", {"accounting"})]
-)
+@pytest.mark.parametrize(("by_squeue", "problems"), [(True, set()), (False, {"accounting"})])
 def test_doctor_finds_what_the_cluster_lacks(
-    finished: Copy, profile: str, problems: set[str]
+    finished: Copy, tmp_path: Path, by_squeue: bool, problems: set[str]
 ) -> None:
-    done = doctor(finished, profile)
+    text = (finished.folder / PROFILE).read_text()
+    profile = tmp_path / "config.yaml"
+    profile.write_text(text.replace("# slurm-status", "slurm-status") if by_squeue else text)
+    done = doctor(finished, str(profile))
     findings = json.loads(done.stdout)["findings"]
     assert {f["topic"] for f in findings if f["status"] == "problem"} == problems
     assert done.returncode == bool(problems)
@@ -255,7 +256,7 @@ def test_killed_and_requeued_jobs_continue_after_drained_nodes_return(
         refused = run(copy, *SHARDS, settings=SLOW, check=False)
         assert "cannot be locked" in refused
         (run_id,) = re.findall(r"SLURM run ID: (\S+)", driver.said)
-        assert f"scancel --name={run_id}" in doctor(copy, "slurm-without-accounting").stdout
+        assert f"scancel --name={run_id}" in doctor(copy, "slurm").stdout
         assert all(map(waiting, RULES))
         slurm.update_nodes(State="RESUME")
 

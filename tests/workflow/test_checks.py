@@ -53,18 +53,7 @@ def test_every_key_is_explained() -> None:
     assert [name for model in models for name in undescribed(model)] == []
 
 
-def test_slurm_profiles_differ_in_the_status_command_alone() -> None:
-    folder = REPOSITORY / "workflow/profiles"
-    with_accounts, without = (
-        yaml.safe_load((folder / name / "config.v8+.yaml").read_text())
-        for name in ("slurm", "slurm-without-accounting")
-    )
-    assert without.pop("slurm-status-command") == "squeue"
-    assert without == with_accounts
-
-
 def test_links_at_the_root() -> None:
     """What makes --profile NAME and the automatic profile work from a fresh clone."""
-    for name in ("slurm", "slurm-without-accounting"):
-        assert (REPOSITORY / name).readlink() == Path("workflow/profiles", name)
+    assert (REPOSITORY / "slurm").readlink() == Path("workflow/profiles/slurm")
     assert (REPOSITORY / "profiles").readlink() == Path("workflow/profiles")

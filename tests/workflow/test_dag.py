@@ -167,10 +167,10 @@ def test_a_comparison_hull_is_made_of_files(copy: Copy) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["slurm"], ["slurm-without-accounting", "--slurm-array-jobs=sample,relax"]]
+    "words", [[], ["--slurm-status-command=squeue", "--slurm-array-jobs=sample,relax"]]
 )
 def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, words: Sequence[str]) -> None:
-    output = copy.snakemake("--dry-run", "--printshellcmds", "--profile", *words)
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--profile", "slurm", *words)
     jobs = re.findall(r"^Job \d+: (.+) \[(.+)\]$", output, flags=re.MULTILINE)
     commands = re.findall(r"crystalformer_rl(?:\.launch 1 1)? (\w+) ", output)
     assert len(jobs) == len(commands) > 30
@@ -245,7 +245,7 @@ def test_every_way_to_ask_for_a_gpu_is_set_in_one_place(request_line: str) -> No
         (["results/slurm/report/index.html", "--configfile", "slurm.yaml"], "", False),
         (["--profile", "mine/of-slurm-times/local"], "", False),
         (["--profile", "slurm"], "", True),
-        (["--profile=slurm-without-accounting", "-n"], "", True),
+        (["--profile=slurm", "-n"], "", True),
         (["--profile", "mine", "--profile", "slurm/config.v8+.yaml"], "", True),
         (["--executor", "slurm"], "", True),
         (["-e", "slurm", "all"], "", True),

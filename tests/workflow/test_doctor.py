@@ -94,7 +94,7 @@ def test_a_profile_without_a_cluster(alone: Copy) -> None:
 def test_what_a_cluster_cannot_do_is_told_with_the_line_to_change(on_cluster: Copy) -> None:
     """The profile that is taken where a cluster answers is the one with accounting."""
     found = doctor(on_cluster, code=1)
-    assert "--profile slurm-without-accounting" in found["accounting"]["change"]
+    assert "--slurm-status-command squeue" in found["accounting"]["change"]
     assert found["partition gpu"]["status"] == "ok"
     assert found["rule sample"]["status"] == "ok"
     assert "partition gpu allows 720 min" in found["rule pretrain"]["found"]
@@ -127,8 +127,10 @@ def test_half_of_slurm(
     assert "Traceback" not in json.dumps(found)
 
 
-def test_the_profile_that_suits(on_cluster: Copy) -> None:
-    found = doctor(on_cluster, "--profile", "slurm-without-accounting", code=1)
+def test_a_profile_that_asks_squeue(on_cluster: Copy) -> None:
+    profile = "workflow/profiles/slurm/config.v8+.yaml"
+    on_cluster.edit(profile, lambda text: text.replace("# slurm-status", "slurm-status"))
+    found = doctor(on_cluster, "--profile", "slurm", code=1)
     assert found["accounting"]["status"] == "ok"
 
 

@@ -13,7 +13,7 @@ from helpers.slurm.cluster import wait_until
 
 # As a user calls it, but that the state of jobs is asked for more often, and that files written on
 # a node are waited for as long as on one machine.
-PROFILE = ("--profile=slurm-without-accounting", "--latency-wait=5")
+PROFILE = ("--profile=slurm", "--slurm-status-command=squeue", "--latency-wait=5")
 POLLING = "--slurm-init-seconds-before-status-checks=3"
 CONFIG = ("--configfile", "config/smoke.yaml", "config/cluster.yaml")
 # Fewer jobs than the smoke run has, one of each kind. Without dropout the processes of a training

@@ -126,8 +126,8 @@ def accounting(answer: Answer, *, job_age: str | None, profile: Path) -> Finding
             "problem",
             f"sacct: {answer.text.splitlines()[0] if answer.text else 'failed'}; snakemake would "
             "wait for its jobs for ever",
-            "--profile slurm-without-accounting, or in "
-            f"{place([profile], 'slurm-status-command')} squeue",
+            f"write {place([profile], 'slurm-status-command')} squeue, or add "
+            "--slurm-status-command squeue to the command of snakemake",
         )
     seconds = job_age.split()[0] if job_age else ""
     if seconds.isdecimal() and int(seconds) < JOB_AGE_SECONDS:
@@ -135,9 +135,11 @@ def accounting(answer: Answer, *, job_age: str | None, profile: Path) -> Finding
             "accounting",
             "problem",
             f"MinJobAge is {seconds} s: squeue forgets jobs before snakemake has asked",
-            "--profile slurm" if answer.ok else f"MinJobAge={JOB_AGE_SECONDS} in slurm.conf",
+            f"remove {place([profile], 'slurm-status-command')} squeue, since sacct answers"
+            if answer.ok
+            else f"MinJobAge={JOB_AGE_SECONDS} in slurm.conf",
         )
-    also = "; sacct answers too: --profile slurm is possible" if answer.ok else ""
+    also = "; sacct answers too" if answer.ok else ""
     return Finding("accounting", "ok", f"squeue is asked, MinJobAge {job_age or 'unknown'}{also}")
 
 

@@ -17,31 +17,36 @@ from crystalformer_rl.tools.doctor.plan import Request
 from crystalformer_rl.tools.doctor.slurm import nodes
 
 REPOSITORY = Path(__file__).parents[4]
-WITH, WITHOUT = (
-    next((REPOSITORY / "workflow/profiles" / name).glob("*.yaml"))
-    for name in ("slurm", "slurm-without-accounting")
-)
+PROFILE = REPOSITORY / "workflow/profiles/slurm/config.v8+.yaml"
 DISABLED = Answer(ok=False, text="Slurm accounting storage is disabled")
 ENABLED = Answer(ok=True, text="")
 MISSING = Answer(ok=False, text="sacct is not installed here", installed=False)
 
 
 @pytest.mark.parametrize(
-    ("answer", "age", "profile", "status", "words"),
+    ("answer", "age", "command", "expected"),
     [
-        (ENABLED, "300 sec", WITH, "ok", "sacct answers"),
-        (DISABLED, "300 sec", WITH, "problem", "Slurm accounting storage is disabled"),
-        (DISABLED, "300 sec", WITHOUT, "ok", "squeue is asked, MinJobAge 300 sec"),
-        (DISABLED, "2 sec", WITHOUT, "problem", "MinJobAge is 2 s"),
-        (MISSING, "300 sec", WITH, "ok", "squeue is asked"),
-        (MISSING, "2 sec", WITH, "problem", "MinJobAge is 2 s"),
-        (ENABLED, None, WITHOUT, "ok", "sacct answers too"),
+        (ENABLED, "300 sec", "sacct", ("ok", "sacct answers")),
+        (DISABLED, "300 sec", "sacct", ("problem", "Slurm accounting storage is disabled")),
+        (DISABLED, "300 sec", "squeue", ("ok", "squeue is asked, MinJobAge 300 sec")),
+        (DISABLED, "2 sec", "squeue", ("problem", "MinJobAge is 2 s")),
+        (ENABLED, "2 sec", "squeue", ("problem", "MinJobAge is 2 s")),
+        (MISSING, "300 sec", "sacct", ("ok", "squeue is asked")),
+        (MISSING, "2 sec", "sacct", ("problem", "MinJobAge is 2 s")),
+        (ENABLED, None, "squeue", ("ok", "sacct answers too")),
     ],
 )
 def test_accounting(
-    answer: Answer, age: str | None, profile: Path, status: str, words: str
+    tmp_path: Path, answer: Answer, age: str | None, command: str, expected: tuple[str, str]
 ) -> None:
+    """Removing a "# " in the profile is what the profile and the finding advise."""
+    profile = tmp_path / "config.yaml"
+    text = PROFILE.read_text()
+    line = "# slurm-status-command: squeue\n"
+    assert text.count(line) == 1
+    profile.write_text(text.replace(line, line[2:]) if command == "squeue" else text)
     found = accounting(answer, job_age=age, profile=profile)
+    status, words = expected
     assert found.status == status
     assert words in found.found
     assert bool(found.change) == (status == "problem")
@@ -65,18 +70,19 @@ def test_drivers_whose_jobs_are_in_the_queue() -> None:
     assert (found.status, found.found) == ("warning", "cannot be read: squeue: error")
 
 
-def test_without_accounting_the_other_profile_is_named() -> None:
-    found = accounting(DISABLED, job_age="300 sec", profile=WITH)
-    assert "--profile slurm-without-accounting" in found.change
+def test_without_accounting_the_key_of_the_profile_and_the_option_are_named() -> None:
+    found = accounting(DISABLED, job_age="300 sec", profile=PROFILE)
+    assert f"{PROFILE}: `slurm-status-command:` squeue" in found.change
+    assert "--slurm-status-command squeue" in found.change
 
 
 def test_accounts() -> None:
     asked = [Request("a", account="mine"), Request("b", account="mine"), Request("c")]
-    (found,) = accounts(asked, Answer(ok=True, text="mine\nother"), profile=WITH)
+    (found,) = accounts(asked, Answer(ok=True, text="mine\nother"), profile=PROFILE)
     assert found.status == "ok"
-    (found,) = accounts(asked, Answer(ok=True, text="other"), profile=WITH)
+    (found,) = accounts(asked, Answer(ok=True, text="other"), profile=PROFILE)
     assert (found.status, found.found.endswith("has other")) == ("problem", True)
-    (found,) = accounts(asked, DISABLED, profile=WITH)
+    (found,) = accounts(asked, DISABLED, profile=PROFILE)
     assert found.status == "warning"
 
 
@@ -103,8 +109,8 @@ def test_commands_that_are_missing_or_fail() -> None:
 
 def test_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
-    assert profile_file("slurm").resolve() == WITH
-    assert profile_file("workflow/profiles/slurm-without-accounting").resolve() == WITHOUT
-    assert profile_file(str(WITH)) == WITH
+    assert profile_file("slurm").resolve() == PROFILE
+    assert profile_file("workflow/profiles/slurm").resolve() == PROFILE
+    assert profile_file(str(PROFILE)) == PROFILE
     with pytest.raises(ValueError, match=r"--profile pbs: no such profile; .* has default"):
         profile_file("pbs")
