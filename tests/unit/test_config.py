@@ -4,11 +4,13 @@ import json
 import shlex
 import string
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from ase.data import chemical_symbols
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from crystalformer_rl.config import (
     SYMBOLS,
@@ -21,6 +23,7 @@ from crystalformer_rl.config import (
     fields,
     read,
 )
+from crystalformer_rl.config.fields import Neutral, Section
 from crystalformer_rl.potentials import registry
 
 
@@ -114,6 +117,65 @@ def test_keys_that_only_add_jobs_can_be_left_out() -> None:
     assert canonical(more, without=["rounds"]) == canonical(fewer, without=["rounds"])
     assert canonical(more) != canonical(fewer)
     assert "count" not in json.loads(canonical(SampleSettings(), without=["count"]))
+
+
+class OldSection(Section):
+    """A section before a key was added."""
+
+    kept: float = 1.0
+
+
+class Inner(Section):
+    """A section with one key that was added and changes nothing at 0."""
+
+    noise: Annotated[float, Neutral(0.0)] = 0.0
+
+
+class NewSection(OldSection):
+    """The same with keys that were added, one of them a section."""
+
+    inner: Annotated[Inner, Neutral(Inner())] = Inner()
+    other: Inner = Inner()
+    limit: Annotated[int | None, Neutral(None)] = None
+    inners: dict[str, Inner] = Field(default_factory=lambda: {"a": Inner()})
+
+
+class LaterSection(OldSection):
+    """The same after the default of the added key was changed."""
+
+    limit: Annotated[int | None, Neutral(None)] = 5
+
+
+def test_an_added_key_with_its_neutral_value_changes_no_text() -> None:
+    assert json.loads(canonical(NewSection())) == {"kept": 1.0, "other": {}, "inners": {"a": {}}}
+    without = canonical(NewSection(), without=["other", "inners"])
+    assert without == canonical(OldSection())
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        NewSection(limit=5),
+        NewSection(inner=Inner(noise=1.0)),
+        NewSection(other=Inner(noise=1.0)),
+        NewSection(inners={"a": Inner(noise=1.0)}),
+    ],
+)
+def test_an_added_key_with_another_value_does(section: NewSection) -> None:
+    assert canonical(section) != canonical(NewSection())
+    assert NewSection.model_validate_json(canonical(section)) == section
+
+
+@pytest.mark.parametrize("limit", [None, 5])
+def test_a_changed_default_of_an_added_key_is_written_out(limit: int | None) -> None:
+    section = LaterSection(limit=limit)
+    assert canonical(section) != canonical(OldSection())
+    assert LaterSection.model_validate_json(canonical(section)) == section
+
+
+def test_every_default_without_that_mark_is_written_out() -> None:
+    dumped = json.dumps(Config().model_dump(mode="json"), sort_keys=True)
+    assert canonical(Config()) == dumped
 
 
 def test_null_may_be_text() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -75,12 +76,69 @@ def text(path: str, change: Callable[[str], str]) -> Edit:
     return lambda copy: copy.edit(path, change)
 
 
+def source(path: str, old: str, new: str) -> Edit:
+    """Replace the first ``old`` in a module."""
+    return text(f"src/crystalformer_rl/{path}", lambda found: found.replace(old, new, 1))
+
+
 def code(path: str) -> Edit:
     return text(f"src/crystalformer_rl/{path}", lambda old: old + "\nADDED = 1\n")
 
 
 def docstring(path: str) -> Edit:
-    return text(f"src/crystalformer_rl/{path}", lambda old: old.replace('"""', '"""Edited. ', 1))
+    return source(path, '"""', '"""Edited. ')
+
+
+def added(path: str, like: str) -> Edit:
+    """Add a module, the copy of another one."""
+
+    def edit(copy: Copy) -> None:
+        room = copy.folder / "src/crystalformer_rl"
+        shutil.copy(room / like, room / path)
+
+    return edit
+
+
+def helps(copy: Copy) -> None:
+    """Reword every help text of every verb, and every text of the log."""
+    changed = 0
+    for file in (copy.folder / "src/crystalformer_rl").rglob("*.py"):
+        before = file.read_text(encoding="utf-8")
+        after = re.sub(r'((?:\bhelp=|\bmetavar=|\blog\.\w+\()f?")', r"\1Reworded ", before)
+        changed += after != before
+        file.write_text(after, encoding="utf-8")
+    assert changed > 20
+
+
+def settings_words(copy: Copy) -> None:
+    """Reword every description and every message of the settings."""
+    for file in (copy.folder / "src/crystalformer_rl/config").glob("*.py"):
+        before = file.read_text(encoding="utf-8")
+        after = re.sub(r'((?:description=|ValueError\()\s*f?")', r"\1Reworded ", before)
+        file.write_text(after, encoding="utf-8")
+
+
+def new_key(value: float | None) -> Edit:
+    """Add a key to the relaxations that is neutral at 0; set ``relax.noise`` to ``value``."""
+
+    def edit(copy: Copy) -> None:
+        place = "    max_steps: int"
+        key = "    noise: Annotated[float, Neutral(0.0)] = 0.0\n"
+        source("config/judging.py", place, key + place)(copy)
+        source("config/judging.py", "fields import (", "fields import (\n    Neutral,")(copy)
+        if value is not None:
+            copy.edit(
+                "config.yaml", lambda old: old.replace("\nrelax:", f"\nrelax:\n  noise: {value}")
+            )
+
+    return edit
+
+
+def default_of_best(copy: Copy) -> None:
+    """Another default of ``report.best``, which no longer stands in config.yaml."""
+    place = "best: PositiveInt = Field(default="
+    source("config/judging.py", f"{place}8", f"{place}9")(copy)
+    copy.edit("config.yaml", lambda old: old.replace("\n  best: 8", ""))
 
 
 def comment(path: str) -> Edit:
@@ -158,10 +216,6 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "report.title": (setting("report.title", "Another title"), REPORT),
     "seed": (setting("seed", 1), PRETRAIN | AFTER_BASE),
     "dataset.limit": (setting("dataset.limit", 1000), EVERYTHING),
-    "jobs.checkpoint_minutes": (setting("jobs.checkpoint_minutes", 5), set()),
-    "jobs.tensorboard": (setting("jobs.tensorboard", True), set()),
-    "a comment in config.yaml": (comment("config.yaml"), set()),
-    "keys of config.yaml in another order": (reordered, set()),
     "code of evaluation/sun.py": (code("evaluation/sun.py"), END),
     "code of model/transformer.py": (code("model/transformer.py"), PRETRAIN | AFTER_BASE),
     "code of potentials/relax.py": (
@@ -169,21 +223,57 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
     ),
     "code of report/page.py": (code("report/page.py"), REPORT),
-    "code of the command line": (code("cli.py"), set()),
-    "a docstring of model/transformer.py": (docstring("model/transformer.py"), set()),
-    "a comment in stages/relax.py": (comment("src/crystalformer_rl/stages/relax.py"), set()),
-    "resources of the profile and of rules": (resources, set()),
-    "files touched without a change": (
-        touch(
-            "config.yaml",
-            "resources/embedded/crystals.parquet",
-            "resources/embedded/elements-chgnet.json",
-            "src/crystalformer_rl/model/transformer.py",
-            "workflow/Snakefile",
-        ),
-        set(),
+    "code of potentials/fire.py": (
+        code("potentials/fire.py"),
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
+    ),
+    "code of potentials/sevennet.py, the judge": (
+        code("potentials/sevennet.py"),
+        {"Building the judge's convex hull"} | second(*POLICIES) | END,
+    ),
+    "code of training/ppo.py": (
+        code("training/ppo.py"),
+        BRANCHES | drawn("rl-ehull", "rl-fom") | END,
+    ),
+    "code of rewards/figure_of_merit.py": (
+        code("rewards/figure_of_merit.py"),
+        rl("fom", 1, 2) | drawn("rl-fom") | END,
+    ),
+    "a new key with another value": (
+        new_key(0.5),
+        relaxed(*POLICIES) | SFT | AFTER_SFT,
+    ),
+    "the default of a key that config.yaml does not give": (default_of_best, REPORT),
+}
+WITHOUT_EFFECT: dict[str, Edit] = {
+    "jobs.checkpoint_minutes": setting("jobs.checkpoint_minutes", 5),
+    "jobs.tensorboard": setting("jobs.tensorboard", True),
+    "keys of config.yaml in another order": reordered,
+    "a comment in config.yaml": comment("config.yaml"),
+    "every text of config/": settings_words,
+    "every help text and every text of the log": helps,
+    "code of the command line": code("cli.py"),
+    "a docstring of model/transformer.py": docstring("model/transformer.py"),
+    "a comment in stages/relax.py": comment("src/crystalformer_rl/stages/relax.py"),
+    "rounding in jobs/provenance.py": source(
+        "jobs/provenance.py", "round(seconds, 3)", "round(seconds, 2)"
+    ),
+    "code of jobs/progress.py": code("jobs/progress.py"),
+    "code of jobs/tensorboard.py": code("jobs/tensorboard.py"),
+    "code of a potential that is not used": code("potentials/mace.py"),
+    "a new potential": added("potentials/another.py", like="potentials/mace.py"),
+    "a new reward": added("rewards/another.py", like="rewards/ehull.py"),
+    "a new key, not in config.yaml": new_key(None),
+    "resources of the profile and of rules": resources,
+    "files touched without a change": touch(
+        "config.yaml",
+        "resources/embedded/crystals.parquet",
+        "resources/embedded/elements-chgnet.json",
+        "src/crystalformer_rl/model/transformer.py",
+        "workflow/Snakefile",
     ),
 }
+"""Edits that rerun nothing; they are made together, in this order."""
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +311,13 @@ def test_an_edit_runs_exactly_what_depends_on_it(finished: Copy, tmp_path: Path,
     copy = finished.duplicate(tmp_path / "clone")
     edit(copy)
     assert copy.planned() == set(expected)
+
+
+def test_edits_without_effect_run_nothing(finished: Copy, tmp_path: Path) -> None:
+    copy = finished.duplicate(tmp_path / "clone")
+    for edit in WITHOUT_EFFECT.values():
+        edit(copy)
+    assert copy.planned() == set()
 
 
 def test_a_fresh_clone_beside_old_results_runs_nothing(finished: Copy, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.layout import Layout
 from crystalformer_rl.manifest import DOWNLOADS, read_manifest
 from crystalformer_rl.model.folder import policy_folder, unfit
+from crystalformer_rl.properties import FEATURES_OF
 
 
 async def leave_incomplete(persistence, job):
@@ -89,9 +90,11 @@ def elements_of(potential, computed):
     return computed
 
 
-def code(stage):
-    """Changes with the code that the stage uses, and not with its comments or docstrings."""
-    return fingerprint(f"crystalformer_rl.stages.{stage}")
+def code(stage, potential=None, reward=None):
+    """Changes when code that can change the result of the stage does."""
+    return fingerprint(
+        f"crystalformer_rl.stages.{stage}", potential=potential, reward=reward
+    )
 
 
 def training_arguments(wildcards, output):

@@ -38,7 +38,7 @@ rule evaluate:
         * min(attempt, 4),
     params:
         settings=canonical(SETTINGS.evaluate),
-        code=code("evaluate"),
+        code=code("evaluate", potential=FEATURES_OF),
         samples=["=".join(pair) for pair in LAYOUT.evaluated_counts("sample").items()],
         relaxed=["=".join(pair) for pair in LAYOUT.evaluated_counts("relax").items()],
         hull=subpath(input.hull, parent=True),

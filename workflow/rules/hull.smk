@@ -18,7 +18,7 @@ rule elements:
         mem_mb=lambda wildcards, attempt: 4000 * min(attempt, 4),
     params:
         potential=HULL.potential,
-        code=code("elements"),
+        code=code("elements", potential=HULL.potential),
     message:
         "Relaxing the elements with {params.potential} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
     shell:
@@ -52,7 +52,7 @@ rule hull:
         mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 4),
     params:
         settings=canonical(HULL),
-        code=code("hull"),
+        code=code("hull", potential=HULL.potential),
         out=subpath(output.hull, parent=True),
     message:
         "Building the convex hull [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"

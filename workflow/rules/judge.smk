@@ -11,6 +11,7 @@ use rule elements as judge_elements with:
         f"{RUN}/benchmarks/judge-elements.tsv"
     params:
         potential=JUDGE_HULL.potential,
+        code=code("elements", potential=JUDGE_HULL.potential),
 
 
 use rule hull as judge_hull with:
@@ -29,6 +30,7 @@ use rule hull as judge_hull with:
         f"{RUN}/benchmarks/judge-hull.tsv"
     params:
         settings=canonical(JUDGE_HULL),
+        code=code("hull", potential=JUDGE_HULL.potential),
     message:
         "Building the judge's convex hull [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
 
@@ -43,6 +45,7 @@ use rule relax as judge with:
         f"{RUN}/benchmarks/judge-{{policy}}-{{shard}}.tsv"
     params:
         settings=canonical(SETTINGS.judge, without=["count"]),
+        code=code("relax", potential=SETTINGS.judge.potential),
         journal=LAYOUT.journal("judge/relax/{policy}/shard-{shard}"),
     message:
         "Judging {wildcards.policy}, shard {wildcards.shard}, with another potential [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"

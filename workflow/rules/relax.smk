@@ -19,7 +19,7 @@ rule relax:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         settings=canonical(SETTINGS.relax),
-        code=code("relax"),
+        code=code("relax", potential=SETTINGS.relax.potential),
         journal=LAYOUT.journal("relax/{policy}/shard-{shard}"),
     message:
         "Relaxing {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"

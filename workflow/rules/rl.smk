@@ -1,3 +1,8 @@
+def branch_code(wildcards):
+    reward = SETTINGS.rl[wildcards.branch].reward
+    return code("rl", potential=reward.potential, reward=reward.kind)
+
+
 rule rl:
     """One round of reinforcement: many PPO steps from the policy of the round before."""
     input:
@@ -27,7 +32,7 @@ rule rl:
             SETTINGS.rl[wildcards.branch], without=["rounds"]
         ),
         seed=SETTINGS.seed,
-        code=code("rl"),
+        code=branch_code,
         policy=subpath(input.policy, parent=True),
         base=subpath(input.base, parent=True),
         hull=subpath(input.hull, parent=True),

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
 from crystalformer_rl.config.data import (
@@ -25,6 +26,7 @@ from crystalformer_rl.config.fields import (
     TEMPERATURES,
     FilePath,
     Name,
+    Neutral,
     PositiveInt,
     Section,
     without_nulls,
@@ -156,9 +158,35 @@ def read(raw: Mapping[str, Any]) -> Config:
 def canonical(section: BaseModel, *, without: Collection[str] = ()) -> str:
     """The section as JSON with sorted keys: the same text for the same settings.
 
-    ``without`` leaves out keys that decide how many jobs there are and not what each of them does.
+    Defaults are written out, so that a changed default is another text; a key that is marked
+    :class:`Neutral` is left out while it makes no difference. ``without`` leaves out keys that
+    decide how many jobs there are and not what each of them does.
     """
-    return json.dumps(section.model_dump(mode="json", exclude=set(without)), sort_keys=True)
+    settings = section.model_dump(mode="json", exclude=set(without))
+    return json.dumps(_without_neutral(section, settings), sort_keys=True)
+
+
+def _without_neutral(value: Any, dumped: Any) -> Any:
+    """``dumped``, the JSON of ``value``, without the keys that have their neutral value."""
+    match value:
+        case BaseModel():
+            return {
+                key: _without_neutral(getattr(value, key), part)
+                for key, part in dumped.items()
+                if not _is_neutral(type(value).model_fields[key], getattr(value, key))
+            }
+        case Mapping():
+            return {key: _without_neutral(value[key], part) for key, part in dumped.items()}
+        case _:
+            return dumped
+
+
+def _is_neutral(field: FieldInfo, value: Any) -> bool:
+    """Whether leaving the key out gives ``value`` when read, and is no change."""
+    default = field.get_default(call_default_factory=True)
+    return any(
+        isinstance(mark, Neutral) and value == default == mark.value for mark in field.metadata
+    )
 
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -75,6 +76,19 @@ def _is_potential(spec: str) -> str:
     if colon:
         _is_path(model)
     return name if model == DEFAULT_MODELS.get(name) else spec
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Marks a key that was added later: with ``value`` a job does what it did without the key.
+
+    :func:`crystalformer_rl.config.canonical` leaves out such a key while this is both its value
+    and its default, so that what was finished before the key was added is not run again::
+
+        noise: Annotated[float, Neutral(0.0)] = Field(default=0.0, description="…")
+    """
+
+    value: Any
 
 
 Name = Annotated[str, BeforeValidator(_is_name), Field(pattern=NAME, max_length=LONGEST_NAME)]

@@ -1,10 +1,12 @@
-"""Which source a module depends on, and a fingerprint of what that source does.
+"""Which source a stage depends on, and a fingerprint of what that source does.
 
 Snakemake cannot see edits inside an imported package. The workflow therefore passes each stage's
-fingerprint as a parameter: it changes when code in the import closure of the stage changes, and
-stays when only a comment, a docstring or the layout does, so that days of GPU work are not lost to
-a corrected typo. ``config`` is left out on purpose: its whole effect is the settings that each
-stage receives.
+fingerprint as a parameter. What counts is the code of the stage's module, of every module of this
+package that it imports, directly or not, of the potential and the reward that the settings choose,
+and the data files that these modules name. Not counted are the modules of :data:`WITHOUT_EFFECT`,
+and what is only read by people: comments, docstrings, layout, help texts of arguments and texts of
+log messages. The text of an exception does count, because many end up in a result, as the reason
+why a crystal was rejected.
 """
 
 import ast
@@ -14,40 +16,73 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT.name
-WITHOUT_EFFECT = frozenset({f"{PACKAGE}.config"})
+WITHOUT_EFFECT = {
+    "config": "a stage receives its settings as a parameter of its own",
+    "jobs.cleanup": "deletes checkpoints and journals of finished jobs",
+    "jobs.fingerprint": "decides when a job runs, not what it computes",
+    "jobs.interruption": "ends a job between two steps, or does nothing",
+    "jobs.progress": "progress bars",
+    "jobs.provenance": "records how a result was made",
+    "jobs.tensorboard": "a copy of the history, for display",
+}
+"""Modules that cannot change a number, with the reason; what is inside a package goes with it."""
 DATA_SUFFIXES = frozenset({".css", ".html", ".js", ".json", ".npz", ".safetensors"})
+LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
+HELP = frozenset({"help", "metavar", "title", "description"})
+"""Keywords of ``add_argument`` and ``add_argument_group`` that only ``--help`` shows."""
 
 
-def closure(module: str) -> tuple[str, ...]:
-    """All modules of this package that ``module`` imports, directly or not, itself included.
+def closure(
+    module: str, *, potential: str | None = None, reward: str | None = None
+) -> tuple[str, ...]:
+    """All modules whose code counts for ``module``, itself included.
 
-    Imports inside functions count, and so does a full module name in a string, which is how a
-    registry names what it imports on demand. ``module`` is a full dotted name, such as
-    ``crystalformer_rl.stages.relax``.
+    Imports inside functions are followed. A module that is imported by a name from a list, as
+    potentials and rewards are, counts only if it is named here.
+
+    Parameters
+    ----------
+    module
+        Full name, such as ``crystalformer_rl.stages.relax``.
+    potential
+        The potential that it loads: ``NAME`` or ``NAME:MODEL``.
+    reward
+        The kind of its reward.
 
     Raises
     ------
     ValueError
-        If ``module`` is not part of the package.
+        If one of them is not a module of the package.
     """
-    if _path(module) is None:
-        raise ValueError(f"{module}: no such module in {PACKAGE}")
-    found: set[str] = set()
     waiting = [module]
+    if potential is not None:
+        waiting.append(f"{PACKAGE}.potentials.{potential.partition(':')[0]}")
+    if reward is not None:
+        waiting.append(f"{PACKAGE}.rewards.{reward}")
+    for name in waiting:
+        if _path(name) is None:
+            raise ValueError(f"{name}: no such module in {PACKAGE}")
+    found: set[str] = set()
     while waiting:
         name = waiting.pop()
-        if name not in found and name not in WITHOUT_EFFECT:
+        if name not in found and not _is_without_effect(name):
             found.add(name)
             waiting += _imports(name)
     return tuple(sorted(found))
 
 
-def fingerprint(module: str) -> str:
-    """Digest of the code in the import closure of ``module`` and of the data files beside it."""
+def fingerprint(module: str, *, potential: str | None = None, reward: str | None = None) -> str:
+    """Digest of the code in the :func:`closure` and of the data files that it names."""
     digest = hashlib.sha256()
-    for name in closure(module):
+    for name in closure(module, potential=potential, reward=reward):
         digest.update(f"{name} {_digest(name)}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def _is_without_effect(module: str) -> bool:
+    """Whether it is in :data:`WITHOUT_EFFECT`, or inside a package that is."""
+    name = module.removeprefix(f"{PACKAGE}.")
+    return any(name == one or name.startswith(f"{one}.") for one in WITHOUT_EFFECT)
 
 
 def _path(module: str) -> Path | None:
@@ -70,8 +105,6 @@ def _imports(module: str) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.add(node.value)
     packages = {package for name in names for package in _parents(name)}
     return frozenset(name for name in names | packages if _path(name) is not None)
 
@@ -84,13 +117,15 @@ def _parents(name: str) -> list[str]:
 
 @cache
 def _tree(module: str) -> ast.Module:
-    """The module's syntax tree without docstrings."""
+    """The module's syntax tree without the words that only people read."""
     path = _path(module)
     assert path is not None
     tree = ast.parse(path.read_bytes(), filename=str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_docstring(part)]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            _leave_out_words(node, node.func)
     return tree
 
 
@@ -104,6 +139,16 @@ def _digest(module: str) -> str:
     for data in _data_files(tree, path.parent):
         digest.update(data.read_bytes())
     return digest.hexdigest()
+
+
+def _leave_out_words(call: ast.Call, method: ast.Attribute) -> None:
+    """Leave out the help of ``parser.add_argument(…)`` and the text of ``log.info("…", …)``."""
+    if method.attr in ("add_argument", "add_argument_group"):
+        call.keywords = [one for one in call.keywords if one.arg not in HELP]
+        if method.attr == "add_argument_group":
+            call.args = []
+    elif method.attr in LOG_METHODS and ast.unparse(method.value) == "log":
+        call.args = [one for one in call.args if not isinstance(one, ast.Constant)]
 
 
 def _is_docstring(node: ast.stmt) -> bool:

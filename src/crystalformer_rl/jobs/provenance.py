@@ -27,35 +27,36 @@ class Provenance:
 
     Parameters
     ----------
-    stage
-        Name of the stage, such as ``relax``.
+    module
+        Full name of the module that runs; its last part is the name of the stage.
     settings
         The stage's settings, ready for JSON.
     seed
         The derived seed, if the stage draws random numbers.
     inputs
         The files it reads; their sha256 is recorded.
-    module
-        Full name of the module that runs, if it is not the stage's.
+    potential, reward
+        Those that the stage loads, if any; see :func:`~crystalformer_rl.jobs.fingerprint.closure`.
     """
 
     def __init__(
         self,
-        stage: str,
+        module: str,
         *,
         settings: Mapping[str, Any],
         inputs: Mapping[str, Path | list[Path]],
         seed: int | None = None,
         device: str = "cpu",
-        module: str | None = None,
+        potential: str | None = None,
+        reward: str | None = None,
     ) -> None:
         self._start = time.monotonic()
         text = json.dumps(settings, sort_keys=True)
         self._record: dict[str, Any] = {
-            "stage": stage,
+            "stage": module.rpartition(".")[2],
             "settings": dict(settings),
             "settings_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "code": fingerprint(module or f"crystalformer_rl.stages.{stage}"),
+            "code": fingerprint(module, potential=potential, reward=reward),
             "seed": seed,
             "device": device,
             "inputs": {

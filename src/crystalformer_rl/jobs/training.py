@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from pydantic import BaseModel
 
+from crystalformer_rl.config import canonical
 from crystalformer_rl.files import write_table
 from crystalformer_rl.jobs.checkpoints import Checkpoints
 from crystalformer_rl.jobs.device import best_device
@@ -65,6 +66,8 @@ class Training:
         Derived seed.
     inputs
         Files it reads.
+    potential, reward
+        Those that the stage loads, if any.
     parallel
         The processes that share the work; None for a stage that is one process.
 
@@ -83,6 +86,8 @@ class Training:
         inputs: Mapping[str, Path | list[Path]],
         seed: int,
         names: Mapping[str, Any] | None = None,
+        potential: str | None = None,
+        reward: str | None = None,
         parallel: Parallel | None = None,
     ) -> None:
         if parallel is None and (size := world_size()) > 1:
@@ -94,17 +99,24 @@ class Training:
         settings: dict[str, Any] = {n: s.model_dump(mode="json") for n, s in sections.items()}
         settings |= names or {}
         self._stage, self._out, self._steps = stage, Path(args.out), 0
+        module = f"crystalformer_rl.stages.{stage}"
         self._provenance = Provenance(
-            stage, settings=settings, inputs=inputs, seed=seed, device=self.device.type
+            module,
+            settings=settings,
+            inputs=inputs,
+            seed=seed,
+            device=self.device.type,
+            potential=potential,
+            reward=reward,
         )
         key = {
-            "settings": settings,
+            "settings": {name: canonical(section) for name, section in sections.items()},
+            "names": dict(names or {}),
             "seed": seed,
             "inputs": {name: _digests(paths) for name, paths in inputs.items()},
         }
-        store = Checkpoints(
-            args.checkpoints, key=key, code=fingerprint(f"crystalformer_rl.stages.{stage}")
-        )
+        code = fingerprint(module, potential=potential, reward=reward)
+        store = Checkpoints(args.checkpoints, key=key, code=code)
         self.loop = Loop(
             store,
             checkpoint_minutes=args.checkpoint_minutes,

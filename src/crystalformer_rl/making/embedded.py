@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
         name: getattr(args, name)
         for name in ("effort", "max_atoms", "below", "max_force", "max_steps")
     }
-    provenance = Provenance("embed", settings=choices, inputs={}, seed=args.seed, module=__name__)
+    provenance = Provenance(
+        __name__, potential="chgnet", settings=choices, inputs={}, seed=args.seed
+    )
     pure = _relaxed(args, "elements", pure_elements(max_atoms=ELEMENT_ATOMS))
     mixed = _relaxed(
         args, "compounds", compounds(seed=args.seed, max_atoms=args.max_atoms, effort=args.effort)

@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> None:
     """Write ``NAME.safetensors`` and ``NAME.json`` of both properties, and ``provenance.json``."""
     gap_files = {role: getattr(args, f"band_gaps_{role}") for role in ROLES}
     provenance = Provenance(
-        "train_heads",
-        module=__name__,
+        __name__,
+        potential="chgnet",
         settings={name: asdict(item.recipe) for name, item in PROPERTIES.items()},
         inputs={f"band_gaps_{role}": path for role, path in gap_files.items()}
         | {"dielectric": args.dielectric},

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f"dataset.sources.{name}: {path}: no such file or folder")
         verify(source_files(path))
     provenance = Provenance(
-        "dataset",
+        __name__,
         settings=settings.model_dump(mode="json"),
         inputs={name: source_files(path) for name, path in sources.items()},
     )

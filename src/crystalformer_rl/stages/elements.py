@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
     """
     device = best_device()
     provenance = Provenance(
-        "elements",
+        __name__,
+        potential=args.potential,
         settings={name: getattr(args, name) for name in ("potential", "max_force", "max_steps")},
         inputs={"crystals": args.crystals},
         device=device,

@@ -24,11 +24,10 @@ from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import shards_by_policy
 from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each
 from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.properties import FEATURES_OF
 from crystalformer_rl.properties.heads import load_heads
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 
-# The heads were trained on the crystal features of this potential and know no other.
-FEATURES_OF = "chgnet"
 CHUNK = 512
 
 log = logging.getLogger(__name__)
@@ -44,15 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--training", type=Path, required=True, help="tokens of the training split: its variety"
     )
-    for name, what in (("samples", "sample shards"), ("relaxed", "their relaxation shards")):
-        parser.add_argument(
-            f"--{name}",
-            type=shards_by_policy,
-            nargs="+",
-            required=True,
-            metavar="POLICY=FOLDER:COUNT",
-            help=f"{what} of each policy",
-        )
+    parser.add_argument(
+        "--samples",
+        type=shards_by_policy,
+        nargs="+",
+        required=True,
+        metavar="POLICY=FOLDER:COUNT",
+        help="sample shards of each policy",
+    )
+    parser.add_argument(
+        "--relaxed",
+        type=shards_by_policy,
+        nargs="+",
+        required=True,
+        metavar="POLICY=FOLDER:COUNT",
+        help="relaxation shards of each policy",
+    )
     parser.add_argument(
         "--comparison-hull", type=Path, help="folder of a hull to stand beside the first"
     )
@@ -78,7 +84,8 @@ def run(args: argparse.Namespace) -> None:
     if bool(judged) != (args.judge_hull is not None):
         raise ValueError("--judged and --judge-hull must be given together, or neither")
     provenance = Provenance(
-        "evaluate",
+        __name__,
+        potential=FEATURES_OF,
         settings=settings.model_dump(mode="json"),
         inputs={
             "hull": hull_files(args.hull),

@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> None:
     sources = [Path(path) for path in settings.files] or [args.structures]
     verify(sources)
     provenance = Provenance(
-        "hull",
+        __name__,
+        potential=settings.potential,
         settings=settings.model_dump(mode="json"),
         inputs={"source": sources, "elements": args.elements},
         device=device,

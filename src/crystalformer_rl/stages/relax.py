@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from crystalformer_rl.config import RelaxSettings
+from crystalformer_rl.config import RelaxSettings, canonical
 from crystalformer_rl.crystal.structures import COLUMNS, structure_columns, structures_of
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.device import best_device
@@ -55,7 +55,8 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
     settings = RelaxSettings.model_validate_json(args.settings)
     device = best_device()
     provenance = Provenance(
-        "relax",
+        __name__,
+        potential=settings.potential,
         settings=settings.model_dump(mode="json"),
         inputs={"sample": args.sample},
         device=device,
@@ -66,10 +67,10 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
     journal = Journal(
         args.journal,
         key={
-            "settings": settings.model_dump(mode="json"),
+            "settings": canonical(settings),
             "sample": file_digest(args.sample),
             "potential": potential.digest,
-            "code": fingerprint("crystalformer_rl.stages.relax"),
+            "code": fingerprint(__name__, potential=settings.potential),
             "device": device,
         },
     )

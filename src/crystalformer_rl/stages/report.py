@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     records = [*args.provenance, *chain(*args.shards)]
     structures, summary = args.evaluation / "structures.parquet", args.evaluation / "summary.json"
     provenance = Provenance(
-        "report",
+        __name__,
         settings=settings.model_dump(mode="json"),
         inputs={
             "evaluation": [structures, summary],

@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
             "hull": hull_files(args.hull),
         },
         seed=seed,
+        potential=settings.reward.potential,
+        reward=settings.reward.kind,
     )
     policy, base = (
         _scored_as_drawn(Policy.load(folder, device=training.device), folder)

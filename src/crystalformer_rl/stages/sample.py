@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     seed = derive_seed(args.seed, "sample", name, shard)
     device = best_device()
     provenance = Provenance(
-        "sample",
+        __name__,
         settings=settings.model_dump(mode="json"),
         inputs={"policy": policy_files(folder)},
         seed=seed,

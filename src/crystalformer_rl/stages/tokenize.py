@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     """
     settings = TokenizeSettings.model_validate_json(args.settings)
     provenance = Provenance(
-        "tokenize",
+        __name__,
         settings=settings.model_dump(mode="json"),
         inputs={"structures": args.structures},
     )

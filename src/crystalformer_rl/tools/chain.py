@@ -133,8 +133,7 @@ def run(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f"--hull: {missing[0]}: no such file; name a folder of `hull`")
     words = ("symprec", "count", "steps", "move", "width", "temperature", "reward", "tau")
     provenance = Provenance(
-        "chain",
-        module=__name__,
+        __name__,
         settings={word: getattr(args, word) for word in words}
         | {"constraints": constraints.model_dump(mode="json")},
         inputs={

@@ -86,8 +86,7 @@ def run(args: argparse.Namespace) -> None:
     check_out(args.out)
     path = args.evaluation / "structures.parquet"
     provenance = Provenance(
-        "export",
-        module=__name__,
+        __name__,
         settings={"only": args.only, "generated": args.generated},
         inputs={"structures": path},
     )

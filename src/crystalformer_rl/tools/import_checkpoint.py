@@ -69,8 +69,7 @@ def run(args: argparse.Namespace) -> None:
     source = None if args.space_groups is None else _source(args.space_groups)
     sizes = {name: getattr(args, name) for name in ("heads", "coordinate_modes", "max_sites")}
     provenance = Provenance(
-        "import_checkpoint",
-        module=__name__,
+        __name__,
         settings=sizes,
         inputs={"checkpoint": args.checkpoint} | ({"space_groups": source} if source else {}),
     )

@@ -46,7 +46,7 @@ def load() -> None:
     import_module("crystalformer_rl.potentials.chgnet")
     for stage in STAGES:
         import_module(f"crystalformer_rl.stages.{stage}")
-        fingerprint(f"crystalformer_rl.stages.{stage}")
+        fingerprint(f"crystalformer_rl.stages.{stage}", potential="chgnet", reward="ehull")
     gc.freeze()
 
 

@@ -1,11 +1,35 @@
 """Fingerprints follow code and data, and nothing else."""
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from crystalformer_rl import config
+from crystalformer_rl.config.fields import Section
 from crystalformer_rl.jobs import fingerprint as closure
+
+CONSTANTS = {
+    "LONGEST_NAME": "limits what is accepted",
+    "NAME": "limits what is accepted",
+    "SYMBOLS": "the periodic table",
+    "TEMPERATURES": "limits what is accepted",
+    "TRUST_PICKLES": "the name of an environment variable",
+}
+"""What the counted code may take from ``config`` besides settings, and why it changes no number."""
+
+
+WORDS = """
+def add_arguments(parser):
+    group = parser.add_argument_group("the meal")
+    group.add_argument("--salt", type=int, default=1, metavar="GRAMS", help="how much")
+
+def run(args):
+    log.info("%d grams", args.salt)
+    if not args.salt:
+        raise ValueError("no salt")
+"""
 
 
 @pytest.fixture
@@ -14,11 +38,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     root = tmp_path / "crystalformer_rl"
     files = {
         "__init__.py": "",
-        "config.py": "LIMIT = 3\n",
+        "config/__init__.py": "LIMIT = 3\n",
+        "config/fields.py": "LARGEST = 3\n",
         "stages/__init__.py": "",
         "stages/cook.py": '"""Cook."""\nfrom crystalformer_rl.food import soup\nimport json\n',
-        "stages/eat.py": "from crystalformer_rl.config import LIMIT\n",
-        "stages/order.py": 'NAME = "crystalformer_rl.food.soup"\n',
+        "stages/eat.py": "from crystalformer_rl.config.fields import LARGEST\n",
+        "stages/order.py": WORDS,
+        "potentials/oven.py": "HEAT = 1\n",
+        "rewards/praise.py": "from crystalformer_rl.food.salt import PINCH\n",
         "food/__init__.py": "",
         "food/soup.py": (
             "def stir():\n    from crystalformer_rl.food.salt import PINCH\n    return PINCH\n"
@@ -59,19 +86,31 @@ def test_imports_are_followed_into_functions_and_packages() -> None:
 
 
 @pytest.mark.usefixtures("package")
-def test_a_module_named_in_a_string_counts() -> None:
-    assert "crystalformer_rl.food.soup" in closure.closure("crystalformer_rl.stages.order")
+def test_only_the_chosen_potential_and_reward_count() -> None:
+    module = "crystalformer_rl.stages.eat"
+    found = closure.closure(module, potential="oven:gas", reward="praise")
+    added = {f"crystalformer_rl.{name}" for name in ("potentials.oven", "rewards.praise")}
+    assert added <= set(found)
+    assert "crystalformer_rl.food.salt" in found
+    assert not added & set(closure.closure(module))
 
 
 @pytest.mark.usefixtures("package")
-def test_settings_are_left_out() -> None:
-    assert "crystalformer_rl.config" not in closure.closure("crystalformer_rl.stages.eat")
+def test_settings_are_left_out_with_all_their_modules() -> None:
+    found = closure.closure("crystalformer_rl.stages.eat")
+    assert found == ("crystalformer_rl", "crystalformer_rl.stages.eat")
 
 
 @pytest.mark.parametrize("name", ["crystalformer_rl.nothing", "numpy", "crystalformer_rl.", ""])
 def test_unknown_modules_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no such module"):
         closure.closure(name)
+
+
+@pytest.mark.parametrize("choice", ["potential", "reward"])
+def test_unknown_choices_are_refused(choice: str) -> None:
+    with pytest.raises(ValueError, match="nothing: no such module"):
+        closure.closure("crystalformer_rl.stages.relax", **{choice: "nothing"})
 
 
 def test_code_far_down_changes_the_fingerprint(package: Path) -> None:
@@ -94,6 +133,24 @@ def test_words_and_layout_do_not(package: Path, text: str) -> None:
     assert before == after
 
 
+@pytest.mark.parametrize("words", ["the meal", "GRAMS", "how much", "%d grams"])
+def test_help_and_log_texts_do_not(package: Path, words: str) -> None:
+    text = WORDS.replace(words, f"{words}!")
+    before, after = fingerprint_after(package / "stages/order.py", text, "stages.order")
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("default=1", "default=2"), ("if not", "if"), ("no salt", "no pepper")],
+    ids=["the default of an argument", "a condition", "the text of an exception"],
+)
+def test_what_can_be_in_a_result_does(package: Path, old: str, new: str) -> None:
+    text = WORDS.replace(old, new)
+    before, after = fingerprint_after(package / "stages/order.py", text, "stages.order")
+    assert before != after
+
+
 def test_code_elsewhere_does_not(package: Path) -> None:
     before, after = fingerprint_after(package / "food/herbs.py", "GREEN = True\n")
     assert before == after
@@ -114,7 +171,59 @@ def test_data_that_it_does_not_name_does_not(package: Path) -> None:
     assert before == after
 
 
+STAGES = sorted(path.stem for path in (closure.ROOT / "stages").glob("[!_]*.py"))
+
+
 def test_every_stage_of_the_package_has_a_fingerprint() -> None:
-    stages = sorted(path.stem for path in (closure.ROOT / "stages").glob("[!_]*.py"))
-    prints = {closure.fingerprint(f"crystalformer_rl.stages.{stage}") for stage in stages}
-    assert len(prints) == len(stages)
+    prints = {closure.fingerprint(f"crystalformer_rl.stages.{stage}") for stage in STAGES}
+    assert len(prints) == len(STAGES)
+
+
+def names(stage: str, **chosen: str) -> set[str]:
+    """What counts for a stage of the real package, without the name of the package."""
+    found = closure.closure(f"crystalformer_rl.stages.{stage}", **chosen)
+    return {name.removeprefix("crystalformer_rl.") for name in found}
+
+
+def test_what_has_no_effect_exists_and_counts_for_no_stage() -> None:
+    for name in closure.WITHOUT_EFFECT:
+        assert closure._path(f"crystalformer_rl.{name}") is not None
+    found = set().union(*(names(stage) for stage in STAGES))
+    for name in closure.WITHOUT_EFFECT:
+        assert not {one for one in found if one == name or one.startswith(f"{name}.")}
+
+
+def test_what_can_change_a_number_counts() -> None:
+    assert {"jobs.checkpoints", "jobs.loop", "jobs.parallel", "files", "seeds"} <= names("pretrain")
+    assert {"jobs.pool", "crystal.wyckoff"} <= names("tokenize")
+    assert {"jobs.journal", "potentials.fire"} <= names("relax")
+    assert "training.ppo" in names("rl")
+    assert not {"training.ppo", "potentials.fire"} & (names("pretrain") | names("sft"))
+    assert "potentials.fire" not in names("rl", reward="ehull", potential="chgnet")
+
+
+@pytest.mark.parametrize("stage", ["relax", "rl", "hull", "elements", "evaluate"])
+def test_of_the_potentials_only_the_chosen_one_counts(stage: str) -> None:
+    wrappers = {"chgnet", "sevennet", "orb", "matgl", "nequix", "mace"}
+    every = {f"potentials.{name}" for name in wrappers}
+    assert not names(stage) & every
+    assert names(stage, potential="mace:some.model") & every == {"potentials.mace"}
+
+
+def test_of_the_rewards_only_the_chosen_one_counts() -> None:
+    every = {"rewards.ehull", "rewards.figure_of_merit", "properties.heads"}
+    assert not names("rl") & every
+    assert names("rl", reward="ehull") & every == {"rewards.ehull"}
+    assert names("rl", reward="figure_of_merit") & every == every - {"rewards.ehull"}
+
+
+def test_settings_bring_no_numbers_along_that_the_json_does_not_show() -> None:
+    """``config`` is not counted: the code may take settings from it, and constants of no effect."""
+    used = set().union(*(names(stage) for stage in STAGES))
+    for name in used - {"crystalformer_rl"}:
+        for node in ast.walk(closure._tree(f"crystalformer_rl.{name}")):
+            if isinstance(node, ast.ImportFrom) and node.module == "crystalformer_rl.config":
+                for alias in node.names:
+                    taken = getattr(config, alias.name)
+                    settings = isinstance(taken, type) and issubclass(taken, Section)
+                    assert settings or callable(taken) or alias.name in CONSTANTS, alias.name

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalformer_rl.files import read_json
+from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.seeds import derive_seed, file_digest
 
@@ -33,11 +34,16 @@ def test_the_record(tmp_path: Path) -> None:
     source = tmp_path / "input.txt"
     source.write_text("abc")
     provenance = Provenance(
-        "configure", settings={"b": 1, "a": 2}, inputs={"one": source, "many": [source]}, seed=5
+        "crystalformer_rl.stages.sample",
+        settings={"b": 1, "a": 2},
+        inputs={"one": source, "many": [source]},
+        seed=5,
     )
     provenance.write(tmp_path / "provenance.json", items=10, failed=1)
     record = read_json(tmp_path / "provenance.json")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert record["stage"] == "sample"
+    assert record["code"] == fingerprint("crystalformer_rl.stages.sample")
     assert record["inputs"]["one"] == [{"path": str(source), "sha256": digest}]
     assert file_digest(source) == digest
     assert record["counts"] == {"items": 10, "failed": 1}
@@ -50,4 +56,6 @@ def test_the_record(tmp_path: Path) -> None:
 
 def test_a_missing_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.txt"):
-        Provenance("configure", settings={}, inputs={"x": tmp_path / "gone.txt"})
+        Provenance(
+            "crystalformer_rl.stages.sample", settings={}, inputs={"x": tmp_path / "gone.txt"}
+        )
