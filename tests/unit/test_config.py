@@ -73,6 +73,37 @@ def test_the_defaults_are_valid() -> None:
         ({"dataset": {"sources": {"all": "a{b}.csv"}}}, r"^dataset\.sources\.all: .* is no path"),
         ({"hull": {"potential": "mace:-x"}}, r"^hull\.potential: '-x' is no path"),
         ({"hull": {"potential": "mace:a\nb"}}, r"^hull\.potential: .* is no path: line breaks"),
+        (
+            {"relax": {"max_forse": 0.1}},
+            r"^relax\.max_forse: .*\(did you mean max_force\?\)",
+        ),
+        (
+            {"relax": {"max_force": "small"}},
+            r"^relax\.max_force = \"small\": .* a valid number",
+        ),
+        (
+            {"relax": {"max_force": "-1"}},
+            r"^relax\.max_force = \"-1\": .* be greater than 0",
+        ),
+        ({"rl": {"a": {"rounds": "0"}}}, r"^rl\.a\.rounds = \"0\": .* greater than or equal to 1"),
+        (
+            {"tokenize": {"max_sites": 21}},
+            r"^model\.max_sites = 21 must exceed tokenize\.max_sites = 21",
+        ),
+        (
+            {"dataset": {"sources": {"train": "a.csv"}}},
+            r"^dataset: .*give either `all` alone or each of train, val and test",
+        ),
+        (
+            {"hull": {"potential": "orb"}},
+            r"^hull\.potential: 'orb' is no potential: .*chgnet, sevennet",
+        ),
+        (
+            {"hull": {"reference": "csv"}},
+            r"^hull: files has 0 .*reference 'csv' takes at least one",
+        ),
+        ({"comparison_hull": {"files": ["-rf"]}}, r"^comparison_hull\.files\.0: '-rf' is no path"),
+        ({"relx": {"max_force": 1}}, r"^relx: unknown key \(did you mean relax\?\)"),
         ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, base_policy"),
     ],
 )

@@ -7,44 +7,45 @@ import sys
 import time
 
 import pytest
+import yaml
 from helpers.clone import Copy
 
-MISTAKES = {
-    "relax={max_forse: 0.1}": "relax.max_forse: unknown key (did you mean max_force?); allowed",
-    "relax={max_force: small}": 'relax.max_force = "small": input should be a valid number',
-    "relax={max_force: -1}": 'relax.max_force = "-1": input should be greater than 0',
-    "hull={potential: orb}": "hull.potential: 'orb' is no potential: allowed are chgnet, sevennet",
-    "run='a b; $(rm)'": "run = ",
-    "sample={count: 30}": "sample.count = 30 must be a multiple of sample.shard_size",
-    "rl={ehull: {reward: {kind: ehul}}}": "expected tags: 'ehull', 'figure_of_merit'",
-    "rl={ehull: {rounds: 0}}": 'rl.ehull.rounds = "0": input should be greater than or equal to 1',
-    "tokenize={max_sites: 21}": "model.max_sites = 21 must exceed tokenize.max_sites = 21",
-    "dataset={sources: {all: nowhere.csv}}": "dataset.sources.all = nowhere.csv: no such file",
-    "dataset={sources: {all: resources/downloads/x.csv}}": "manifest.yaml can download: mp_20/",
-    "dataset={sources: {train: a.csv}}": "give either `all` alone or each of train, val and test",
-    "hull={reference: csv}": "reference 'csv' takes at least one",
-    "hull={reference: csv, files: [gone.csv]}": "hull.files = gone.csv: no such file",
-    "comparison_hull={files: [gone.csv]}": "comparison_hull.files = gone.csv: no such file",
-    "comparison_hull={files: ['-rf']}": "comparison_hull.files.0: '-rf' is no path",
-    "relx={max_force: 1}": "relx: unknown key (did you mean relax?)",
+from crystalformer_rl.config import read
+
+MISSING = {
+    "dataset={sources: {all: resources/downloads/x.csv}}": (
+        "dataset.sources.all = resources/downloads/x.csv: no such file",
+        "manifest.yaml can download: mp_20/",
+    ),
+    "hull={reference: csv, files: [gone.csv]}": ("hull.files = gone.csv: no such file",),
+    "comparison_hull={files: [gone.csv]}": ("comparison_hull.files = gone.csv: no such file",),
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_explained(copy: Copy, mistake: str) -> None:
-    output = copy.snakemake("--config", mistake, check=False)
+def refused(copy: Copy, *words: str) -> str:
+    """What Snakemake prints where the configuration is not valid: no traceback, and nothing ran."""
+    output = copy.snakemake(*words, check=False)
     assert "The configuration is not valid:" in output
-    assert MISTAKES[mistake] in output
     assert "Traceback" not in output
     assert 'File "' not in output
     assert not (copy.folder / "results").exists()
+    return output
 
 
 def test_every_mistake_is_named_at_once(copy: Copy) -> None:
+    """In the words of ``config.read``, which tests/unit/test_config.py tests."""
     copy.edit("config.yaml", lambda old: old.replace("max_force: 0.1", "max_force: 0"))
-    output = copy.snakemake("--config", "seed=-1", check=False)
-    assert "relax.max_force" in output
-    assert "seed = -1" in output
+    given = yaml.safe_load((copy.folder / "config.yaml").read_text()) | {"seed": -1}
+    with pytest.raises(ValueError, match=r"^seed = .*\nrelax\.max_force = ") as error:
+        read(given)
+    assert str(error.value) in refused(copy, "--config", "seed=-1")
+
+
+@pytest.mark.parametrize("mistake", MISSING)
+def test_a_missing_file_is_named_with_its_key(copy: Copy, mistake: str) -> None:
+    output = refused(copy, "--config", mistake)
+    for words in MISSING[mistake]:
+        assert words in output
 
 
 def test_a_second_run_in_one_folder_is_refused(copy: Copy) -> None:
