@@ -1,6 +1,7 @@
 # make run    the whole workflow on the embedded crystals; ARGS go to snakemake:
 #             make run ARGS="--configfile config/mp20.yaml"
-# make test   every check and every test
+# make check  style, types, imports, generated files and the fast unit tests: under two minutes
+# make test   the same checks and every test
 # make docs   the documentation as a site, in site/
 # make clean  removes .venv and caches; results/ stay
 
@@ -10,21 +11,25 @@ RECENT := -c "import sys; sys.exit(sys.version_info < (3, 11))"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test docs clean
+.PHONY: run check test lint docs clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
 	snakemake $(ARGS)
 
-test: .venv/installed-dev
+check: lint
+	pytest -n auto --dist loadfile -m "not slow" tests/unit
+
+test: lint
+	pytest -n auto --dist loadfile
+
+lint: .venv/installed-dev
 	ruff check .
 	ruff format --check .
 	mypy
 	snakefmt --check Snakefile workflow
-	snakemake --lint
 	lint-imports
 	crystalformer-rl configure --check
-	pytest -n auto --dist loadfile
 
 docs: .venv/installed-dev
 	mkdocs build --strict
