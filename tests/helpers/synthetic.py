@@ -8,6 +8,7 @@ import pandas as pd
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.evaluation.columns import COLUMNS
 
 _PROTOTYPES = (
     (225, "Fm-3m", (5.6, 5.6, 5.6, 90, 90, 90), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
@@ -48,7 +49,9 @@ def structures(
     table = pd.DataFrame([row for row, _, _ in rows])
     generated = structure_columns([first for _, first, _ in rows])
     relaxed = structure_columns([last for _, _, last in rows], prefix="relaxed_")
-    return table.assign(**{k: pd.Series(v, dtype=object) for k, v in (generated | relaxed).items()})
+    lists = {name: pd.Series(v, dtype=object) for name, v in (generated | relaxed).items()}
+    table = table.assign(num_atoms=table["num_atoms"].astype("Int64"), **lists)
+    return table[[column.name for column in COLUMNS if not column.only_with]]
 
 
 def _row(
@@ -109,7 +112,10 @@ def _row(
         "figure_of_merit": gap * dielectric if gap is not None and dielectric else None,
         "rmsd_matched": relaxed,
         "rmsd": float(generator.gamma(1.5, 0.05)) if relaxed else None,
-        "log_prob": float(generator.normal(-20, 5)),
+        "log_prob": float(generator.normal(-20, 5)), "potential": "chgnet",
+        "energy_initial": initial, "energy_final": final,
+        "min_distance": 2.0 if decoded else None, "volume": primitive.volume if decoded else None,
+        "representative": f"{policy}-0000-{index:04d}" if unique else None,
     }  # fmt: skip
     return row, primitive if decoded else None, primitive if relaxed else None
 

@@ -21,46 +21,39 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crystalformer_rl.evaluation import columns
+from crystalformer_rl.evaluation.columns import COLUMNS, COMBINED, HULL, JUDGE
 from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
 from crystalformer_rl.evaluation.intervals import CONFIDENCE, fraction, mean_interval
 from crystalformer_rl.evaluation.judge import agreement
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 
-FLAGS = (
-    "decoded", "valid_distance", "valid_volume", "valid_structure", "valid_charge", "valid",
-    "valid_density", "relaxed", "stable_initial", "stable", "supported", "unique", "novel",
-    "stable_unique", "sun", "unique_strict", "novel_strict", "stable_unique_strict", "sun_strict",
-    "rmsd_matched",
-)  # fmt: skip
-NUMBERS = (
-    "density", "e_above_hull_initial", "e_above_hull", "rmsd", "band_gap", "dielectric",
-    "figure_of_merit",
-)  # fmt: skip
 DEFINITIONS = {
+    **{column.name: column.meaning for column in COLUMNS if column.summary},
+    **{combined.name: combined.meaning for combined in COMBINED},
     "denominator": "every fraction is over all generated crystals, failures included",
     "interval": f"{CONFIDENCE:.0%}: Wilson score for fractions, Student's t for means",
-    "means": "over all finite values, neither clipped nor trimmed; n says how many, without the "
-    "crystals that have none",
-    "sun": "stable, of those the first of their kind, of those the ones not in the dataset",
-    "unique": "first of its kind among all decoded crystals of the policy",
-    "supported": "the hull of the chemical system holds a known compound beside the elements, and "
-    f"the energy above hull is not below {ARTEFACT_BELOW} eV/atom",
-    "sun_supported": "sun and supported",
-    "sun_on_elements_alone": "sun crystals in whose chemical system the hull knows no compound: "
+    "means": "over all finite values, neither clipped nor trimmed; n is the number of crystals "
+    "with a value, without the number of crystals that have none",
+    "sun_on_elements_alone": "S.U.N. crystals in whose chemical system the hull knows no compound: "
     "stable there means a formation energy below the limit",
     "diversity": "of the decoded crystals: distinct kinds, exp(entropy) as their effective number, "
-    "and which of the training set's kinds occur, beside the fraction expected of as many crystals "
-    "of the training set; a prototype is space group and Wyckoff letters as generated",
-    "rmsd": "as MatterGen reports it: what cannot be aligned with the generated crystal counts "
-    "with half the length per atom; rmsd_matched are the others",
-    "strict": "unique_strict, novel_strict, sun_strict: by the tolerances evaluate.strict",
+    "and which of the training set's kinds occur, with the fraction expected of the same number of "
+    "crystals drawn from the training set; a prototype is space group and Wyckoff letters as "
+    "generated",
     "judge": "by a second potential on its own hull, which no reward has seen; null without one. "
-    "Its fractions, with those of the first potential beside them, are over the crystals that it "
-    "judged, the first ones of each policy. agreement: what both call stable, one or neither; "
-    "agree: of the n that both could place",
+    "All fractions in it are over the crystals that the judge evaluated, the first ones of each "
+    "policy. agreement: stable by both potentials, by one or by neither; agree: of the n crystals "
+    "that have an energy above both hulls",
     "comparison": "by the hull comparison_hull, from energies in files; null without one",
     "below_hull_artefacts": f"crystals below {ARTEFACT_BELOW} eV/atom",
 }
+
+NEEDED = (
+    "policy", "space_group", "prototype", "formula", "hull_compounds",
+    *(column.name for column in COLUMNS if column.summary and not column.only_with),
+)  # fmt: skip
+"""The columns that a summary is made from."""
 
 
 def summarise(
@@ -74,10 +67,8 @@ def summarise(
     Parameters
     ----------
     table
-        The evaluation table: columns ``policy``, ``space_group``, ``prototype``, ``formula``,
-        ``relax_status``, ``hull_status``, ``hull_compounds``, ``failure``, the boolean
-        :data:`FLAGS` and the :data:`NUMBERS` (g/cm³, eV/atom, Å, eV, –, eV; null where unknown).
-        Where a second potential judged, also the columns of ``second_opinion.judge_columns``.
+        The evaluation table: the columns of :data:`~.columns.COLUMNS`, without those of the judge
+        or of the comparison hull if there is none.
     policies
         Their order; one of which the table has no crystal is a policy of 0 crystals, whose
         fractions are null. As the table names them, unless given.
@@ -89,11 +80,7 @@ def summarise(
     ValueError
         If a column is missing.
     """
-    needed = {
-        "policy", "space_group", "prototype", "formula", "relax_status", "hull_status",
-        "hull_compounds", "failure",
-    }  # fmt: skip
-    if missing := sorted((needed | {*FLAGS, *NUMBERS}) - set(table.columns)):
+    if missing := [name for name in NEEDED if name not in table]:
         raise ValueError(f"the evaluation table lacks {missing}; it has {sorted(table.columns)}")
     named = table["policy"].unique().tolist() if policies is None else policies
     return {
@@ -107,12 +94,9 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
     decoded = rows[rows["decoded"]]
     return {
         "generated": total,
-        "fractions": {
-            **{flag: fraction(int(rows[flag].sum()), total) for flag in FLAGS},
-            "sun_supported": _both(rows, "sun", "supported"),
-        },
+        "fractions": _fractions(rows),
         "sun_on_elements_alone": int((rows["hull_compounds"][rows["sun"]] == 0).sum()),
-        "numbers": {name: _number(rows[name]) for name in NUMBERS},
+        "numbers": _means(rows),
         "below_hull_artefacts": {
             name: int((_finite(rows[name]) < ARTEFACT_BELOW).sum())
             for name in ("e_above_hull_initial", "e_above_hull")
@@ -143,17 +127,14 @@ def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
     if "judge_status" not in rows:
         return None
     rows = rows[rows["judge_status"].notna()]
+    of_first = _fractions(rows)
     return {
         "judged": len(rows),
         "fractions": {
-            flag: fraction(int(rows[flag].sum()), len(rows))
-            for flag in ("stable", "judge_stable", "sun", "sun_judge")
-        }
-        | {
-            "sun_supported": _both(rows, "sun", "supported"),
-            "sun_judge_supported": _both(rows, "sun_judge", "judge_supported"),
+            **{name: of_first[name] for name in ("stable", "sun", "sun_supported")},
+            **_fractions(rows, only_with=JUDGE),
         },
-        "numbers": {"judge_e_above_hull": _number(rows["judge_e_above_hull"])},
+        "numbers": _means(rows, only_with=JUDGE),
         "relax_status": _counts(rows["judge_status"]),
         "hull_status": _counts(rows["judge_hull_status"]),
         "agreement": agreement(rows),
@@ -165,17 +146,24 @@ def _comparison(rows: pd.DataFrame) -> dict[str, Any] | None:
     if "comparison_stable" not in rows:
         return None
     return {
-        "fractions": {
-            "comparison_stable": fraction(int(rows["comparison_stable"].sum()), len(rows))
-        },
-        "numbers": {"comparison_e_above_hull": _number(rows["comparison_e_above_hull"])},
+        "fractions": _fractions(rows, only_with=HULL),
+        "numbers": _means(rows, only_with=HULL),
         "hull_status": _counts(rows["comparison_hull_status"]),
     }
 
 
-def _both(rows: pd.DataFrame, first: str, second: str) -> dict[str, int | float | None]:
-    """The fraction of rows that carry two flags."""
-    return fraction(int((rows[first] & rows[second]).sum()), len(rows))
+def _fractions(rows: pd.DataFrame, *, only_with: str = "") -> dict[str, Any]:
+    flags = columns.summarised("fraction", only_with=only_with)
+    passed = {name: rows[name] for name in flags} | {
+        combined.name: rows[combined.flags[0]] & rows[combined.flags[1]]
+        for combined in COMBINED
+        if combined.only_with == only_with
+    }
+    return {name: fraction(int(flag.sum()), len(rows)) for name, flag in passed.items()}
+
+
+def _means(rows: pd.DataFrame, *, only_with: str = "") -> dict[str, Any]:
+    return {name: _number(rows[name]) for name in columns.summarised("mean", only_with=only_with)}
 
 
 def _number(column: pd.Series) -> dict[str, int | float | None]:

@@ -13,6 +13,7 @@ from pymatgen.core import Structure
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import COLUMNS
+from crystalformer_rl.evaluation import columns
 from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.evaluator import Evaluator
 from crystalformer_rl.evaluation.generated import KEY, merge
@@ -118,6 +119,8 @@ def run(args: argparse.Namespace) -> None:
         judge=judge,
     )
     table = evaluator.evaluate(table, opinions, processes=args.processes)
+    keys = ((columns.HULL, comparison), (columns.JUDGE, judge))
+    columns.check(table, keys=[key for key, hull in keys if hull is not None])
     write_table(args.out / "structures.parquet", table)
     policies = list(dict.fromkeys(policy for policy, _ in samples))
     summary = summarise(table, policies=policies, training=training)

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from crystalformer_rl.config import Config, read
 from crystalformer_rl.files import write_text
+from crystalformer_rl.tools.list_pages import render_columns
 from crystalformer_rl.tools.verb_pages import render_verbs
 
 WIDTH = 100
@@ -218,6 +219,7 @@ def _in_step(text: str, rendered: str) -> bool:
 
 
 GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "docs/reference/columns.md": ("columns", render_columns),
     "docs/reference/config.md": ("keys", render_table),
     "docs/reference/verbs.md": ("verbs", render_verbs),
 }

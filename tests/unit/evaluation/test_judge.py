@@ -9,10 +9,11 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.evaluation.columns import summarised
 from crystalformer_rl.evaluation.generated import Generated, merge
 from crystalformer_rl.evaluation.judge import agreement, judge_columns
 from crystalformer_rl.evaluation.matching import matcher_of
-from crystalformer_rl.evaluation.sun import FLAGS, NUMBERS, summarise
+from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.stability.corrections import mp2020_correction
 from crystalformer_rl.stability.hull import Hull
 from crystalformer_rl.stability.reference import Elements, ReferenceHull
@@ -110,8 +111,8 @@ def judged_table() -> pd.DataFrame:
         {
             "policy": "base", "space_group": 225, "prototype": "225 ab", "formula": "NaCl",
             "relax_status": "converged", "hull_status": "ok", "failure": None,
-            **{flag: [False] * 5 for flag in FLAGS},
-            **{name: [np.nan] * 5 for name in NUMBERS},
+            **{flag: [False] * 5 for flag in summarised("fraction")},
+            **{name: [np.nan] * 5 for name in summarised("mean")},
             "e_above_hull": [0.0, 0.0, 0.3, 0.3, np.nan],
             "stable": [True, True, False, False, False],
             "judge_e_above_hull": [0.05, 0.5, 0.0, 0.4, 0.0],

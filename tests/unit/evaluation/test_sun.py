@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from crystalformer_rl.evaluation.columns import summarised
 from crystalformer_rl.evaluation.diversity import TrainingSet
-from crystalformer_rl.evaluation.sun import FLAGS, NUMBERS, summarise
+from crystalformer_rl.evaluation.sun import summarise
 
 
 def table() -> pd.DataFrame:
@@ -37,8 +38,8 @@ def table() -> pd.DataFrame:
             "hull_status": ["ok", "ok", "no_energy", "no_energy", "no_energy"],
             "hull_compounds": [1, 1, 0, 0, 0],
             "failure": [None, None, "relax: diverged: why", "decode: no volume", "relax: error"],
-            **{flag: [False] * 5 for flag in FLAGS},
-            **{name: [np.nan] * 5 for name in NUMBERS},
+            **{flag: [False] * 5 for flag in summarised("fraction")},
+            **{name: [np.nan] * 5 for name in summarised("mean")},
             **flags,
             **numbers,
         }

@@ -181,15 +181,6 @@ def test_a_judge_needs_its_hull_and_its_relaxations(folder: Path) -> None:
         evaluate.run(parser.parse_args(words))
 
 
-def test_every_column_is_documented(folder: Path) -> None:
-    write_judge(folder, "sft", [np.nan])
-    columns = read_table(run(folder, "sft", judge=True) / "structures.parquet").columns
-    text = (Path(__file__).parents[3] / "docs/explanation/evaluation.md").read_text(
-        encoding="utf-8"
-    )
-    assert [name for name in columns if f"`{name}`" not in text] == []
-
-
 def test_shards_of_another_policy_are_refused(folder: Path) -> None:
     write_shards(folder, "mixed", [(SALT, -3.0)])
     other, shard = (folder / f"relax-{name}/shard-0000.parquet" for name in ("sft", "mixed"))

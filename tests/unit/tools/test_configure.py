@@ -72,6 +72,7 @@ def test_values_and_remarks_of_a_user_stay(root: Path) -> None:
         (TABLE, "Transformer blocks", "Blocks"),
         ("docs/reference/verbs.md", "`--policy`", "`--polite`"),
         ("workflow/schemas/config.schema.yaml", "max_force", "max_farce"),
+        ("docs/reference/columns.md", "`e_above_hull`", "`e_above_hulk`"),
     ],
 )
 def test_what_is_out_of_step_is_named(root: Path, file: str, old: str, new: str) -> None:
