@@ -12,6 +12,7 @@ from crystalformer_rl.config.fields import (
     Section,
     without_nulls,
 )
+from crystalformer_rl.config.potentials import FORMS
 
 
 class DatasetSettings(Section):
@@ -62,8 +63,8 @@ class HullSettings(Section):
     )
     potential: PotentialName = Field(
         default="chgnet",
-        description="Potential whose energies are placed on this hull: chgnet, sevennet, "
-        "sevennet:MODEL, orb:MODEL_OR_PATH, matgl:FOLDER_OR_NAME, nequix:PATH or mace:PATH.",
+        description="Potential whose energies are compared with this hull: "
+        f"{', '.join(FORMS[:-1])} or {FORMS[-1]}.",
     )
 
     min_references: PositiveInt | None = Field(

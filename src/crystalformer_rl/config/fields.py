@@ -1,4 +1,4 @@
-"""What the sections are made of: base class, kinds of values."""
+"""What the sections are made of: their base class and the types of values."""
 
 import re
 from collections.abc import Mapping
@@ -8,28 +8,19 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from crystalformer_rl.config.potentials import parse
+
 NAME, LONGEST_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", 64
 
 NULL = "null"
-DEFAULT_MODELS = {"sevennet": "7net-0"}
-"""What a potential's bare name stands for."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 SpaceGroup = Annotated[int, Field(ge=1, le=230)]
 TEMPERATURES = (1e-6, 1e6)
-"""Beyond these logits over T leave the numbers of float32."""
+"""Beyond these, logits divided by T leave the range of float32."""
 Temperature = Annotated[float, Field(ge=TEMPERATURES[0], le=TEMPERATURES[1])]
-POTENTIALS = {
-    "chgnet": "chgnet",
-    "sevennet": "sevennet or sevennet:MODEL",
-    "orb": "orb:MODEL_OR_PATH",
-    "matgl": "matgl:FOLDER_OR_NAME",
-    "nequix": "nequix:PATH",
-    "mace": "mace:PATH",
-}
-"""How each potential is named in the settings."""
 
 _ELEMENTS = """
 H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
@@ -43,39 +34,36 @@ SYMBOLS = tuple(_ELEMENTS.split())
 
 def _is_element(symbol: str) -> str:
     if symbol not in SYMBOLS:
-        raise ValueError(f"{symbol!r} is no element: give a symbol from H to Og")
+        raise ValueError(f"unknown element {symbol!r}: give a symbol from H to Og")
     return symbol
 
 
 def _is_name(text: Any) -> Any:
-    """Say in words what the pattern means, which is kept for the schema."""
+    """Explain the pattern in words; the pattern itself is kept for the schema."""
     if isinstance(text, str) and not (re.fullmatch(NAME[1:-1], text) and len(text) <= LONGEST_NAME):
         raise PydanticCustomError(
             "name",
-            "a name is that of a folder: at most 64 letters, digits, `_`, `.` and `-`, the first "
-            "one a letter or a digit",
+            "a name becomes a folder: use at most 64 letters, digits, `_`, `.` and `-`, and begin "
+            "with a letter or a digit",
         )
     return text
 
 
 def _is_path(text: str) -> str:
-    """Refuse what a command would take for an option and Snakemake for a wildcard."""
+    """Refuse what a command would read as an option and Snakemake as a wildcard."""
     if not text.strip() or text.startswith("-"):
-        raise ValueError(f"{text!r} is no path: it must not be empty or begin with `-`")
+        raise ValueError(f"invalid path {text!r}: it must not be empty or begin with `-`")
     if not text.isprintable() or {*text} & {*"{}"}:
-        raise ValueError(f"{text!r} is no path: line breaks, control characters, {{ and }} are out")
+        raise ValueError(f"invalid path {text!r}: no line breaks, control characters, {{ or }}")
     return text
 
 
 def _is_potential(spec: str) -> str:
-    name, colon, model = spec.partition(":")
-    forms = POTENTIALS.get(name, "").split(" or ")
-    known = name in POTENTIALS and (":" in forms[-1] and model.strip() if colon else name in forms)
-    if not known:
-        raise ValueError(f"{spec!r} is no potential: allowed are {', '.join(POTENTIALS.values())}")
-    if colon:
-        _is_path(model)
-    return name if model == DEFAULT_MODELS.get(name) else spec
+    """The default model of a potential is left out, so that both forms are the same setting."""
+    info, model = parse(spec)
+    if ":" in spec:
+        _is_path(spec.partition(":")[2])
+    return info.name if model == info.default else spec
 
 
 @dataclass(frozen=True)
@@ -92,28 +80,29 @@ class Neutral:
 
 
 Name = Annotated[str, BeforeValidator(_is_name), Field(pattern=NAME, max_length=LONGEST_NAME)]
-"""Becomes a folder and a part of commands: nothing in it means anything to a shell."""
+"""Becomes a folder and part of commands: none of its characters is special to a shell."""
 FilePath = Annotated[str, AfterValidator(_is_path)]
-"""Quoted wherever it stands in a command, so spaces and quotes are allowed."""
+"""Quoted in every command, so spaces and quotes are allowed."""
 ElementSymbol = Annotated[str, AfterValidator(_is_element)]
 PotentialName = Annotated[str, AfterValidator(_is_potential)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, values never change."""
+    """A section of the configuration: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _null_in_words(cls, value: Any) -> Any:
-        """Within braces ``snakemake --config`` hands every value over as text, null too."""
+        """``snakemake --config`` passes values within braces as text, null too."""
         if not isinstance(value, Mapping):
             return value
-        return {key: None if part == NULL else part for key, part in value.items()}
+        return {key: None if item == NULL else item for key, item in value.items()}
 
 
 def without_nulls(value: Any) -> Any:
+    """A mapping without the keys that are null, which is how an overlay removes an entry."""
     if not isinstance(value, Mapping):
         return value
-    return {key: part for key, part in value.items() if part not in (None, NULL)}
+    return {key: item for key, item in value.items() if item not in (None, NULL)}

@@ -12,13 +12,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from crystalformer_rl.config.potentials import POTENTIALS
 from crystalformer_rl.files import write_json
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.seeds import file_digest
 
 PACKAGES = (
-    "ase", "chgnet", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "sevenn",
-    "smact", "spglib", "torch",
+    "ase", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "smact", "spglib",
+    "torch", *(package for info in POTENTIALS.values() for package in info.packages),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from crystalformer_rl.config import Config
+from crystalformer_rl.config.potentials import title
 from crystalformer_rl.report.markup import EHULL, MISSING, escape, note, number, percent, table
 from crystalformer_rl.report.tables import (
     ARTEFACT_BELOW,
@@ -23,7 +24,6 @@ FEW = 100
 UNIQUE_AT_LEAST = 0.9
 MANY_SHORT = 0.1  # fraction of the structures
 
-_POTENTIALS = {"chgnet": "CHGNet", "sevennet": "SevenNet"}
 _REFERENCES = {
     "dataset": "the {potential} energies of the dataset's own structures and of the elements",
     "csv": "formation energies read from <code>{files}</code>",
@@ -194,8 +194,8 @@ def _listed(values: Mapping[str, object]) -> str:
 
 
 def potential_name(name: str) -> str:
-    """How the page writes a potential."""
-    return escape(_POTENTIALS.get(name, name))
+    """How the page calls a potential."""
+    return escape(title(name))
 
 
 def _reward(kind: str) -> str:

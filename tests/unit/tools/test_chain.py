@@ -120,7 +120,7 @@ def test_a_template_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[s
         ("--site-elements Na Cl O", "--site-elements has 3 lists, the template 2 sites"),
         ("--name a/b", "--name 'a/b' becomes part of the names of files"),
         ("--reward ehull --hull none", "--hull: none/hull.parquet: no such file"),
-        ("--elements Zz", "elements.0: 'Zz' is no element"),
+        ("--elements Zz", "elements.0: unknown element 'Zz'"),
         ("--require Na Cl O", "crystal 0 has 2 sites, but 3 elements are required"),
         ("--reward ehull", "--reward and --hull belong together"),
         ("--move positions --elements O", "--move positions leaves the elements as they are"),
