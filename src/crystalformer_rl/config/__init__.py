@@ -38,9 +38,14 @@ from crystalformer_rl.config.judging import (
     ReportSettings,
     SampleSettings,
 )
-from crystalformer_rl.config.training import (
+from crystalformer_rl.config.rewards import (
+    REWARDS,
     EhullReward,
     FigureOfMeritReward,
+    HullReward,
+    RewardSettings,
+)
+from crystalformer_rl.config.training import (
     ModelSettings,
     OptimiserSettings,
     PretrainSettings,
@@ -119,9 +124,12 @@ class Config(Section):
                     f"{path} = {count} must be a multiple of sample.shard_size = {size}, so that "
                     "a larger run adds shards and changes none"
                 )
-        placed = {"relax.potential": self.relax.potential}
-        placed |= {f"rl.{name}.reward.potential": b.reward.potential for name, b in self.rl.items()}
-        for path, potential in placed.items():
+        on_hull = {"relax.potential": self.relax.potential} | {
+            f"rl.{name}.reward.potential": branch.reward.potential
+            for name, branch in self.rl.items()
+            if isinstance(branch.reward, HullReward)
+        }
+        for path, potential in on_hull.items():
             if potential != self.hull.potential:
                 raise ValueError(
                     f"{path} = {potential} must be hull.potential = {self.hull.potential}: "
@@ -192,6 +200,7 @@ def _is_neutral(field: FieldInfo, value: Any) -> bool:
 __all__ = [
     "LONGEST_NAME",
     "NAME",
+    "REWARDS",
     "SYMBOLS",
     "TEMPERATURES",
     "ComparisonHullSettings",
@@ -201,6 +210,7 @@ __all__ = [
     "EhullReward",
     "EvaluateSettings",
     "FigureOfMeritReward",
+    "HullReward",
     "HullSettings",
     "JobSettings",
     "JudgeSettings",
@@ -211,6 +221,7 @@ __all__ = [
     "RLSettings",
     "RelaxSettings",
     "ReportSettings",
+    "RewardSettings",
     "SampleSettings",
     "SftSettings",
     "TokenizeSettings",

@@ -9,9 +9,9 @@ from crystalformer_rl.config.fields import (
     Fraction,
     PositiveFloat,
     PositiveInt,
-    PotentialName,
     Section,
 )
+from crystalformer_rl.config.rewards import AnyReward, EhullReward
 
 
 class ModelSettings(Section):
@@ -104,71 +104,10 @@ class SftSettings(OptimiserSettings):
     )
 
 
-class EhullReward(Section):
-    """Minus the energy above hull of the unrelaxed crystal, eV/atom."""
-
-    kind: Literal["ehull"] = "ehull"
-    potential: PotentialName = Field(
-        default="chgnet", description="Potential of the reward; that of the hull."
-    )
-    floor: float = Field(
-        default=-0.1,
-        description="E_hull below this is counted as this, eV/atom: deeper is an artefact.",
-    )
-    ceiling: float = Field(
-        default=6.0, description="E_hull above this, and every failure, counts as this, eV/atom."
-    )
-    repeat_from: PositiveInt | None = Field(
-        default=3,
-        description="So many crystals of one composition in a batch count in full; further ones "
-        "count linearly less, from twice as many on not at all, and all share the loss alike. "
-        "Null: no discount.",
-    )
-    min_references: PositiveInt | None = Field(
-        default=None,
-        description="Abstain (advantage 0) where the hull knows fewer distinct compositions of the "
-        "chemical system, its subsystems and elements included; pure elements, and systems "
-        "of which the hull knows no compound, abstain in any case.",
-    )
-
-    @model_validator(mode="after")
-    def _floor_below_ceiling(self) -> "EhullReward":
-        if self.floor >= self.ceiling:
-            raise ValueError(f"floor {self.floor} must be below ceiling {self.ceiling}")
-        return self
-
-
-class FigureOfMeritReward(Section):
-    """Band gap (eV) × electronic dielectric constant, from heads on CHGNet features."""
-
-    kind: Literal["figure_of_merit"] = "figure_of_merit"
-    potential: Literal["chgnet"] = Field(
-        default="chgnet", description="Potential of the features and of the stability guard."
-    )
-    caution: float = Field(
-        default=0.5,
-        ge=0,
-        description="Ensemble standard deviations subtracted from each predicted property.",
-    )
-    max_e_above_hull: float | None = Field(
-        default=1.0,
-        description="Above this energy above hull (unrelaxed, eV/atom) a crystal scores 0; "
-        "null: off.",
-    )
-    repeat_from: PositiveInt | None = Field(
-        default=3, description="As for the E_hull reward, discounted to 0."
-    )
-    min_references: PositiveInt | None = Field(
-        default=None, description="As for the E_hull reward."
-    )
-
-
 class RLSettings(PromptSettings):
-    """Proximal policy optimisation towards one reward (FACTS §4)."""
+    """Fine-tuning towards one reward by proximal policy optimisation (PPO)."""
 
-    reward: Annotated[EhullReward | FigureOfMeritReward, Field(discriminator="kind")] = Field(
-        default_factory=EhullReward, description="What is rewarded."
-    )
+    reward: AnyReward = Field(default_factory=EhullReward, description="What is rewarded.")
     weight: PositiveFloat = Field(
         default=1.0, description="Factor on the reward, against the KL term."
     )

@@ -7,20 +7,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from crystalformer_rl.config.rewards import REWARDS
 from crystalformer_rl.report.style import FAINT, INK, PALETTE, Canvas, canvas, policy_colours
 from crystalformer_rl.report.tables import numbers
 
 _LABELS = {
     "reward_mean": "mean reward",
-    "e_above_hull_mean": r"mean unrelaxed $E_\mathrm{hull}$ (eV/atom)",
     "kl": "KL to base (nats/crystal)",
     "unique_fraction": "unique in the batch",
     "valid_fraction": "rewarded, not failed",
     "ratio_max": "largest ratio p/p_old",
     "grad_norm": "gradient norm",
-    "band_gap_mean": "mean band gap (eV)",
-    "dielectric_mean": "mean dielectric constant",
-    "figure_of_merit_mean": "mean figure of merit (eV)",
+    **{
+        f"{name}_mean": component.label
+        for reward in REWARDS.values()
+        for name, component in reward.components.items()
+    },
 }
 _FRACTIONS = frozenset({"unique_fraction", "valid_fraction"})
 _NOT_DRAWN = frozenset({"step", "round", "reward_std", "baseline", "seconds"})

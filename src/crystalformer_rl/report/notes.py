@@ -8,6 +8,7 @@ import pandas as pd
 
 from crystalformer_rl.config import Config
 from crystalformer_rl.config.potentials import title
+from crystalformer_rl.config.rewards import HullReward, RewardSettings
 from crystalformer_rl.report.markup import EHULL, MISSING, escape, note, number, percent, table
 from crystalformer_rl.report.tables import (
     ARTEFACT_BELOW,
@@ -44,8 +45,7 @@ _NO_PLACE = {
 def statement(summary: Summary, config: Config) -> str:
     """Two paragraphs: who rewarded, who judged, against which hull, how many, of how many."""
     branches = "; ".join(
-        f"<b>rl-{escape(name)}</b> was rewarded by {_reward(branch.reward.kind)} with "
-        f"{potential_name(branch.reward.potential)}"
+        f"<b>rl-{escape(name)}</b> was rewarded by {_reward(branch.reward)}"
         for name, branch in config.rl.items()
     )
     counts = ", ".join(
@@ -163,7 +163,11 @@ def _judge_is_reward(config: Config) -> list[str]:
     if config.judge.potential is not None:
         return []
     judge = config.relax.potential
-    same = [f"rl-{name}" for name, b in config.rl.items() if b.reward.potential == judge]
+    same = [
+        f"rl-{name}"
+        for name, branch in config.rl.items()
+        if isinstance(branch.reward, HullReward) and branch.reward.potential == judge
+    ]
     if not same:
         return []
     return [
@@ -198,11 +202,11 @@ def potential_name(name: str) -> str:
     return escape(title(name))
 
 
-def _reward(kind: str) -> str:
-    return {
-        "ehull": "minus the energy above hull of the unrelaxed crystal, by single points",
-        "figure_of_merit": "predicted band gap × dielectric constant, with a stability guard",
-    }.get(kind, escape(kind))
+def _reward(settings: RewardSettings) -> str:
+    text = escape(settings.title)
+    if isinstance(settings, HullReward):
+        text += f" with {potential_name(settings.potential)}"
+    return text
 
 
 def _learned(name: str, history: pd.DataFrame) -> str:
@@ -219,8 +223,8 @@ def _learned(name: str, history: pd.DataFrame) -> str:
 def _against_base(name: str, summary: Summary, config: Config) -> list[list[str]]:
     measured = [("e_above_hull_initial", f"mean unrelaxed {EHULL} (eV/atom)")]
     branch = config.rl.get(name.removeprefix("rl-"))
-    if branch is not None and branch.reward.kind == "figure_of_merit":
-        measured.append(("figure_of_merit", "mean figure of merit (eV)"))
+    if branch is not None and (column := branch.reward.column) is not None:
+        measured.append((column, branch.reward.components[column].label))
     rows = []
     for column, label in measured:
         own, other = mean(summary, name, column), mean(summary, "base", column)

@@ -1,11 +1,7 @@
-"""What a reward is, and the registry of rewards.
-
-A new reward is one module here with a ``build`` function, one settings class in ``config`` and one
-line in :data:`REWARDS`.
-"""
+"""What a reward is, and how one is made from its settings (the list: ``config/rewards.py``)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -13,13 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.config import EhullReward, FigureOfMeritReward
+from crystalformer_rl.config.rewards import HullReward, RewardSettings
 from crystalformer_rl.stability.reference import ReferenceHull
-
-REWARDS: Mapping[str, str] = {
-    "ehull": "crystalformer_rl.rewards.ehull",
-    "figure_of_merit": "crystalformer_rl.rewards.figure_of_merit",
-}
 
 
 @dataclass(frozen=True)
@@ -31,59 +22,66 @@ class RewardBatch:
     value
         (n,) finite; larger is better.
     valid
-        (n,) whether the crystal could be judged; the others have the reward's worst value.
-    parts
-        What the value was made of, (n,) each, NaN where unknown; for the history and the report.
+        (n,) whether the crystal has a reward; the others have the worst value.
     abstain
-        (n,) where the reward has no opinion (see :mod:`crystalformer_rl.rewards.guards`): the
-        advantage must be 0 there, and the value kept out of the baseline. Such crystals are not
-        ``valid`` and have the worst value, so a trainer that does not know of abstaining turns
-        away from them. Left out: nowhere.
+        (n,) where the reward cannot decide (see :mod:`crystalformer_rl.rewards.guards`): the
+        advantage must be 0 there, and the value stays out of the baseline. Such crystals are not
+        ``valid`` and have the worst value, so a trainer that ignores abstention turns away from
+        them.
+    components
+        What the value was made of, (n,) each, NaN where unknown; for the history and the report.
+        The settings class of the reward declares their titles and units.
     """
 
     value: NDArray[np.float64]
     valid: NDArray[np.bool_]
-    parts: Mapping[str, NDArray[np.float64]]
-    abstain: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    abstain: NDArray[np.bool_]
+    components: Mapping[str, NDArray[np.float64]]
 
     def __post_init__(self) -> None:
-        if not self.abstain.size:
-            object.__setattr__(self, "abstain", np.zeros(len(self.value), dtype=np.bool_))
-        for name, array in {"valid": self.valid, "abstain": self.abstain, **self.parts}.items():
+        arrays = {"valid": self.valid, "abstain": self.abstain, **self.components}
+        for name, array in arrays.items():
             if array.shape != self.value.shape:
                 raise ValueError(f"{name} has shape {array.shape}, value {self.value.shape}")
 
 
 class Reward(Protocol):
-    """Something that judges crystals as they were generated, unrelaxed."""
+    """Something that rewards crystals as they were generated, unrelaxed."""
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
-        """Judge a batch; None stands for a crystal that could not be decoded."""
+        """Reward a batch; None stands for a crystal that could not be decoded."""
         ...
 
 
 def build(
-    settings: EhullReward | FigureOfMeritReward,
+    settings: RewardSettings,
     *,
-    hull: ReferenceHull,
+    hull: ReferenceHull | None = None,
     device: str,
 ) -> Reward:
-    """The reward that ``settings`` describe.
+    """Make a reward by the function ``build`` of its module.
+
+    That function gets the settings and the device, and also the hull if the settings are a
+    ``HullReward``.
 
     Parameters
     ----------
     hull
-        Hull of the reward's potential.
+        Hull of the reward's potential; None if it has no potential.
     device
-        Where the potential runs.
+        Where a potential runs.
 
     Raises
     ------
     ValueError
-        If no reward is registered under ``settings.kind``.
+        If the reward needs a hull and there is none.
     """
-    if settings.kind not in REWARDS:
-        raise ValueError(f"no reward {settings.kind!r}; there are: {', '.join(REWARDS)}")
-    module: Any = import_module(REWARDS[settings.kind])
-    reward: Reward = module.build(settings, hull=hull, device=device)
+    module: Any = import_module(settings.module)
+    reward: Reward
+    if not isinstance(settings, HullReward):
+        reward = module.build(settings, device=device)
+    elif hull is None:
+        raise ValueError(f"the reward {settings.kind} needs a hull: give its folder with --hull")
+    else:
+        reward = module.build(settings, hull=hull, device=device)
     return reward

@@ -1,8 +1,8 @@
-"""Reward: minus the energy above hull of the unrelaxed crystal (FACTS §4).
+"""Reward: minus the energy above hull of the unrelaxed crystal (arXiv 2504.02367).
 
-Departs from the paper in two ways: E_hull is floored, because spuriously deep energies of odd
-crystals are artefacts and not discoveries, and the ceiling is near enough that a few failures do
-not drown the rest of a batch.
+Departs from the paper in two ways. E_hull has a floor, because energies far below the hull are
+artefacts of the potential. The ceiling is 6 instead of 10 eV/atom, so that a few failures do not
+dominate a batch.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Structure
 
-from crystalformer_rl.config import EhullReward
+from crystalformer_rl.config.rewards import EhullReward
 from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.rewards.base import RewardBatch
@@ -22,16 +22,16 @@ from crystalformer_rl.stability.reference import ReferenceHull
 
 @dataclass(frozen=True)
 class Ehull:
-    """−clip(E_hull, floor, ceiling) in eV/atom; failures are worth −ceiling.
+    """−clip(E_hull, floor, ceiling) in eV/atom; failures get −ceiling.
 
-    Repeats of a composition move from there towards −ceiling.
+    The reward of a repeated composition is moved towards −ceiling.
     """
 
     settings: EhullReward
     energies: EnergyAboveHull
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
-        """Judge a batch; parts: ``e_above_hull`` (eV/atom), ``references``, ``repeat_weight``."""
+        """Reward a batch from one evaluation of each crystal."""
         settings = self.settings
         energies = self.energies.evaluate(structures)
         placement = energies.placement
@@ -48,16 +48,16 @@ class Ehull:
         return RewardBatch(
             value=np.where(valid, worst + weight * (value - worst), worst),
             valid=valid,
-            parts={
+            abstain=abstain,
+            components={
                 "e_above_hull": above,
                 "references": placement.references.astype(np.float64),
                 "repeat_weight": weight,
             },
-            abstain=abstain,
         )
 
 
 def build(settings: EhullReward, *, hull: ReferenceHull, device: str) -> Ehull:
-    """Load the potential and make the reward."""
+    """The reward with its potential, which never evaluates a crystal twice."""
     potential = CachedPotential(load(settings.potential, device=device))
     return Ehull(settings, EnergyAboveHull(potential, hull))

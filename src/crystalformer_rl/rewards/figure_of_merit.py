@@ -1,8 +1,8 @@
-"""Reward: band gap × electronic dielectric constant, in eV (FACTS §4).
+"""Reward: band gap × electronic dielectric constant, in eV (arXiv 2504.02367).
 
-The paper asks one model for each property and filters unstable crystals afterwards. Here each
-property is an ensemble's cautious bound, mean − caution × std, so that a crystal on which the
-heads disagree earns little, and an unstable one earns nothing in the first place.
+The paper uses one model for each property and filters unstable crystals afterwards. Here each
+property is the lower bound of an ensemble, mean − caution × std, so that a crystal on which the
+members disagree gets a small reward, and an unstable one gets none.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Structure
 
-from crystalformer_rl.config import FigureOfMeritReward
+from crystalformer_rl.config.rewards import FigureOfMeritReward
 from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.heads import Heads, load_heads
@@ -23,9 +23,9 @@ from crystalformer_rl.stability.reference import ReferenceHull
 
 @dataclass(frozen=True)
 class FigureOfMerit:
-    """max(0, gap − c·std) · max(1, ε − c·std) in eV; failures and unstable crystals score 0.
+    """max(0, gap − c·std) · max(1, ε − c·std) in eV; failures and unstable crystals get 0.
 
-    Without ``max_e_above_hull`` the hull is not asked, and the reward never abstains.
+    Without ``max_e_above_hull`` the hull is not used, and the reward never abstains.
     """
 
     settings: FigureOfMeritReward
@@ -34,11 +34,9 @@ class FigureOfMerit:
     dielectric: Heads
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
-        """Judge a batch.
+        """Reward a batch from one evaluation of each crystal.
 
-        Parts: ``figure_of_merit`` (eV, of the ensemble means, unguarded), ``band_gap`` and its
-        ``_std`` (eV), ``dielectric`` and its ``_std``, ``e_above_hull`` (eV/atom), ``guarded``
-        (1 where E_hull is above the limit), ``references``, ``repeat_weight``.
+        ``figure_of_merit`` among the components is that of the ensemble means, without the guard.
         """
         settings = self.settings
         energies = self.energies.evaluate(structures)
@@ -65,7 +63,8 @@ class FigureOfMerit:
         return RewardBatch(
             value=np.where(valid & ~guarded, weight * np.nan_to_num(cautious), 0.0),
             valid=valid,
-            parts={
+            abstain=abstain,
+            components={
                 "figure_of_merit": gap.mean * epsilon.mean,
                 "band_gap": gap.mean,
                 "band_gap_std": gap.std,
@@ -76,12 +75,11 @@ class FigureOfMerit:
                 "references": placement.references.astype(np.float64),
                 "repeat_weight": weight,
             },
-            abstain=abstain,
         )
 
 
 def build(settings: FigureOfMeritReward, *, hull: ReferenceHull, device: str) -> FigureOfMerit:
-    """Load the potential and the committed heads, and make the reward."""
+    """The reward with its potential and the property models that come with the package."""
     potential = CachedPotential(load(settings.potential, device=device))
     return FigureOfMerit(
         settings,

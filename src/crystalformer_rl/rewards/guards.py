@@ -1,4 +1,4 @@
-"""What keeps a policy from exploiting a reward: repeats count less, sparse hulls do not count."""
+"""What keeps a policy from exploiting a reward: repeats are discounted, sparse hulls abstain."""
 
 from collections.abc import Sequence
 

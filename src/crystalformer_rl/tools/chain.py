@@ -25,7 +25,6 @@ chains converge to.
 import argparse
 import logging
 import math
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -34,12 +33,8 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 
-from crystalformer_rl.config import (
-    TEMPERATURES,
-    ConstraintSettings,
-    EhullReward,
-    FigureOfMeritReward,
-)
+from crystalformer_rl.config import TEMPERATURES, ConstraintSettings
+from crystalformer_rl.config.rewards import REWARDS, HullReward
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.crystal.tokens import CrystalTokens
@@ -59,11 +54,12 @@ from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.stages import options as flags
 
-# A chain needs the reward of a crystal alone: no discount for repeats in a batch.
-REWARDS: Mapping[str, EhullReward | FigureOfMeritReward] = {
-    "ehull": EhullReward(repeat_from=None),
-    "figure_of_merit": FigureOfMeritReward(repeat_from=None),
-}
+# Rewards that work with their default settings. A file of the user's is not one of them.
+KINDS = [
+    kind
+    for kind, settings in REWARDS.items()
+    if not any(field.is_required() for field in settings.model_fields.values())
+]
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     flags.add_elements(parser)
     lead = parser.add_argument_group("what leads them")
-    lead.add_argument("--reward", choices=list(REWARDS), help="reward, as for rl (default: none)")
+    lead.add_argument("--reward", choices=KINDS, help="reward, as for rl (default: none)")
     lead.add_argument("--hull", type=Path, help="folder of the hull stage, for the reward")
     lead.add_argument(
         "--tau", type=float, default=0.1, help="τ of exp(r/τ), in eV(/atom) (default: 0.1)"
@@ -121,8 +117,13 @@ def run(args: argparse.Namespace) -> None:
     if not 0 < args.symprec < math.inf:
         raise ValueError(f"--symprec must be above 0 and finite, got {args.symprec}")
     check_within("--tau", args.tau, TEMPERATURES)
-    if (args.reward is None) != (args.hull is None):
-        raise ValueError("--reward and --hull belong together: a reward is measured from a hull")
+    needs_hull = args.reward is not None and issubclass(REWARDS[args.reward], HullReward)
+    if needs_hull != (args.hull is not None):
+        raise ValueError(
+            f"--reward {args.reward} needs --hull, the folder of the hull stage"
+            if needs_hull
+            else "--hull is used only with a --reward that needs one"
+        )
     out = Path(args.out)
     check_out(out)
     folder, structure = policy_folder(args.policy), _read(args.template)
@@ -207,8 +208,11 @@ def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) ->
 
 
 def _reward_bias(args: argparse.Namespace, device: str) -> RewardBias:
-    settings = REWARDS[args.reward]
-    hull = ReferenceHull.load(args.hull, energies_of=[settings.potential])
+    # The reward of a crystal by itself: no discount for repeats in a batch.
+    settings = REWARDS[args.reward](**REWARDS[args.reward].single)
+    hull = None
+    if isinstance(settings, HullReward):
+        hull = ReferenceHull.load(args.hull, energies_of=[settings.potential])
     reward = rewards.build(settings, hull=hull, device=device)
 
     def value(tokens: CrystalTokens) -> NDArray[np.float64]:

@@ -80,8 +80,8 @@ def reinforce(
     list of dict
         One row per step: step (over all rounds), round, reward_mean and reward_std (failures
         included, abstentions not), valid_fraction, abstain_fraction, kl (nats, of the policy that
-        sampled the batch), unique_fraction, ratio_max, grad_norm, baseline, seconds, and PART_mean
-        of every part of the reward over the valid crystals (None where there is none).
+        sampled the batch), unique_fraction, ratio_max, grad_norm, baseline, seconds, and NAME_mean
+        of every component of the reward over the valid crystals (None where there is none).
     RoundState
         For the next round.
 
@@ -167,12 +167,11 @@ def _describe(rollout: Rollout) -> Row:
         "reward_std": float(rewarded.std()) if rewarded.size else None,
         "valid_fraction": float(rewards.valid.mean()),
         "abstain_fraction": float(rewards.abstain.mean()),
-        "e_above_hull_mean": None,
         "kl": float(rollout.log_ratio_to_base.mean()),
         "unique_fraction": rollout.unique_fraction(),
     }
-    for name, part in rewards.parts.items():
-        row[f"{name}_mean"] = _mean(part[rewards.valid & np.isfinite(part)])
+    for name, numbers in rewards.components.items():
+        row[f"{name}_mean"] = _mean(numbers[rewards.valid & np.isfinite(numbers)])
     return row
 
 

@@ -1,35 +1,53 @@
-"""The registry of rewards and the batch that they return."""
+"""Rewards made from their settings, and the batch that they return."""
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
+from pymatgen.core import Structure
 
-from crystalformer_rl.config import EhullReward, FigureOfMeritReward, RLSettings
-from crystalformer_rl.rewards.base import REWARDS, RewardBatch, build
+from crystalformer_rl.config.rewards import REWARDS, EhullReward, HullReward
+from crystalformer_rl.rewards.base import Reward, RewardBatch, build
 from crystalformer_rl.rewards.ehull import Ehull
-from crystalformer_rl.rewards.figure_of_merit import FigureOfMerit
 from crystalformer_rl.stability.reference import ReferenceHull
 
+REQUIRED: Mapping[str, Mapping[str, Any]] = {}
 
-def test_each_kind_in_the_config_is_registered() -> None:
-    union = RLSettings.model_fields["reward"].annotation
-    assert {kind.model_fields["kind"].default for kind in get_args(union)} == set(REWARDS)
+
+@pytest.fixture(params=REWARDS)
+def reward(request: pytest.FixtureRequest, hull: ReferenceHull) -> Reward:
+    settings = REWARDS[request.param](**REQUIRED.get(request.param, {}))
+    return build(settings, hull=hull, device="cpu")
+
+
+def test_each_reward_records_the_components_that_its_settings_declare(
+    reward: Reward, batch: list[Structure | None]
+) -> None:
+    for structures in (batch, [None]):
+        scored = reward.score(structures)
+        assert np.isfinite(scored.value).all()
+        assert list(scored.components) == list(reward.settings.components)  # type: ignore[attr-defined]
+        assert not scored.valid[[structure is None for structure in structures]].any()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind, settings in REWARDS.items() if issubclass(settings, HullReward)]
+)
+def test_a_reward_that_needs_a_hull_says_so(kind: str) -> None:
+    with pytest.raises(ValueError, match=f"the reward {kind} needs a hull: give its folder with"):
+        build(REWARDS[kind](**REQUIRED.get(kind, {})), device="cpu")
 
 
 def test_build(hull: ReferenceHull) -> None:
     ehull = build(EhullReward(), hull=hull, device="cpu")
     assert isinstance(ehull, Ehull)
-    merit = build(FigureOfMeritReward(), hull=hull, device="cpu")
-    assert isinstance(merit, FigureOfMerit)
-    strange = EhullReward.model_construct(kind="beauty")
-    with pytest.raises(ValueError, match="no reward 'beauty'; there are: ehull, figure_of_merit"):
-        build(strange, hull=hull, device="cpu")
 
 
 def test_a_batch_has_one_shape() -> None:
     value, valid = np.zeros(3), np.ones(3, dtype=np.bool_)
-    batch = RewardBatch(value, valid, {})
-    assert batch.abstain.tolist() == [False] * 3
+    assert RewardBatch(value, valid, ~valid, {}).abstain.tolist() == [False] * 3
     with pytest.raises(ValueError, match=r"e_above_hull has shape \(2,\), value \(3,\)"):
-        RewardBatch(value, valid, {"e_above_hull": np.zeros(2)})
+        RewardBatch(value, valid, ~valid, {"e_above_hull": np.zeros(2)})
+    with pytest.raises(ValueError, match=r"abstain has shape \(0,\), value \(3,\)"):
+        RewardBatch(value, valid, np.zeros(0, dtype=np.bool_), {})

@@ -28,7 +28,7 @@ def test_value_by_hand(energies: EnergyAboveHull, chgnet: Potential, batch: Batc
     assert batch[1] is not None
     energy = chgnet.evaluate([batch[1]], forces=False)[0].energy / 2
     above = energy - (-1.30 - 1.83) / 2 - (-2.1)
-    assert reward.parts["e_above_hull"][1] == pytest.approx(above, abs=1e-5)
+    assert reward.components["e_above_hull"][1] == pytest.approx(above, abs=1e-5)
     assert reward.value[1] == pytest.approx(-above, abs=1e-5)
     assert 0.1 < above < 1
 
@@ -40,8 +40,8 @@ def test_failures_are_worth_the_ceiling_and_not_valid(
     assert reward.valid.tolist() == [True] * 3 + [False] * 6
     assert (reward.value[3:] == -2.5).all()
     assert reward.abstain.tolist() == [False] * 5 + [True] + [False] * 3
-    assert np.isnan(reward.parts["e_above_hull"][[3, 4, 6, 7, 8]]).all()
-    assert np.isfinite(reward.parts["e_above_hull"][5])
+    assert np.isnan(reward.components["e_above_hull"][[3, 4, 6, 7, 8]]).all()
+    assert np.isfinite(reward.components["e_above_hull"][5])
 
 
 def test_floor_and_ceiling_clip_the_value_and_not_the_part(
@@ -49,7 +49,7 @@ def test_floor_and_ceiling_clip_the_value_and_not_the_part(
 ) -> None:
     settings = EhullReward(floor=0.3, ceiling=0.35, repeat_from=None)
     reward = Ehull(settings, energies).score(batch[:3])
-    above = reward.parts["e_above_hull"]
+    above = reward.components["e_above_hull"]
     np.testing.assert_allclose(reward.value, -np.clip(above, 0.3, 0.35))
     assert above[0] < 0.3
 
@@ -67,7 +67,7 @@ def test_repeats_move_towards_the_ceiling(energies: EnergyAboveHull, rock_salt: 
 
 def test_sparse_hulls_abstain(energies: EnergyAboveHull, batch: Batch) -> None:
     reward = Ehull(EhullReward(min_references=4), energies).score(batch[:3])
-    assert reward.parts["references"].tolist() == [3, 3, 3]
+    assert reward.components["references"].tolist() == [3, 3, 3]
     assert reward.abstain.all()
     assert not reward.valid.any()
     assert Ehull(EhullReward(min_references=3), energies).score(batch[:3]).valid.all()
@@ -90,7 +90,7 @@ def test_where_the_hull_has_a_rule_against_judging_the_reward_abstains(
     expected = [*silenced.get(next(iter(rule), ""), [False, False]), False, False]
     assert batch.abstain.tolist() == expected
     assert batch.valid.tolist() == [not expected[0], not expected[1], False, False]
-    assert np.isfinite(batch.parts["e_above_hull"]).tolist() == batch.valid.tolist()
+    assert np.isfinite(batch.components["e_above_hull"]).tolist() == batch.valid.tolist()
     assert (batch.value[~batch.valid] == -6).all()
 
 

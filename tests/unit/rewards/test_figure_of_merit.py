@@ -36,15 +36,15 @@ def test_value_is_the_product_of_cautious_bounds(
     build: Build, chgnet: Potential, batch: Batch
 ) -> None:
     reward = build(caution=0.5, max_e_above_hull=None, repeat_from=None).score(batch[:3])
-    parts = reward.parts
+    made = reward.components
     features = [e.features for e in chgnet.evaluate(batch[:3], forces=False)]
     gap = load_heads("band_gap").predict(np.array(features))
-    np.testing.assert_allclose(parts["band_gap"], gap.mean, rtol=1e-4)
-    expected = np.maximum(0, parts["band_gap"] - 0.5 * parts["band_gap_std"]) * np.maximum(
-        1, parts["dielectric"] - 0.5 * parts["dielectric_std"]
+    np.testing.assert_allclose(made["band_gap"], gap.mean, rtol=1e-4)
+    expected = np.maximum(0, made["band_gap"] - 0.5 * made["band_gap_std"]) * np.maximum(
+        1, made["dielectric"] - 0.5 * made["dielectric_std"]
     )
     np.testing.assert_allclose(reward.value, expected)
-    np.testing.assert_allclose(parts["figure_of_merit"], parts["band_gap"] * parts["dielectric"])
+    np.testing.assert_allclose(made["figure_of_merit"], made["band_gap"] * made["dielectric"])
     assert (reward.value > 3).all()
 
 
@@ -59,9 +59,9 @@ def test_more_caution_never_earns_more(build: Build, batch: Batch) -> None:
 
 def test_unstable_crystals_score_nothing_but_are_valid(build: Build, batch: Batch) -> None:
     reward = build(max_e_above_hull=0.1).score(batch[:3])
-    above = reward.parts["e_above_hull"]
-    assert (reward.parts["guarded"] == (above > 0.1)).all()
-    assert reward.parts["guarded"].tolist() == [0, 1, 0]
+    above = reward.components["e_above_hull"]
+    assert (reward.components["guarded"] == (above > 0.1)).all()
+    assert reward.components["guarded"].tolist() == [0, 1, 0]
     assert reward.value[1] == 0
     assert reward.valid.all()
 
@@ -71,7 +71,7 @@ def test_failures_score_nothing_and_are_not_valid(build: Build, batch: Batch) ->
     assert reward.valid.tolist() == [True] * 3 + [False] * 6
     assert (reward.value[3:] == 0).all()
     assert reward.abstain.tolist() == [False] * 5 + [True] + [False] * 3
-    assert np.isnan(reward.parts["band_gap"][[3, 4, 7, 8]]).all()
+    assert np.isnan(reward.components["band_gap"][[3, 4, 7, 8]]).all()
     failed = build().score([None])
     assert failed.value.tolist() == [0]
     assert build().score([]).value.shape == (0,)

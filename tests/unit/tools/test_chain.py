@@ -122,7 +122,7 @@ def test_a_template_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[s
         ("--reward ehull --hull none", "--hull: none/hull.parquet: no such file"),
         ("--elements Zz", "elements.0: unknown element 'Zz'"),
         ("--require Na Cl O", "crystal 0 has 2 sites, but 3 elements are required"),
-        ("--reward ehull", "--reward and --hull belong together"),
+        ("--reward ehull", "--reward ehull needs --hull"),
         ("--move positions --elements O", "--move positions leaves the elements as they are"),
         ("--out a.png", "cannot write .png"),
         ("--policy nowhere", "policy 'nowhere': no folder with model.safetensors"),

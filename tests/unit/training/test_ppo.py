@@ -24,7 +24,7 @@ ANYTHING = unconstrained(TINY.max_sites)
 def rewards(*values: float, abstain: tuple[bool, ...] | None = None) -> RewardBatch:
     value = np.array(values)
     away = np.zeros(len(value), dtype=bool) if abstain is None else np.array(abstain)
-    return RewardBatch(value=value, valid=~away, parts={}, abstain=away)
+    return RewardBatch(value, ~away, away, {})
 
 
 def test_baseline_starts_at_the_first_mean_and_remembers() -> None:

@@ -45,7 +45,7 @@ class FewAtoms:
             os.kill(os.getpid(), signal.SIGTERM)
         valid = np.array([structure is not None for structure in structures])
         atoms = np.array([100.0 if s is None else len(s) for s in structures])
-        return RewardBatch(value=-atoms / 10, valid=valid, parts={"atoms": atoms})
+        return RewardBatch(-atoms / 10, valid, np.zeros_like(valid), {"atoms": atoms})
 
 
 def prompts(*groups: int) -> np.ndarray:
@@ -125,7 +125,6 @@ def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -
     )
     assert {"valid_fraction", "unique_fraction", "ratio_max", "grad_norm"} <= first[0].keys()
     assert first[0]["atoms_mean"] > 0
-    assert first[0]["e_above_hull_mean"] is None
     second, after = train(new_policy(), new_policy(), new_loop(name="second"), previous=state)
     assert [row["step"] for row in second] == [6, 7, 8, 9, 10]
     assert second[0]["baseline"] == pytest.approx(
@@ -183,7 +182,7 @@ def test_unique_fraction_counts_formula_and_group() -> None:
         position=np.zeros((4, 1, 3)),
         lattice=np.ones((4, 6)),
     )
-    nothing = RewardBatch(value=np.zeros(4), valid=np.ones(4, dtype=bool), parts={})
+    nothing = RewardBatch(np.zeros(4), np.ones(4, dtype=bool), np.zeros(4, dtype=bool), {})
     rollout = Rollout(tokens, [salt, salt, salt, None], torch.zeros(4), torch.zeros(4), nothing)
     assert rollout.unique_fraction() == 0.5
     assert rollout.labels() == ["Cl1Na1 (225)", "Cl1Na1 (221)", "Cl1Na1 (221)", None]
