@@ -107,7 +107,7 @@ def test_the_defaults_are_valid() -> None:
             {"hull": {"reference": "csv"}},
             r"^hull: files has 0 .*reference 'csv' takes at least one",
         ),
-        ({"comparison_hull": {"files": ["-rf"]}}, r"^comparison_hull\.files\.0: invalid path '-rf'"),
+        ({"comparison_hull": {"files": ["-rf"]}}, r"^comparison_hull\.files\.0: invalid path"),
         ({"relx": {"max_force": 1}}, r"^relx: unknown key \(did you mean relax\?\)"),
         ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, base_policy"),
     ],
