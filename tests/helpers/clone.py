@@ -1,5 +1,6 @@
 """A copy of the repository in which snakemake runs, so that no test touches the checkout."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 PARTS = (
@@ -36,8 +38,19 @@ class Copy:
 
     def planned(self, *words: str) -> set[str]:
         """The jobs that would run, by their messages: "Relaxing base, shard 0003"."""
-        output = self.snakemake("--dry-run", *words)
-        return set(re.findall(r"^Job \d+: (.+?)(?: \[.*\])?$", output, flags=re.MULTILINE))
+        return messages(self.snakemake("--dry-run", *words))
+
+    def requested(self, *words: str) -> list[tuple[str, dict[str, Any]]]:
+        """The rule of each job that would run on a node, with its resources."""
+        done = subprocess.run(
+            [sys.executable, "-m", "crystalformer_rl.tools.doctor.planner", "--dry-run", *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return [(job["rule"], job["resources"]) for job in json.loads(done.stdout.splitlines()[-1])]
 
     def edit(self, path: str, change: Callable[[str], str]) -> None:
         """Change a file; the change must change something."""
@@ -51,6 +64,11 @@ class Copy:
         """Another copy with the same time stamps, results and Snakemake's records included."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Copy(folder)
+
+
+def messages(output: str) -> set[str]:
+    """The messages of the jobs in the output of a dry run."""
+    return set(re.findall(r"^Job \d+: (.+)$", output, flags=re.MULTILINE))
 
 
 def copy_repository(folder: Path) -> Copy:

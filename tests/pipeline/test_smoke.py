@@ -93,8 +93,8 @@ def test_a_second_call_has_nothing_to_do(clone: Copy) -> None:
 
 def test_raising_the_rounds_plans_only_the_new_round(clone: Copy) -> None:
     planned = clone.planned(*SMOKE, "--config", "rl={ehull: {rounds: 3}}")
-    assert {job for job in planned if job.startswith("Reinforcing")} == {
-        "Reinforcing ehull, round 3"
+    assert {job for job in planned if job.startswith("RL fine-tuning")} == {
+        "RL fine-tuning ehull, round 3"
     }
     assert not any(" base" in job or " sft" in job for job in planned)
 

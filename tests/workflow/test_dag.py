@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 import yaml
 import yte
-from helpers.clone import REPOSITORY, Copy
+from helpers.clone import REPOSITORY, Copy, messages
 from snakemake.utils import update_config
 
 from crystalformer_rl.config import Config, read
 
 PROFILES = REPOSITORY / "workflow/profiles"
 CPU = {"slurm_partition": "cpu"}
-GPU_RULES = ("elements", "hull", "pretrain", "sft", "rl", "sample", "relax")
+CPU_RULES = {"dataset", "tokenize", "comparison_hull", "evaluate", "report"}
+GPU_RULES = {
+    "elements", "hull", "pretrain", "sft", "rl", "sample", "relax", "judge", "judge_hull",
+    "judge_elements",
+}  # fmt: skip
 
 
 def counts(output: str) -> dict[str, int]:
@@ -116,7 +120,7 @@ def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> No
     another = "judge={potential: 'sevennet:7net-l3i5', count: 51}"
     judge = ("--config", another, "hull={exclude_ytterbium: false}")
     output = copy.snakemake("--dry-run", "--printshellcmds", *judge)
-    planned = set(re.findall(r"^Job \d+: (.+?)(?: \[.*\])?$", output, flags=re.MULTILINE))
+    planned = messages(output)
     assert without <= planned
     policies = ["base", "sft", *(f"rl-{name}" for name in Config().rl)]
     # 51 crystals are two shards of 50.
@@ -124,7 +128,7 @@ def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> No
         "Relaxing the elements with sevennet:7net-l3i5",
         "Building the judge's convex hull",
         *(
-            f"Judging {policy}, shard {number:04d}, with another potential"
+            f"Relaxing {policy}, shard {number:04d}, with the judge's potential"
             for policy in policies
             for number in (0, 1)
         ),
@@ -170,53 +174,45 @@ def test_a_comparison_hull_is_made_of_files(copy: Copy) -> None:
     "words", [[], ["--slurm-status-command=squeue", "--slurm-array-jobs=sample,relax"]]
 )
 def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, words: Sequence[str]) -> None:
-    output = copy.snakemake("--dry-run", "--printshellcmds", "--profile", "slurm", *words)
-    jobs = re.findall(r"^Job \d+: (.+) \[(.+)\]$", output, flags=re.MULTILINE)
-    commands = re.findall(r"crystalformer_rl(?:\.launch 1 1)? (\w+) ", output)
-    assert len(jobs) == len(commands) > 30
-    for (message, resources), verb in zip(jobs, commands, strict=True):
-        memory, minutes = (int(n) for n in re.search(r"(\d+) MB, (\d+) min", resources).groups())
-        assert 4000 <= memory <= 64000, message
-        assert 60 <= minutes <= 24 * 60, message
-        assert ("1 GPU" in resources) == (verb in GPU_RULES), message
+    jobs = copy.requested("--profile", "slurm", *words)
+    assert len(jobs) > 30
+    for rule, resources in jobs:
+        assert 4000 <= resources["mem_mb"] <= 64000, rule
+        assert 60 <= resources["runtime"] <= 24 * 60, rule
+        assert rule in CPU_RULES | GPU_RULES
+        assert resources.get("gpu", 0) == (rule in GPU_RULES), rule
 
 
 def memory(copy: Copy, *words: str) -> dict[str, int]:
-    """Megabytes that each planned job asks for, by its message."""
-    output = copy.snakemake("--dry-run", *words)
-    return {
-        message: int(size)
-        for message, size in re.findall(r"^Job \d+: (.+) \[.*?(\d+) MB", output, re.MULTILINE)
-    }
+    """Megabytes that the jobs of each rule ask for."""
+    jobs = copy.requested("--profile", "slurm", *words)
+    sizes = {(rule, resources["mem_mb"]) for rule, resources in jobs}
+    assert len(sizes) == len(dict(sizes))
+    return dict(sizes)
 
 
 def test_memory_grows_with_the_attempt_and_that_of_gpu_jobs_once(copy: Copy) -> None:
     """Most attempts of a long training are used up by its time limit."""
-    first, second, last = (
-        memory(copy, "--profile", "slurm", "--attempt", number) for number in ("1", "2", "6")
-    )
-    assert first["Pretraining"] == 64000
-    assert second == {message: 2 * size for message, size in first.items()}
-    gpu = [message for message in first if message.startswith(("Pre", "Fine", "Rein", "Relax"))]
-    assert len(gpu) > 8
-    assert all(last[message] == second[message] for message in gpu)
+    first, second, last = (memory(copy, "--attempt", number) for number in ("1", "2", "6"))
+    assert first["pretrain"] == 64000
+    assert second == {rule: 2 * size for rule, size in first.items()}
+    on_gpu = GPU_RULES & first.keys()
+    assert len(on_gpu) > 5
+    assert all(last[rule] == second[rule] for rule in on_gpu)
 
 
 def test_every_process_of_the_evaluation_brings_its_memory(copy: Copy) -> None:
-    asked = [
-        memory(copy, "--profile", "slurm", "--set-threads", f"evaluate={number}")
-        for number in (8, 16)
-    ]
-    assert [size["Judging the generated structures"] for size in asked] == [12000, 20000]
+    asked = [memory(copy, "--set-threads", f"evaluate={number}") for number in (8, 16)]
+    assert [size["evaluate"] for size in asked] == [12000, 20000]
 
 
 def test_a_hull_from_files_asks_for_no_gpu(copy: Copy) -> None:
     (copy.folder / "known.csv").touch()
-    words = ["--dry-run", "--profile", "slurm", "results/default/hull/hull.parquet"]
-    assert "hull [1 GPU" in copy.snakemake(*words)
-    assert "hull [0 GPU" in copy.snakemake(
-        *words, "--config", "hull={reference: csv, files: [known.csv]}"
-    )
+    words = ["--profile", "slurm", "results/default/hull/hull.parquet"]
+    from_files = ["--config", "hull={reference: csv, files: [known.csv]}"]
+    for more, gpus in (([], 1), (from_files, 0)):
+        (hull,) = (asked for rule, asked in copy.requested(*words, *more) if rule == "hull")
+        assert hull["gpu"] == gpus
 
 
 @pytest.mark.parametrize("request_line", ["gpu: 1, gpu_model: h200", 'gres: "gpu:1"'])
@@ -265,6 +261,4 @@ def test_all_cores_unless_the_jobs_run_on_a_cluster(
 
 
 def test_no_gpu_is_asked_for_on_this_machine(copy: Copy) -> None:
-    output = copy.snakemake("--dry-run")
-    assert "0 GPU" in output
-    assert "1 GPU" not in output
+    assert {resources.get("gpu", 0) for _, resources in copy.requested()} == {0}

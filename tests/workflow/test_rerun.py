@@ -23,12 +23,12 @@ FIRST = {"Reading the crystals of resources/embedded/crystals.parquet"}
 HULLS = {"Building the convex hull", "Building the judge's convex hull"}
 TOKENS = {"Tokenizing the crystals"}
 PRETRAIN, SFT = {"Pretraining"}, {"Fine-tuning on relaxed samples"}
-EVALUATE, REPORT = {"Judging the generated structures"}, {"Writing the report"}
+EVALUATE, REPORT = {"Evaluating the generated structures"}, {"Writing the report"}
 END = EVALUATE | REPORT
 
 
 def rl(branch: str, *rounds: int) -> set[str]:
-    return {f"Reinforcing {branch}, round {number}" for number in rounds}
+    return {f"RL fine-tuning {branch}, round {number}" for number in rounds}
 
 
 def sampled(*policies: str) -> set[str]:
@@ -40,7 +40,9 @@ def relaxed(*policies: str) -> set[str]:
 
 
 def second(*policies: str, shards: Iterable[int] = range(JUDGED_AGAIN)) -> set[str]:
-    return {f"Judging {p}, shard {k:04d}, with another potential" for p in policies for k in shards}
+    return {
+        f"Relaxing {p}, shard {k:04d}, with the judge's potential" for p in policies for k in shards
+    }
 
 
 def drawn(*policies: str) -> set[str]:

@@ -28,13 +28,19 @@ from crystalformer_rl.properties import FEATURES_OF
 
 
 async def leave_incomplete(persistence, job):
-    """What a job on a node does at its end instead of marking its files as complete.
+    """Do nothing, where a job on a node would mark its files as complete.
 
-    Its driver does so, and notes what they were made from. If the driver is dead, files without
-    that note would be taken for good, whatever is changed in the configuration after.
+    The driver marks them too, with the settings they were made with. If it has died, complete files
+    without that record would be kept for good, whatever changes in the configuration. Snakemake has
+    no option or hook for this; tests/workflow/test_dead_driver.py and tests/slurm show the effect.
     """
 
 
+if not hasattr(PersistenceBase, "finished"):
+    raise RuntimeError(
+        "snakemake.persistence.PersistenceBase.finished, which workflow/rules/common.smk replaces "
+        "on nodes, is not in this version of Snakemake: install envs/requirements.txt"
+    )
 if not workflow.is_main_process:
     PersistenceBase.finished = leave_incomplete
 

@@ -24,7 +24,7 @@ rule download:
 
 
 rule dataset:
-    """Read the crystals, say which are rejected and why."""
+    """Read the crystals; list those that are rejected, with the reason."""
     input:
         SOURCES.values(),
     output:
@@ -46,7 +46,7 @@ rule dataset:
         code=code("dataset"),
         out=subpath(output.structures, parent=True),
     message:
-        "Reading the crystals of {input} [{resources.mem_mb} MB, {resources.runtime} min]"
+        "Reading the crystals of {input}"
     shell:
         "python -m crystalformer_rl dataset --log-file {log:q}"
         " --settings {params.settings:q} --out {params.out:q}"
@@ -79,7 +79,7 @@ rule tokenize:
         code=code("tokenize"),
         out=subpath(output.rejected, parent=True),
     message:
-        "Tokenizing the crystals [{resources.mem_mb} MB, {resources.runtime} min]"
+        "Tokenizing the crystals"
     shell:
         "python -m crystalformer_rl tokenize --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --structures {input.structures:q}"

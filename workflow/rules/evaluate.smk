@@ -1,5 +1,5 @@
 rule evaluate:
-    """Judge every generated structure: the per-structure table is the primary result."""
+    """Evaluate every generated structure; the table of structures is the primary result."""
     input:
         samples=LAYOUT.evaluated("sample"),
         relaxed=LAYOUT.evaluated("relax"),
@@ -45,7 +45,7 @@ rule evaluate:
         other_hulls=LAYOUT.other_hull_arguments(),
         out=subpath(output.structures, parent=True),
     message:
-        "Judging the generated structures [{resources.mem_mb} MB, {resources.runtime} min]"
+        "Evaluating the generated structures"
     shell:
         "python -m crystalformer_rl evaluate --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --hull {params.hull:q}"

@@ -1,5 +1,5 @@
 rule elements:
-    """Relax crystals of every element: what formation energies are measured from."""
+    """Relax crystals of every element, the zero of formation energies."""
     input:
         crystals=ELEMENT_CRYSTALS,
     output:
@@ -20,7 +20,7 @@ rule elements:
         potential=HULL.potential,
         code=code("elements", potential=HULL.potential),
     message:
-        "Relaxing the elements with {params.potential} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Relaxing the elements with {params.potential}"
     shell:
         "python -m crystalformer_rl elements --log-file {log:q} --threads 1"
         " --potential {params.potential:q} --crystals {input.crystals:q}"
@@ -28,7 +28,7 @@ rule elements:
 
 
 rule hull:
-    """Place the reference energies on the convex hull that every E_hull is measured from."""
+    """Build the convex hull of the known compounds, from which every E_hull is measured."""
     input:
         structures=rules.dataset.output.structures,
         elements=elements_of(HULL.potential, rules.elements.output.elements),
@@ -55,7 +55,7 @@ rule hull:
         code=code("hull", potential=HULL.potential),
         out=subpath(output.hull, parent=True),
     message:
-        "Building the convex hull [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Building the convex hull"
     shell:
         "python -m crystalformer_rl hull --log-file {log:q} --threads 2"
         " --settings {params.settings:q} --structures {input.structures:q}"
@@ -80,4 +80,4 @@ use rule hull as comparison_hull with:
     params:
         settings=canonical(COMPARISON_HULL),
     message:
-        "Building the comparison hull [{resources.mem_mb} MB, {resources.runtime} min]"
+        "Building the comparison hull"

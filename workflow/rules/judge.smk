@@ -1,4 +1,4 @@
-"""A second opinion: another potential, which no reward saw, relaxes and judges the same samples."""
+"""The judge: a second potential, which no reward sees, relaxes the same samples."""
 
 
 use rule elements as judge_elements with:
@@ -32,7 +32,7 @@ use rule hull as judge_hull with:
         settings=canonical(JUDGE_HULL),
         code=code("hull", potential=JUDGE_HULL.potential),
     message:
-        "Building the judge's convex hull [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Building the judge's convex hull"
 
 
 use rule relax as judge with:
@@ -48,4 +48,4 @@ use rule relax as judge with:
         code=code("relax", potential=SETTINGS.judge.potential),
         journal=LAYOUT.journal("judge/relax/{policy}/shard-{shard}"),
     message:
-        "Judging {wildcards.policy}, shard {wildcards.shard}, with another potential [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Relaxing {wildcards.policy}, shard {wildcards.shard}, with the judge's potential"

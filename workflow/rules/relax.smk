@@ -1,4 +1,4 @@
-# Resumable: the journal lies outside the declared outputs, which Snakemake deletes before a job.
+# Resumable: the journal is not among the outputs, which Snakemake deletes before a job.
 rule relax:
     """Relax one shard; a structure that fails is a record with a reason."""
     input:
@@ -22,7 +22,7 @@ rule relax:
         code=code("relax", potential=SETTINGS.relax.potential),
         journal=LAYOUT.journal("relax/{policy}/shard-{shard}"),
     message:
-        "Relaxing {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Relaxing {wildcards.policy}, shard {wildcards.shard}"
     shell:
         "python -m crystalformer_rl relax --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --sample {input.sample:q}"

@@ -62,7 +62,7 @@ rule report:
         ],
         out=subpath(output.page, parent=True),
     message:
-        "Writing the report [{resources.mem_mb} MB, {resources.runtime} min]"
+        "Writing the report"
     shell:
         "python -m crystalformer_rl report --log-file {log:q}"
         " --settings {params.settings:q} --config {params.config:q}"

@@ -4,7 +4,7 @@ def branch_code(wildcards):
 
 
 rule rl:
-    """One round of reinforcement: many PPO steps from the policy of the round before."""
+    """One round of RL: many PPO steps, from the policy of the round before."""
     input:
         policy=lambda wildcards: LAYOUT.start(wildcards.branch, int(wildcards.round)),
         base=LAYOUT.weights("base"),
@@ -40,7 +40,7 @@ rule rl:
         jobs=training_arguments,
         out=subpath(output.model, parent=True),
     message:
-        "Reinforcing {wildcards.branch}, round {wildcards.round} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "RL fine-tuning {wildcards.branch}, round {wildcards.round}"
     shell:
         "python -m crystalformer_rl rl --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"

@@ -1,5 +1,5 @@
 rule sample:
-    """Draw one shard of crystals from a policy."""
+    """Sample one shard of crystals from a policy."""
     input:
         policy=lambda wildcards: LAYOUT.weights(wildcards.policy),
     output:
@@ -22,7 +22,7 @@ rule sample:
         code=code("sample"),
         policy=subpath(input.policy, parent=True),
     message:
-        "Sampling {wildcards.policy}, shard {wildcards.shard} [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Sampling {wildcards.policy}, shard {wildcards.shard}"
     shell:
         "python -m crystalformer_rl sample --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"

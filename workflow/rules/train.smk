@@ -1,8 +1,7 @@
-# Training, and rl.smk, is resumable: checkpoints lie outside the declared outputs, which Snakemake
-# deletes before a job. The time limit reaches the stage as {resources.runtime} in the shell line,
-# because a param would make a longer limit look like a changed result. The threads of the numerical
-# libraries are fixed, not taken from {threads}, which shrinks on a small machine: sums in another
-# order are other numbers. Nodes and processes are resources, as the time limit is.
+# Trainings, here and in rl.smk, are resumable: checkpoints are not among the outputs, which Snakemake
+# deletes before a job. The time limit, nodes and processes are resources, whose changes rerun
+# nothing. The threads of the numerical libraries are fixed and not {threads}, which Snakemake
+# reduces on a small machine: sums in another order are other numbers.
 rule pretrain:
     """Likelihood training on the dataset: the policy "base"."""
     input:
@@ -36,7 +35,7 @@ rule pretrain:
         jobs=training_arguments,
         out=subpath(output.model, parent=True),
     message:
-        "Pretraining [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Pretraining"
     shell:
         "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
         " pretrain --log-file {log:q} --threads 1"
@@ -84,7 +83,7 @@ rule sft:
         jobs=training_arguments,
         out=subpath(output.model, parent=True),
     message:
-        "Fine-tuning on relaxed samples [{resources.gpu} GPU, {resources.mem_mb} MB, {resources.runtime} min]"
+        "Fine-tuning on relaxed samples"
     shell:
         "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
         " sft --log-file {log:q} --threads 1"
