@@ -21,17 +21,17 @@ from crystalformer_rl.verbs import VERBS, add_arguments, common
 DESCRIPTION = (
     "Stages of the CrystalFormer-RL workflow, one verb each; `snakemake` calls them in order."
 )
-# Read by the numerical libraries when they are loaded. Snakemake sets them to what a machine has.
+# Read by the numerical libraries when they are loaded. Snakemake sets them for each job.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-# Said by pymatgen once per noble gas; the number is not used here.
+# From pymatgen, once per noble gas; electronegativities of noble gases are not used.
 KNOWN_WARNINGS = ("No Pauling electronegativity",)
 
 log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one verb; ends the process with code 1 and one line if what it was given is at fault."""
+    """Run one verb; exit with code 1 and a one-line message on invalid input."""
     words = list(sys.argv[1:] if argv is None else argv)
     threads = common().parse_known_args(words)[0].threads
     if threads is not None:
@@ -49,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception:
-        log.exception("%s: this is a defect of the program, or of a library", arguments.verb)
+        log.exception("%s: internal error; please report it with this log", arguments.verb)
         raise SystemExit(1) from None
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; only the verb in ``words`` knows its arguments."""
+    """The parser; only the verb in ``words`` gets its arguments."""
     parser = argparse.ArgumentParser(prog="crystalformer-rl", description=DESCRIPTION)
     choices = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((word for word in words if not word.startswith("-")), None)
@@ -66,7 +66,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _start_log(path: Path | None) -> None:
-    """Log of this package to stderr, and with tracebacks to a file."""
+    """Log to stderr, and with tracebacks to a file."""
     terminal = logging.StreamHandler()
     terminal.setLevel(logging.INFO)
     handlers: list[logging.Handler] = [terminal]

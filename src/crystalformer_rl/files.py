@@ -1,7 +1,7 @@
-"""Result files: written whole or not at all, read with an error that names the file.
+"""Result files: written atomically, and read with errors that name the file.
 
-Every writer goes through :func:`atomic`: a temporary file in the same folder, flushed to disk
-and renamed. A reader therefore never meets half a file, whatever kills the writer.
+Every writer uses :func:`atomic`: a temporary file in the same folder is flushed to disk and
+renamed. A reader therefore never sees an incomplete file, even if the writer is killed.
 """
 
 import json
@@ -24,20 +24,20 @@ MAPPED_TYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
     "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
 }  # fmt: skip
-"""numpy's name of each type that a safetensors file can hold and numpy knows."""
+"""The numpy type of each safetensors type that numpy supports."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes ``path`` if the block succeeds and vanishes if not.
+    """Yield a temporary path that becomes ``path`` if the block succeeds and is deleted otherwise.
 
-    File and folders have the permissions that the user's umask, or the folder's access list, gives
-    to any new file: a folder that a group shares stays shared. A full disk shows here as the
-    ``OSError`` of the write or of the flush, and ``path`` keeps what it held before.
+    Files and folders get the permissions that the user's umask or the folder's access list gives to
+    new files, so that shared folders stay shared. On a full disk the write or the flush raises
+    ``OSError``, and ``path`` keeps its previous content.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile, whose files are their owner's alone.
+    # Not tempfile, whose files only their owner can read.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     temporary.touch(exist_ok=False)
     permissions = stat.S_IMODE(temporary.stat().st_mode)
@@ -45,12 +45,12 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        # A writer may have put a file of its own there: safetensors does.
+        # The writer may have replaced the file, as safetensors does.
         temporary.chmod(permissions)
         temporary.replace(path)
         _sync_folder(path.parent)
     except (OSError, safetensors.SafetensorError) as error:
-        # What a full disk gives: none of them names the file, and safetensors' is no OSError.
+        # Raised on a full disk without the name of the file; that of safetensors is not an OSError.
         if type(error) not in (OSError, safetensors.SafetensorError):
             raise
         raise OSError(f"{path}: cannot be written: {error}") from error
@@ -73,7 +73,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON; NaN and infinities are refused, JSON has none."""
+    """Write ``value`` as indented JSON; NaN and infinities raise ``ValueError``."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -98,7 +98,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a parquet table, or the named ``columns`` of it.
+    """Read a parquet table, or only the named ``columns``.
 
     Raises
     ------
@@ -139,15 +139,15 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a safetensors file as read-only memory maps: nothing is read until it is used.
+    """The arrays of a safetensors file as read-only memory maps; data are read on access.
 
-    The file is 8 bytes with the length of the header, the header as JSON (type, shape and place of
-    each array), and the arrays (https://github.com/huggingface/safetensors).
+    The file consists of 8 bytes with the length of the header, the header as JSON (type, shape and
+    offsets of each array), and the arrays (https://github.com/huggingface/safetensors).
 
     Raises
     ------
     ValueError
-        If the file is damaged, cut short included, or holds a type that numpy does not know; the
+        If the file is damaged or truncated, or contains a type that numpy does not support; the
         message names the file.
     """
     path = Path(path)

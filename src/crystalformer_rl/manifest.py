@@ -1,4 +1,4 @@
-"""The list of downloads: what each file is, where it comes from and how it is recognised."""
+"""The list of downloads: address, checksum, licence and citation of each file."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ PAGE_STARTS = (b"<!doctype html", b"<html", b"<?xml")
 
 
 class Entry(BaseModel):
-    """One file that can be downloaded: by https, or from a folder of files by ``file://``."""
+    """One downloadable file, with an ``https://`` or ``file://`` address."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,7 +31,7 @@ class Entry(BaseModel):
 
     @property
     def checksum(self) -> str:
-        """The strongest checksum known, in words."""
+        """The strongest known checksum, as text."""
         if self.sha256 is not None:
             return f"sha256 {self.sha256}"
         if self.git_blob is not None:
@@ -55,12 +55,12 @@ def read_manifest(path: Path) -> Mapping[str, Entry]:
 
 
 def mismatch(path: Path, entry: Entry, *, sha256: str | None = None) -> str | None:
-    """Why a file is not the one of the manifest, or None.
+    """Reason why a file does not match the manifest, or None.
 
     Parameters
     ----------
     sha256
-        What an earlier download had; asked for where the manifest has no checksum.
+        The sha256 of an earlier download; used if the manifest has no checksum.
     """
     with path.open("rb") as stream:
         start = stream.read(200).lstrip().lower()
@@ -84,25 +84,25 @@ def mismatch(path: Path, entry: Entry, *, sha256: str | None = None) -> str | No
 
 
 def recorded(path: Path) -> str | None:
-    """The sha256 that a download without a known checksum left beside its file."""
+    """The sha256 that was recorded for a download without a known checksum, or None."""
     sidecar = sidecar_of(path)
     return sidecar.read_text(encoding="utf-8").split()[0] if sidecar.is_file() else None
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where the sha256 of a download stands that has none in the manifest."""
+    """The file with the sha256 of a download that has no checksum in the manifest."""
     return path.with_name(path.name + ".sha256")
 
 
 def verify(paths: Iterable[Path]) -> None:
-    """Refuse files in the place of a download that are not what the manifest says.
+    """Check files in the download folder against the manifest; they may have been copied by hand.
 
-    They may have been put there by hand; other files are not looked at.
+    Files elsewhere are not checked.
 
     Raises
     ------
     ValueError
-        With the file, what was found and expected, and where to get the right one.
+        If a file does not match; the message says what was expected and where to get it.
     """
     parts = {path: path.as_posix().rpartition(DOWNLOADS) for path in paths}
     keys = {path: key for path, (_, place, key) in parts.items() if place}
@@ -111,13 +111,13 @@ def verify(paths: Iterable[Path]) -> None:
         entry = manifest.get(key)
         if entry is not None and (problem := mismatch(path, entry, sha256=recorded(path))):
             raise ValueError(
-                f"{path}: not the file of {MANIFEST.name}: {problem}; remove it, and snakemake "
-                f"downloads it from {entry.url}; or give your own data another path"
+                f"{path}: does not match {MANIFEST.name}: {problem}. Remove it, and snakemake "
+                f"downloads it from {entry.url}; or use another path for your own data"
             )
 
 
 def _git_blob(path: Path, size: int) -> str:
-    """The object id git gives a file."""
+    """The git object id of a file."""
     digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """Seed of a part of a run: a 63-bit hash of the run's seed and the part's name.
+    """Derive a seed: a 63-bit hash of the run's seed and the given names.
 
     >>> derive_seed(0, "sample", "base", 3) == derive_seed(0, "sample", "base", 3)
     True

@@ -24,6 +24,6 @@ def test_files_put_in_place_by_hand_are_verified_where_they_are_read(copy: Copy)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("material_id,cif\n")
     output = copy.snakemake("results/mp20/dataset/structures.parquet", *MP20, check=False)
-    assert "test.csv: not the file of manifest.yaml: its git blob id is " in output
+    assert "test.csv: does not match manifest.yaml: its git blob id is " in output
     assert "Downloading" not in output
     assert not (copy.folder / "results/mp20/dataset/structures.parquet").exists()

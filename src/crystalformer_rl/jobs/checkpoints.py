@@ -1,8 +1,8 @@
-"""Checkpoints of a training: one self-verifying file each, no pickle.
+"""Checkpoints of a training: one self-verifying file each, without pickle.
 
 A checkpoint is a safetensors file of tensors, with the plain values as JSON in its header. Its name
-is its number and the sha256 of its bytes, so that one rename makes it and any damage shows.
-Checkpoints of other settings or inputs lie in folders of their own and never mix.
+contains its number and the sha256 of its bytes, so that it is created by one rename and damage is
+detected. Checkpoints of other settings or inputs are in separate folders.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training needs to continue.
+    """Everything a training needs to continue.
 
     Attributes
     ----------
     tensors
-        Weights, optimiser state and the like, by name; on the CPU when read from disk.
+        Weights and optimiser state by name; on the CPU when read from disk.
     values
-        Everything else, ready for JSON (counters, sums, history rows). Floats survive exactly.
+        Counters, sums and history rows, serialisable as JSON. Floats are restored exactly.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -46,13 +46,13 @@ class Checkpoints:
     Parameters
     ----------
     folder
-        Belongs to this training alone.
+        Folder of this training only.
     key
-        All that the training depends on (settings, seed, digests of inputs), ready for JSON. Only
-        checkpoints written under an equal key are ever used.
+        Everything the training depends on (settings, seed, digests of inputs), serialisable as
+        JSON. Only checkpoints with the same key are used.
     code
-        Fingerprint of the code. It is not part of the key, so that a corrected message does not
-        cost days of training; a warning tells when a checkpoint was written by other code.
+        Fingerprint of the code. It is not part of the key, so that a change of code does not
+        discard days of training; a warning is logged if other code wrote the checkpoint.
     """
 
     def __init__(self, folder: Path, *, key: Mapping[str, Any], code: str = "") -> None:
@@ -62,10 +62,10 @@ class Checkpoints:
         self._code = code
 
     def save(self, number: int, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint and forget all but the newest three; return its path.
+        """Write a checkpoint, delete all but the newest three, and return its path.
 
-        The largest ``number`` is the newest. Checkpoints of larger numbers are forgotten too: the
-        training went on from before them, because they are damaged.
+        The largest ``number`` is the newest. Checkpoints with larger numbers are deleted too: they
+        are damaged, and the training has continued from an earlier one.
         """
         data = safetensors.torch.save(
             {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()},
@@ -81,7 +81,7 @@ class Checkpoints:
         return path
 
     def newest(self) -> Checkpoint | None:
-        """The newest undamaged checkpoint, or None; damaged ones are named in the log."""
+        """The newest undamaged checkpoint, or None; damaged ones are logged."""
         self._mention_others()
         for path in reversed(self.paths()):
             data = path.read_bytes()
@@ -100,7 +100,7 @@ class Checkpoints:
         return sorted(self._folder.glob("*-*.safetensors"))
 
     def keep_newest(self) -> None:
-        """Delete all others, those of other settings included: the training has finished."""
+        """Delete all others, including those of other settings; call this after the training."""
         for folder in self._root.glob("*/"):
             if folder != self._folder:
                 shutil.rmtree(folder)
@@ -133,7 +133,7 @@ def training_tensors(
 def restore_training(
     checkpoint: Checkpoint, model: torch.nn.Module, optimiser: torch.optim.Optimizer
 ) -> None:
-    """Put back what :func:`training_tensors` took; learning rates are not part of it."""
+    """Restore what :func:`training_tensors` returned; learning rates are not included."""
     model.load_state_dict(with_prefix(checkpoint.tensors, "model."))
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in with_prefix(checkpoint.tensors, "optimiser.").items():

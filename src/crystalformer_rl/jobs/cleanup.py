@@ -1,8 +1,8 @@
-"""What the jobs of a run save to go on from, in its folder ``checkpoints``, and when it may go.
+"""Deletes the checkpoints and journals of finished jobs at the end of a run.
 
-A training saves checkpoints, a relaxation a journal, each at the path of its results within the
-run. They stay when the job has finished: if the driver dies, nobody notes that it has, and it is
-done again, from them. Only the end of the run says that they are of no more use.
+They are in the folder ``checkpoints`` of the run, at the paths of the results they belong to. They
+are kept when their job finishes: if the driver dies then, the finished job is not recorded and is
+run again from its checkpoint or journal. They are no longer needed when the whole run has finished.
 """
 
 import shutil
@@ -12,9 +12,9 @@ from crystalformer_rl.layout import CHECKPOINTS
 
 
 def forget_finished(run: Path) -> None:
-    """Delete what the finished jobs of a run saved; what unfinished ones did stays.
+    """Delete the checkpoints and journals of finished jobs; keep those of unfinished ones.
 
-    A job has finished if its provenance is there, which it writes last.
+    A job has finished if its provenance exists, which it writes last.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Where a stage computes."""
+"""The device of a stage."""
 
 import torch
 
 
 def best_device() -> str:
-    """``cuda``, the first GPU that is visible, or ``cpu`` where there is none."""
+    """``cuda`` (the first visible GPU) or, without a GPU, ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""SIGTERM, obeyed at a moment of the program's choosing."""
+"""Delayed handling of SIGTERM: the program decides when it stops."""
 
 import logging
 import os
@@ -12,30 +12,30 @@ log = logging.getLogger(__name__)
 
 
 class Termination:
-    """Catches SIGTERM while it is entered as a context manager; :meth:`obey` acts on it."""
+    """Context manager that records SIGTERM; :meth:`obey` then exits."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._received = False
         self._before: Any = None
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGTERM, self._hear)
+        self._before = signal.signal(signal.SIGTERM, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
 
     def obey(self) -> None:
-        """Leave with code 75 (EX_TEMPFAIL) if the process was told to; call where all is saved.
+        """Exit with code 75 (EX_TEMPFAIL) after SIGTERM; call this when everything is saved.
 
         Raises
         ------
         SystemExit
-            If SIGTERM came.
+            If SIGTERM was received.
         """
-        if self._told:
+        if self._received:
             log.warning("SIGTERM; run again to continue")
             raise SystemExit(EXIT_CODE)
 
-    def _hear(self, _: int, __: FrameType | None) -> None:
-        self._told = True
+    def _handle(self, _: int, __: FrameType | None) -> None:
+        self._received = True

@@ -1,4 +1,4 @@
-"""Journal of a shard: what is finished stays finished, whatever ends the process."""
+"""Journal of a shard: finished items survive the end of the process."""
 
 import hashlib
 import json
@@ -13,22 +13,23 @@ log = logging.getLogger(__name__)
 class Journal:
     """One line per finished item, appended as soon as it is finished.
 
-    A line is a digest, and an item with its value as JSON; floats survive exactly. The digest is
-    of the key and of the rest of the line: a line that is torn, damaged, or written under another
-    key is none. A line has left the process when :meth:`append` returns, and so survives its
-    death; what a dying machine takes with it is made again.
+    A line is a digest followed by an item and its value as JSON; floats are restored exactly. The
+    digest covers the key and the rest of the line, so that a truncated or damaged line, or one
+    written under another key, is ignored. A line has been passed to the operating system when
+    :meth:`append` returns and survives the process. Lines lost in a crash of the machine are
+    computed again.
 
     Parameters
     ----------
     path
-        The file; it need not be there.
+        The file; it may not exist yet.
     key
-        All that a value depends on (settings, digests of inputs and code), ready for JSON.
+        Everything a value depends on (settings, digests of inputs and code), serialisable as JSON.
 
     Attributes
     ----------
     found
-        The values that were there when the journal was opened, by item.
+        The values that were present when the journal was opened, by item.
     """
 
     def __init__(self, path: Path, *, key: Mapping[str, Any]) -> None:
@@ -44,26 +45,26 @@ class Journal:
                 self.found[entry["item"]] = entry["value"]
         if len(self.found) < len(lines):
             log.warning(
-                "journal %s: %d of %d lines are torn, damaged, or of other settings, inputs or "
-                "code, and do not count",
+                "journal %s: ignoring %d of %d lines, which are damaged or belong to other "
+                "settings, inputs or code",
                 self._path,
                 len(lines) - len(self.found),
                 len(lines),
             )
 
     def append(self, item: int, value: Any) -> None:
-        """Note that ``item`` is finished; ``value`` is ready for JSON.
+        """Record that ``item`` is finished; ``value`` must be serialisable as JSON.
 
         Raises
         ------
         OSError
-            If the line cannot be written, such as on a full disk; the message names the file.
+            If the line cannot be written, for example on a full disk; the message names the file.
         """
         text = json.dumps({"item": item, "value": value}).encode()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._path.open("ab") as stream:
-                # The newline comes first: before it may stand a line that was cut short.
+                # The newline comes first because the previous line may be truncated.
                 stream.write(b"\n" + self._digest(text) + b" " + text)
         except OSError as error:
             raise OSError(f"journal {self._path}: cannot be written: {error}") from error

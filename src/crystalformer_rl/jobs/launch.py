@@ -1,11 +1,11 @@
-"""Start a training as one process or as several, on one node or on the nodes of a SLURM job.
+"""Starts a training as one or several processes, on one node or on the nodes of a SLURM job.
 
 ``python -m crystalformer_rl.jobs.launch NODES PROCESSES VERB …`` becomes ``python -m
 crystalformer_rl VERB …``, torchrun with that number of processes, or ``srun`` with one torchrun per
 node. The number of processes changes results by rounding only, so a rule may ask for it as a
 resource.
 
-Torchrun ends with code 1 where its processes ended with 75: both make the workflow submit again.
+Torchrun exits with code 1 if its processes exit with 75; the workflow submits again after both.
 """
 
 import argparse
@@ -18,12 +18,12 @@ PROGRAM = ["-m", "crystalformer_rl"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Become the program that :func:`command` names; ends with code 1 if there is none."""
+    """Replace this process by :func:`command`; exit with code 1 if there is none."""
     parser = argparse.ArgumentParser(
         prog="python -m crystalformer_rl.jobs.launch", description=__doc__
     )
     parser.add_argument("nodes", type=_positive, help="nodes of the job")
-    parser.add_argument("processes", type=_positive, help="processes on each: its GPUs")
+    parser.add_argument("processes", type=_positive, help="processes per node (one per GPU)")
     parser.add_argument("words", nargs=argparse.REMAINDER, help="the verb and its arguments")
     args = parser.parse_args(argv)
     try:
@@ -39,15 +39,15 @@ def command(words: Sequence[str], *, nodes: int, processes: int) -> list[str]:
     Parameters
     ----------
     nodes
-        Nodes of the job. Several are those of the SLURM job this process is in: on the first of
-        them, where the others meet it.
+        Number of nodes. With several nodes this process must run on the first node of their SLURM
+        job, where the others connect to it.
     processes
-        Processes on each node.
+        Number of processes per node.
 
     Raises
     ------
     ValueError
-        If there are several nodes and no SLURM job.
+        If there are several nodes, but this is not a SLURM job.
     """
     if nodes == processes == 1:
         return [sys.executable, *PROGRAM, *words]
@@ -55,7 +55,7 @@ def command(words: Sequence[str], *, nodes: int, processes: int) -> list[str]:
     if nodes == 1:
         return [*torchrun, "--standalone", *PROGRAM, *words]
     if (job := os.environ.get("SLURM_JOB_ID")) is None:
-        raise ValueError(f"{nodes} nodes, but this is no SLURM job (SLURM_JOB_ID is not set)")
+        raise ValueError(f"{nodes} nodes need a SLURM job, and SLURM_JOB_ID is not set")
     return [
         "srun",
         f"--nodes={nodes}",

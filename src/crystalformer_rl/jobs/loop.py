@@ -1,8 +1,8 @@
-"""What makes a long training interruptible: signals, a time limit, checkpoints by the clock.
+"""Interruptible trainings: signals, a time limit, and checkpoints at regular intervals.
 
-A job that is told to stop, or sees its time limit come, finishes the step it is in, writes a
-checkpoint and leaves with exit code 75 (EX_TEMPFAIL), on which the workflow submits it again; the
-next job continues exactly where this one stopped.
+A job that receives a signal or approaches its time limit finishes the current step, writes a
+checkpoint and exits with code 75 (EX_TEMPFAIL). The workflow then submits it again, and the next
+job continues exactly where this one stopped.
 """
 
 import logging
@@ -21,36 +21,36 @@ EXIT_CODE = 75
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 MARGIN_SHARE, MARGIN_SECONDS = 0.1, 300.0
 NAMED = 20
-"""Crystals that an error names at most."""
+"""Maximum number of crystals that an error message names."""
 
 log = logging.getLogger(__name__)
 
 
 class Interrupted(SystemExit):
-    """The training stopped early, with a checkpoint written: the process leaves with code 75."""
+    """The training stopped early after writing a checkpoint; the process exits with code 75."""
 
     def __init__(self) -> None:
         super().__init__(EXIT_CODE)
 
 
 class DivergedError(FloatingPointError):
-    """A loss or gradient is not finite: training on would ruin the weights."""
+    """A loss or gradient is not finite; another step would ruin the weights."""
 
 
 class Loop:
-    """Guards the steps of one training; use as a context manager around them.
+    """Makes the steps of one training interruptible; use it as a context manager around them.
 
     Parameters
     ----------
     checkpoints
-        Where to write.
+        Where checkpoints are written.
     checkpoint_minutes
         Time between checkpoints.
     limit_minutes
-        The job's time limit, counted from the creation of this object, or None. The loop stops
-        when less time is left than the longest step so far took, plus a margin for writing (a
-        tenth of the limit, five minutes at most). At least one step is always made, so that a
-        limit that is too short slows the training and does not stop it.
+        The job's time limit, counted from the creation of this object, or None. The loop stops when
+        the remaining time is shorter than the longest step so far plus a margin for writing (a
+        tenth of the limit, at most five minutes). At least one step is always made, so that a short
+        limit slows the training down but does not stop it.
     """
 
     def __init__(
@@ -84,24 +84,24 @@ class Loop:
             signal.signal(number, handler)
 
     def resume(self) -> Checkpoint | None:
-        """The checkpoint to continue from, or None to start afresh."""
+        """The checkpoint to continue from, or None to start from the beginning."""
         return self._checkpoints.newest()
 
     def wants_to_stop(self) -> bool:
-        """Whether this job was told to stop, or has no time for another step."""
+        """Whether this job received a signal, or has no time for another step."""
         return self._signal is not None or time.monotonic() + self._longest > self._deadline
 
     def step_done(
         self, number: int, state: Callable[[], Checkpoint], *, stop: bool | None = None
     ) -> None:
-        """Call after each step: writes a checkpoint if it is time for one.
+        """Call this after each step; it writes a checkpoint when one is due.
 
         Parameters
         ----------
         number
             Steps made so far.
         state
-            Gives the state after them.
+            Returns the state after these steps.
         stop
             Whether one of several processes wants to stop; it must be the same in all of them.
             None: :meth:`wants_to_stop` decides.
@@ -109,7 +109,7 @@ class Loop:
         Raises
         ------
         Interrupted
-            If the job was told to stop or runs out of time; the checkpoint is written.
+            If the job received a signal or runs out of time; a checkpoint has been written.
         """
         now = time.monotonic()
         self._longest = max(self._longest, now - self._last_step)
@@ -121,15 +121,15 @@ class Loop:
 
     @contextmanager
     def interruptible(self, number: int, state: Callable[[], Checkpoint]) -> Iterator[None]:
-        """A long block that changes nothing in ``state`` and may be cut short by a signal.
+        """A long block that does not change ``state`` and that a signal may cut short.
 
-        Between the SIGTERM and the SIGKILL of a cluster lie about 30 s; scoring a batch of
-        crystals may take longer. The block's work is lost, the checkpoint is not.
+        A cluster sends SIGKILL about 30 s after SIGTERM, and scoring a batch of crystals may take
+        longer. The work of the block is lost, but not the checkpoint.
 
         Raises
         ------
         Interrupted
-            If a signal came before or inside the block; the checkpoint is written.
+            If a signal arrives before or inside the block; a checkpoint has been written.
         """
         try:
             self._interruptible = True
@@ -149,10 +149,10 @@ class Loop:
         self._last_save = time.monotonic()
 
     def diverged(self, what: str, number: int, ids: list[str], state: Checkpoint) -> DivergedError:
-        """The error for a value that is not finite in the step after the ``number``-th.
+        """The error for a value that is not finite in the step after step ``number``.
 
-        ``state`` is the state before that step, still good: it is saved and named. Of many crystals
-        the message names the first, and a file beside the checkpoint all.
+        ``state`` is the state before that step. It is saved, and the message names the file. If
+        there are many crystals, the message names the first ones and a text file lists all.
         """
         self.save(number, lambda: state)
         self._parallel.barrier()
@@ -166,16 +166,16 @@ class Loop:
         return DivergedError(
             f"step {number}: {what} is not finite; crystals of the batch: {named}; "
             f"last good checkpoint: {checkpoint}. Lower learning_rate or "
-            "clip_norm, or remove the crystals at fault"
+            "clip_norm, or remove the crystals that cause it"
         )
 
     def finish(self) -> None:
-        """Delete all checkpoints but the newest; call when the results are on disk."""
+        """Delete all checkpoints except the newest; call this when the results are on disk."""
         self._checkpoints.keep_newest()
 
     def _stop(self, number: int, state: Callable[[], Checkpoint]) -> None:
         self.save(number, state)
-        self._parallel.barrier()  # torchrun ends all processes soon after the first has left
+        self._parallel.barrier()  # torchrun ends all processes soon after the first one exits
         if self._signal is not None:
             reason = self._signal.name
         elif self.wants_to_stop():
@@ -186,7 +186,7 @@ class Loop:
         raise Interrupted
 
     def _handle(self, number: int, _: FrameType | None) -> None:
-        if number == self._signal == signal.SIGINT:  # Ctrl-C twice: the user will not wait
+        if number == self._signal == signal.SIGINT:  # Ctrl-C twice: stop at once
             raise KeyboardInterrupt
         self._signal = signal.Signals(number)
         if self._interruptible:

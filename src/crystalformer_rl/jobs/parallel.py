@@ -1,8 +1,8 @@
 """The processes of a data-parallel training, as `torchrun` starts them.
 
-Each process takes its share of every batch; gradients are summed over all of them, so that every
-process makes the same step on the same weights. Started without torchrun there is one process, and
-nothing here does anything.
+Each process takes its share of every batch. Gradients are summed over all processes, so that every
+process makes the same step on the same weights. Without torchrun there is one process, and the
+functions of this module do nothing.
 """
 
 import os
@@ -20,7 +20,7 @@ VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 @dataclass(frozen=True)
 class Parallel:
-    """This process among the others.
+    """This process and the number of processes.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Parallel:
         return self.rank == 0
 
     def share(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What this process takes of a batch; may be empty."""
+        """This process's share of a batch; may be empty."""
         return indices[self.rank :: self.size]
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
@@ -56,9 +56,9 @@ class Parallel:
     def sum_gradients(
         self, weights: Iterable[torch.nn.Parameter], others: torch.Tensor
     ) -> torch.Tensor:
-        """Replace each gradient by its sum over all processes; return that of ``others``.
+        """Replace each gradient by its sum over all processes; return the sum of ``others``.
 
-        All travel in one buffer. A weight without a gradient counts as one of zero.
+        Everything is sent in one buffer. A missing gradient counts as zero.
         """
         if self.size == 1:
             return others
@@ -72,7 +72,7 @@ class Parallel:
         return total
 
     def broadcast(self, tensors: Iterable[torch.Tensor]) -> None:
-        """Give every process the values of process 0, in place."""
+        """Copy the values of process 0 to every process, in place."""
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), src=0)
@@ -83,24 +83,24 @@ class Parallel:
         Raises
         ------
         ValueError
-            If ``step`` is not that of process 0.
+            If ``step`` differs from the step of process 0.
         """
         first = torch.tensor([step], device=self.device)
         self.broadcast([first])
         if int(first) != step:
             raise ValueError(
                 f"process {self.rank} continues after step {step}, process 0 after step "
-                f"{int(first)}: the folder of checkpoints must be one that all nodes share"
+                f"{int(first)}: the folder of checkpoints must be shared by all nodes"
             )
 
     def barrier(self) -> None:
-        """Wait until all processes are here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
 
 def alone(kind: str) -> Parallel:
-    """The only process, on a device of this kind."""
+    """A single process on a device of this kind."""
     return Parallel(rank=0, size=1, device=torch.device(kind))
 
 
@@ -108,23 +108,23 @@ SINGLE = alone("cpu")
 
 
 def world_size() -> int:
-    """Processes that were started together: ``WORLD_SIZE``, 1 where it is not set."""
+    """Number of processes that were started together: ``WORLD_SIZE``, or 1 if it is not set."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
 def join(kind: str) -> Iterator[Parallel]:
-    """Meet the other processes: by gloo on CPUs, by nccl with one GPU per process.
+    """Connect to the other processes: with gloo on CPUs, with nccl and one GPU per process.
 
     Parameters
     ----------
     kind
-        ``cpu`` or ``cuda``. The GPU is number ``LOCAL_RANK`` of those that the process sees.
+        ``cpu`` or ``cuda``. The GPU is number ``LOCAL_RANK`` of the visible ones.
 
     Raises
     ------
     ValueError
-        If the environment is not what torchrun sets, or there are fewer GPUs than processes.
+        If a variable that torchrun sets is missing, or there are fewer GPUs than processes.
     """
     size = world_size()
     if size == 1:
@@ -148,8 +148,7 @@ def _device(kind: str, local_rank: int) -> torch.device:
         return torch.device(kind)
     if local_rank >= (gpus := torch.cuda.device_count()):
         raise ValueError(
-            f"LOCAL_RANK is {local_rank} and the process sees {gpus} GPUs: start as many processes "
-            "per node as there are GPUs"
+            f"LOCAL_RANK is {local_rank}, but {gpus} GPUs are visible: start one process per GPU"
         )
     torch.cuda.set_device(local_rank)
     return torch.device(kind, local_rank)

@@ -1,4 +1,4 @@
-"""Progress of a loop: a bar on a terminal, a line per while in a log file."""
+"""Progress of a loop: a bar on a terminal, regular lines in a log file."""
 
 import logging
 import time
@@ -14,17 +14,17 @@ log = logging.getLogger(__name__)
 
 
 def progress(iterable: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items of ``iterable`` and show how far it is.
+    """Yield the items of ``iterable`` and report the progress.
 
-    On a terminal a tqdm bar is drawn on stderr; elsewhere (a job's log) it is silent. Either way
-    the log gets a line every 30 s and one at the end.
+    On a terminal a tqdm bar is drawn on stderr. In both cases the log gets a line every 30 s and
+    one at the end.
 
     Parameters
     ----------
     label
-        What the items are, such as ``"tokenize"``.
+        Name of the loop, such as ``"tokenize"``.
     total
-        Number of items; found by ``len`` where the iterable has one.
+        Number of items; by default the ``len`` of the iterable, if it has one.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)

@@ -1,4 +1,4 @@
-"""The history of a training as TensorBoard shows it, while the training goes on."""
+"""TensorBoard output of a running training."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -7,9 +7,9 @@ from typing import Any
 
 
 class TensorBoard:
-    """Writes the numbers of history rows into the event files of a folder.
+    """Writes the rows of a history into event files in a folder.
 
-    After an interruption a new file takes over: what the old one says of later steps is hidden.
+    After an interruption a new event file is started, which hides later steps of the old one.
 
     Raises
     ------
@@ -29,7 +29,7 @@ class TensorBoard:
         self._writer: Any = None
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Write the numbers of a row at its ``step``; None is left out."""
+        """Write the values of a row at its ``step``; None is skipped."""
         step = row["step"]
         if self._writer is None:
             self._writer = self._writers.SummaryWriter(str(self._folder), purge_step=step)

@@ -21,7 +21,7 @@ EARLY = 0.8
 """Share of its usual time in which a job is disturbed: few are over by then."""
 HOUR = 3600.0
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-NOT_OURS = "this is a defect of the program"
+NOT_OURS = "internal error; please report it"
 GOES_ON = ("continuing from checkpoint", "crystals are in journal")
 ENDS = {
     0: "finished all the same",

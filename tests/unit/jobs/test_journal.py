@@ -71,7 +71,7 @@ def test_other_settings_or_inputs(
     with caplog.at_level(logging.WARNING):
         journal = Journal(path, key=key)
     assert journal.found == {}
-    assert f"journal {path}: 2 of 2 lines" in caplog.text
+    assert f"journal {path}: ignoring 2 of 2 lines" in caplog.text
     journal.append(0, "mine")
     assert Journal(path, key=key).found == {0: "mine"}
     assert Journal(path, key=KEY).found == VALUES

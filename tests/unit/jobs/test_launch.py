@@ -34,10 +34,10 @@ def test_srun_starts_a_torchrun_on_every_node(monkeypatch: pytest.MonkeyPatch) -
 
 def test_nodes_without_a_job_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(ValueError, match="2 nodes, but this is no SLURM job"):
+    with pytest.raises(ValueError, match="2 nodes need a SLURM job"):
         command(WORDS, nodes=2, processes=1)
     words = [sys.executable, "-m", "crystalformer_rl.jobs.launch", "2", "1", *WORDS]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert "2 nodes, but this is no SLURM job" in line
+    assert "2 nodes need a SLURM job" in line

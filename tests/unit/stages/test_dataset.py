@@ -154,6 +154,6 @@ def test_a_forged_download_is_refused(table: pd.DataFrame, tmp_path: Path) -> No
     downloads = tmp_path / "resources/downloads/mp_20"
     downloads.mkdir(parents=True)
     sources = _three(downloads, table, 10, 14)
-    with pytest.raises(ValueError, match=r"mp_20/train\.csv: not the file of manifest\.yaml"):
+    with pytest.raises(ValueError, match=r"mp_20/train\.csv: does not match manifest\.yaml"):
         _run(tmp_path / "out", sources=sources)
     assert not (tmp_path / "out").exists()

@@ -139,7 +139,7 @@ def test_a_forged_download_is_refused(tmp_path: Path, elements: Path) -> None:
     path = tmp_path / "resources/downloads/mp_20/val.csv"
     path.parent.mkdir(parents=True)
     path.write_text("formula,formation_energy_per_atom\nNaCl,-2.1\n")
-    with pytest.raises(ValueError, match=r"mp_20/val\.csv: not the file of manifest\.yaml"):
+    with pytest.raises(ValueError, match=r"mp_20/val\.csv: does not match manifest\.yaml"):
         run(tmp_path, elements, reference="csv", files=[str(path)])
 
 
