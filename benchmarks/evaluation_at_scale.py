@@ -2,12 +2,13 @@
 
     python benchmarks/evaluation_at_scale.py --hull results/default/hull \
         --structures results/default/dataset/structures.parquet \
-        --training results/default/tokenize/tokens-train.safetensors [--rows 1000000] [--part 10000]
+        --training results/default/tokenize/tokens-train.safetensors \
+        [--rows 1000000] [--batch-size 10000]
 
 The samples are crystals of --structures, repeated under new ids, in shards of 10,000. Everything
-that `evaluate` does with a table of this size is done: shards are read, joined, divided into parts,
-put together, summarised and written. The verdict itself, which takes some hundredths of a second a
-crystal, is found for the first part; its columns are repeated for the others.
+that `evaluate` does with a table of this size is done: shards are read, joined, divided into
+batches, put together, summarised and written. Only the first batch is evaluated, which takes some
+hundredths of a second for each crystal; its columns are repeated for the other batches.
 """
 
 import argparse
@@ -22,30 +23,32 @@ import pandas as pd
 
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.evaluation import evaluator
-from crystalformer_rl.evaluation.batch import Bench, Part
-from crystalformer_rl.evaluation.evaluator import PART, Evaluator
+from crystalformer_rl.evaluation.batch import BatchEvaluator, FormulaBatch
+from crystalformer_rl.evaluation.evaluator import BATCH_SIZE, Evaluator
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.stages import evaluate
 
 SHARD = 10_000
 
 
-class OneBench(Bench):
-    """Judges the first part, and gives the others its verdicts."""
+class FirstBatchEvaluator(BatchEvaluator):
+    """Evaluates the first batch and repeats its results for the others."""
 
     found: pd.DataFrame | None = None
 
-    def __call__(self, part: Part) -> pd.DataFrame:
-        if OneBench.found is None:
+    def __call__(self, batch: FormulaBatch) -> pd.DataFrame:
+        if FirstBatchEvaluator.found is None:
             start = time.perf_counter()
-            OneBench.found = super().__call__(part)
+            FirstBatchEvaluator.found = super().__call__(batch)
             seconds = time.perf_counter() - start
-            print(f"{len(part.rows)} judged in {seconds:.0f} s; peak {peak():.2f} GiB", flush=True)
-        return repeated(OneBench.found, part.rows)
+            print(
+                f"{len(batch.rows)} evaluated in {seconds:.0f} s; peak {peak():.2f} GiB", flush=True
+            )
+        return repeated(FirstBatchEvaluator.found, batch.rows)
 
 
 class OneEvaluator(Evaluator):
-    """Predicts the properties of the first crystals, and gives them to the others."""
+    """Predicts the properties of the first crystals and repeats them for the others."""
 
     def _properties(self, table: pd.DataFrame, size: int) -> pd.DataFrame:
         start = time.perf_counter()
@@ -66,10 +69,10 @@ def main() -> None:
     for name in ("hull", "structures", "training"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--part", type=int, default=PART)
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE)
     args = parser.parse_args()
-    Evaluator.evaluate.__kwdefaults__["part"] = args.part
-    evaluate.Evaluator, evaluator.Bench = OneEvaluator, OneBench
+    Evaluator.evaluate.__kwdefaults__["batch_size"] = args.batch_size
+    evaluate.Evaluator, evaluator.BatchEvaluator = OneEvaluator, FirstBatchEvaluator
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shards = write_shards(folder, read_table(args.structures), rows=args.rows)

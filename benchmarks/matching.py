@@ -17,7 +17,7 @@ import numpy as np
 from crystalformer_rl.config.judging import StrictTolerances, Tolerances
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
 from crystalformer_rl.evaluation.matching import (
-    Candidate,
+    MatchingCell,
     ReferenceIndex,
     formula_key,
     matcher_of,
@@ -36,7 +36,7 @@ def main() -> None:
     start = time.perf_counter()
     table = read_table(args.structures, ["id", "split", *COLUMNS])
     test, train = (table[table["split"] == split] for split in ("test", "train"))
-    asked = [Candidate(s) for s in structures_of(test) if s is not None]
+    asked = [MatchingCell(s) for s in structures_of(test) if s is not None]
     wanted = {candidate.formula for candidate in asked}
     train = train[[formula_key(numbers) in wanted for numbers in train["numbers"]]]
     known = [s for s in structures_of(train) if s is not None]

@@ -1,7 +1,7 @@
-"""The verdict on one part of the crystals: what can be said of it without the other parts.
+"""Evaluation of one batch of the crystals, independent of the other batches.
 
-Only crystals of one reduced formula are ever compared, and everything else is said of a crystal
-alone. So the crystals are divided by formula, and no answer depends on the division.
+Only crystals of the same reduced formula are compared with each other; everything else concerns one
+crystal. A batch therefore has all crystals of its formulas, and no result depends on the batches.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.config.judging import Tolerances
 from crystalformer_rl.crystal.structures import structures_of
-from crystalformer_rl.evaluation import judge as second_opinion
-from crystalformer_rl.evaluation import verdict
+from crystalformer_rl.evaluation import criteria
 from crystalformer_rl.evaluation.displacement import displacement_columns
 from crystalformer_rl.evaluation.generated import Generated
+from crystalformer_rl.evaluation.judge import judge_columns
 from crystalformer_rl.evaluation.matching import (
     FormulaKey,
     ReferenceIndex,
@@ -29,16 +29,17 @@ from crystalformer_rl.stability.reference import ReferenceHull
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some of the crystals, all of each formula.
+class FormulaBatch:
+    """All crystals of some formulas.
 
     Attributes
     ----------
     rows
-        Their places in the whole table.
-    table, by_judge
-        Samples with their relaxations (:func:`~.generated.merge`), and those of them that the judge
-        relaxed with its relaxations, or None.
+        Their row numbers in the whole table.
+    table
+        Samples with their relaxations (:func:`~.generated.merge`).
+    by_judge
+        The samples that the judge relaxed, with its relaxations, or None.
     known
         The known crystals of the same formulas: ``id`` and the columns of a structure.
     property_problems
@@ -53,58 +54,58 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """Limits, tolerances and hulls, as in :class:`~.evaluator.Evaluator`, to judge parts by."""
+class BatchEvaluator:
+    """Evaluates batches with the settings and hulls of an :class:`~.evaluator.Evaluator`."""
 
     settings: EvaluateSettings
     hull: ReferenceHull
     comparison: ReferenceHull | None
     judge: ReferenceHull | None
 
-    def __call__(self, part: Part) -> pd.DataFrame:
-        """The columns of the verdict, indexed by ``part.rows``."""
-        generated, limit = Generated.of(part.table), self.settings.stable_below
-        stability = verdict.stability_columns(generated, hull=self.hull, stable_below=limit)
-        stable, known = stability["stable"], _index(part.known)
+    def __call__(self, batch: FormulaBatch) -> pd.DataFrame:
+        """The columns of a batch, indexed by ``batch.rows``."""
+        generated, limit = Generated.of(batch.table), self.settings.stable_below
+        stability = criteria.stability_columns(generated, hull=self.hull, stable_below=limit)
+        stable, known = stability["stable"], _index(batch.known)
         usual, strict = _matcher(self.settings), _matcher(self.settings.strict)
-        matching = verdict.matching_columns(generated, stable=stable, known=known, matcher=usual)
-        others = verdict.strict_columns(generated, stable=stable, known=known, matcher=strict)
+        matching = criteria.matching_columns(generated, stable=stable, known=known, matcher=usual)
+        others = criteria.strict_columns(generated, stable=stable, known=known, matcher=strict)
         if self.comparison is not None:
-            others |= verdict.comparison_columns(
+            others |= criteria.comparison_columns(
                 generated, hull=self.comparison, stable_below=limit
             )
         if self.judge is not None:
-            others |= second_opinion.judge_columns(
+            others |= judge_columns(
                 generated,
-                None if part.by_judge is None else Generated.of(part.by_judge),
+                None if batch.by_judge is None else Generated.of(batch.by_judge),
                 novel=matching["novel"],
                 hull=self.judge,
                 stable_below=limit,
                 matcher=usual,
             )
-        failure = verdict.failures(
+        failure = criteria.failures(
             generated,
             hull_status=stability["hull_status"],
             matching_problems=matching.pop("matching_problem"),
-            property_problems=part.property_problems,
+            property_problems=batch.property_problems,
         )
         columns = {
             "prototype": pd.array(generated.prototypes(), dtype="str"),
-            **verdict.validity_columns(generated.structures),
+            **criteria.validity_columns(generated.structures),
             **stability,
             **matching,
             **others,
             **displacement_columns(generated),
             "failure": pd.array(failure, dtype="str"),
         }
-        return pd.DataFrame(columns, index=part.rows)
+        return pd.DataFrame(columns, index=batch.rows)
 
 
-def divide(formulas: Sequence[FormulaKey | None], *, size: int) -> list[NDArray[np.int64]]:
-    """Rows of each part, ascending: at most ``size``, unless one formula has more.
+def formula_batches(formulas: Sequence[FormulaKey | None], *, size: int) -> list[NDArray[np.int64]]:
+    """Row numbers of each batch, ascending: at most ``size``, unless one formula has more.
 
-    All rows of a formula are in one part; those without one (None) are in any. There is always a
-    part: an empty one, if there are no rows.
+    All rows of a formula are in one batch; rows without a formula (None) can be in any. If there
+    are no rows, there is one empty batch.
     """
     found: list[list[int]] = [[]]
     alone = [[row] for row, formula in enumerate(formulas) if formula is None]
@@ -116,7 +117,7 @@ def divide(formulas: Sequence[FormulaKey | None], *, size: int) -> list[NDArray[
 
 
 def by_formula(formulas: Sequence[FormulaKey | None]) -> dict[FormulaKey, list[int]]:
-    """The rows of each formula."""
+    """The row numbers of each formula."""
     groups: dict[FormulaKey, list[int]] = {}
     for row, formula in enumerate(formulas):
         if formula is not None:
@@ -125,12 +126,12 @@ def by_formula(formulas: Sequence[FormulaKey | None]) -> dict[FormulaKey, list[i
 
 
 def formulas_of(numbers: pd.Series) -> list[FormulaKey | None]:
-    """The formula of each row, None where there are no atoms."""
+    """The formula of each row; None where there are no atoms."""
     return [None if np.ndim(one) == 0 else formula_key(one) for one in numbers]
 
 
 def rows_of(groups: Mapping[FormulaKey, list[int]], wanted: set[FormulaKey | None]) -> list[int]:
-    """The rows of the ``wanted`` formulas, ascending."""
+    """The row numbers of the ``wanted`` formulas, ascending."""
     return sorted(row for formula in wanted if formula for row in groups.get(formula, ()))
 
 

@@ -19,7 +19,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from crystalformer_rl.evaluation.generated import Generated
-from crystalformer_rl.evaluation.matching import IRREDUCIBLE, Candidate
+from crystalformer_rl.evaluation.matching import IRREDUCIBLE, MatchingCell
 
 LARGEST = 0.5
 MATCHER = StructureMatcher(
@@ -34,11 +34,11 @@ def displacement_columns(generated: Generated) -> dict[str, Any]:
     for row, before in enumerate(generated.structures):
         after = generated.candidates[row]
         if before and after is not None and generated.relaxed[row]:
-            rmsd[row], matched[row] = displacement(Candidate(before), after)
+            rmsd[row], matched[row] = displacement(MatchingCell(before), after)
     return {"rmsd": rmsd, "rmsd_matched": matched}
 
 
-def displacement(before: Candidate, after: Candidate) -> tuple[float, bool]:
+def displacement(before: MatchingCell, after: MatchingCell) -> tuple[float, bool]:
     """RMSD between a generated and its relaxed crystal, Å, and whether the two were aligned."""
     ideal, distance = before.structure, None
     if before.problem is None and after.problem is None:

@@ -1,6 +1,6 @@
-"""The whole verdict on any number of crystals.
+"""Evaluation of any number of crystals, in batches and processes.
 
-Memory is that of the table and of one part of the crystals per process (part.py).
+Memory: the table and, in each process, one batch of crystals (batch.py).
 """
 
 import logging
@@ -15,24 +15,26 @@ from pymatgen.core import Structure
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.evaluation.batch import (
-    Bench,
-    Part,
+    BatchEvaluator,
+    FormulaBatch,
     by_formula,
-    divide,
+    formula_batches,
     formulas_of,
     rows_of,
 )
-from crystalformer_rl.evaluation.generated import JUDGED, KEY, merge
-from crystalformer_rl.evaluation.verdict import property_columns
+from crystalformer_rl.evaluation.criteria import property_columns
+from crystalformer_rl.evaluation.generated import KEY, merge
 from crystalformer_rl.jobs.pool import spread
 from crystalformer_rl.potentials.base import Evaluation, Failure
+from crystalformer_rl.potentials.relax import WITH_ENERGY
 from crystalformer_rl.properties.heads import Heads
 from crystalformer_rl.stability.reference import ReferenceHull
 
-PART = 10_000
-# A process takes seconds to start, a crystal some hundredths.
+BATCH_SIZE = 10_000
+# Fewer crystals than this are not worth a process: it takes seconds to start, a crystal some
+# hundredths of a second.
 WORTH_A_PROCESS = 500
-# What only the stages before need.
+# Columns of the shards that are not in the table of structures.
 INTERNAL = ("wyckoff", "status", "error", "decode_error")
 
 log = logging.getLogger(__name__)
@@ -40,22 +42,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluator:
-    """What a verdict needs beside the crystals.
+    """What an evaluation needs in addition to the crystals.
 
     Attributes
     ----------
     settings
         Limits and tolerances.
     hull
-        That of the potential that relaxed.
+        The hull of the potential that relaxed the crystals.
     known
         Crystals of the dataset, all splits: ``id`` and the columns of a structure.
     features
-        Evaluates crystals for :attr:`heads`.
+        Evaluates crystals with a potential, for the property models.
     heads
-        Those of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless).
-    comparison, judge
-        Two more hulls: one beside the first, and that of a second potential; or None.
+        Property models of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless).
+    comparison
+        A second hull for the same energies, or None.
+    judge
+        The hull of the judge, or None.
     """
 
     settings: EvaluateSettings
@@ -69,74 +73,74 @@ class Evaluator:
     def evaluate(
         self,
         table: pd.DataFrame,
-        opinions: pd.DataFrame | None = None,
+        by_judge: pd.DataFrame | None = None,
         *,
         processes: int = 1,
-        part: int = PART,
+        batch_size: int = BATCH_SIZE,
     ) -> pd.DataFrame:
-        """The table of structures: one row per crystal, in order.
+        """The table of structures: one row for each crystal, in the order of ``table``.
 
         Parameters
         ----------
         table
             Samples with their relaxations, from :func:`~.generated.merge`.
-        opinions
-            Relaxations by the judge, of all or some of them.
+        by_judge
+            Relaxations by the judge, of all or some of the samples.
         processes
-            At most so many work; the answers do not depend on it.
-        part
-            Crystals at a time, unless more share a formula; nor on this.
+            Maximum number of processes. The results do not depend on it.
+        batch_size
+            Crystals of a batch, unless more share a formula. The results do not depend on it.
 
         Raises
         ------
         ValueError
-            If an opinion is not on one of the samples, or there are two on one.
+            If the judge relaxed a crystal that is not among the samples, or one of them twice.
         """
-        properties = self._properties(table, part)
-        bench = Bench(self.settings, self.hull, self.comparison, self.judge)
+        properties = self._properties(table, batch_size)
+        evaluate = BatchEvaluator(self.settings, self.hull, self.comparison, self.judge)
         processes = max(1, min(processes, len(table) // WORTH_A_PROCESS))
-        size = max(1, min(part, -(-len(table) // processes)))
-        cases = self._parts(table, opinions, properties.pop("problem").tolist(), size)
+        size = max(1, min(batch_size, -(-len(table) // processes)))
+        batches = self._batches(table, by_judge, properties.pop("problem").tolist(), size)
         found: list[pd.DataFrame] = []
-        for columns in spread(bench, cases, processes=processes, window=2 * processes):
+        for columns in spread(evaluate, batches, processes=processes, window=2 * processes):
             found.append(columns)
-            log.info("%d of %d crystals judged", sum(map(len, found)), len(table))
-        verdicts = pd.concat(found).sort_index().set_axis(table.index)
-        failure = verdicts.pop("failure")
-        judged = table.drop(columns=list(INTERNAL)).join([verdicts, properties])
-        return judged.assign(failure=failure)
+            log.info("%d of %d crystals evaluated", sum(map(len, found)), len(table))
+        results = pd.concat(found).sort_index().set_axis(table.index)
+        failure = results.pop("failure")
+        evaluated = table.drop(columns=list(INTERNAL)).join([results, properties])
+        return evaluated.assign(failure=failure)
 
-    def _parts(
+    def _batches(
         self,
         table: pd.DataFrame,
-        opinions: pd.DataFrame | None,
+        by_judge: pd.DataFrame | None,
         problems: Sequence[str | None],
         size: int,
-    ) -> Iterator[Part]:
-        places = _places(table, opinions)
+    ) -> Iterator[FormulaBatch]:
+        positions = _positions(table, by_judge)
         formulas = formulas_of(table["numbers"])
         of_known = by_formula(formulas_of(self.known["numbers"]))
-        for rows in divide(formulas, size=size):
-            by_judge, seen = None, rows[places[rows] >= 0]
-            if opinions is not None and len(seen):
-                by_judge = merge(table.iloc[seen], opinions.iloc[places[seen]])
+        for rows in formula_batches(formulas, size=size):
+            relaxed_by_judge, seen = None, rows[positions[rows] >= 0]
+            if by_judge is not None and len(seen):
+                relaxed_by_judge = merge(table.iloc[seen], by_judge.iloc[positions[seen]])
             wanted = {formulas[row] for row in rows}
-            yield Part(
+            yield FormulaBatch(
                 rows,
                 table.iloc[rows],
-                by_judge,
+                relaxed_by_judge,
                 self.known.iloc[rows_of(of_known, wanted)],
                 [problems[row] for row in rows],
             )
 
     def _properties(self, table: pd.DataFrame, size: int) -> pd.DataFrame:
-        """Predicted properties of the relaxed crystals, and in ``problem`` why there are none."""
+        """Predicted properties of the relaxed crystals; ``problem`` says why a crystal has none."""
         found: list[pd.DataFrame] = []
-        # Without crystals there are columns all the same.
+        # An empty table must have the columns, too.
         for start in range(0, max(1, len(table)), size):
             rows = table.iloc[start : start + size]
             crystals = [
-                crystal if status in JUDGED else None
+                crystal if status in WITH_ENERGY else None
                 for crystal, status in zip(
                     structures_of(rows, prefix="relaxed_"), rows["status"], strict=True
                 )
@@ -152,14 +156,14 @@ class Evaluator:
         return pd.concat(found)
 
 
-def _places(table: pd.DataFrame, opinions: pd.DataFrame | None) -> NDArray[np.int64]:
-    """Of each sample its row among the judge's opinions, -1 where it has none."""
-    if opinions is None:
+def _positions(table: pd.DataFrame, by_judge: pd.DataFrame | None) -> NDArray[np.int64]:
+    """Row number of each sample among the judge's relaxations, -1 where it has none."""
+    if by_judge is None:
         return np.full(len(table), -1)
-    names, given = (pd.MultiIndex.from_frame(frame[KEY]) for frame in (table, opinions))
+    names, given = (pd.MultiIndex.from_frame(frame[KEY]) for frame in (table, by_judge))
     if given.has_duplicates or not given.isin(names).all():
         raise ValueError(
-            f"the judge's {len(given)} shard rows repeat a crystal or hold one that is not among "
-            f"the {len(names)} samples: shards of different runs"
+            f"the {len(given)} rows of the judge's shards repeat a crystal or have one that is not "
+            f"among the {len(names)} samples: give the shards of the same run"
         )
     return np.asarray(given.get_indexer(names), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Generated crystals and what became of them: samples joined with their relaxations."""
+"""Generated crystals: the rows of the sample shards joined with those of the relaxation shards."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,9 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
 from crystalformer_rl.evaluation.diversity import prototype
-from crystalformer_rl.evaluation.matching import Candidate
+from crystalformer_rl.evaluation.matching import MatchingCell
+from crystalformer_rl.potentials.relax import WITH_ENERGY
 
-# With these statuses the last geometry has an energy that means something. A crystal that ran out
-# of steps is judged as it stands: its energy is above that of the minimum, not below.
-JUDGED = ("converged", "not_converged")
 KEY = ["policy", "id"]
 SAMPLE_COLUMNS = ("policy", "id", "space_group", "wyckoff", "log_prob", "decode_error", *COLUMNS)
 RELAX_COLUMNS = (
@@ -29,31 +27,33 @@ class Generated:
     Attributes
     ----------
     table
-        One row each, the columns of sample and relaxation shards side by side.
+        One row for each crystal, with the columns of the sample and the relaxation shards.
     structures
         As generated; None where they could not be decoded.
     relaxed
         After relaxation; None where it failed.
     candidates
-        What uniqueness and novelty are judged on: the relaxed crystal, else the generated one.
+        What is compared for uniqueness and novelty: the relaxed crystal, else the generated one.
     """
 
     table: pd.DataFrame
     structures: list[Structure | None]
     relaxed: list[Structure | None]
-    candidates: list[Candidate | None]
+    candidates: list[MatchingCell | None]
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Generated":
         """The crystals of a table that :func:`merge` made, or of some of its rows."""
         structures = structures_of(table)
-        judged = table["status"].isin(JUDGED).tolist()
+        has_energy = table["status"].isin(WITH_ENERGY).tolist()
         relaxed = [
             structure if keep else None
-            for structure, keep in zip(structures_of(table, prefix="relaxed_"), judged, strict=True)
+            for structure, keep in zip(
+                structures_of(table, prefix="relaxed_"), has_energy, strict=True
+            )
         ]
         best = [after or before for after, before in zip(relaxed, structures, strict=True)]
-        return cls(table, structures, relaxed, [Candidate(s) if s else None for s in best])
+        return cls(table, structures, relaxed, [MatchingCell(s) if s else None for s in best])
 
     def prototypes(self) -> list[str | None]:
         """Space group and Wyckoff letters of each; None where it could not be decoded."""
@@ -64,7 +64,7 @@ class Generated:
         """(n,) ``energy_initial`` or ``energy_final``, eV/atom; NaN where there is none."""
         energies = self.table[name].to_numpy(dtype=np.float64, na_value=np.nan)
         if name == "energy_final":
-            energies = np.where(self.table["status"].isin(JUDGED), energies, np.nan)
+            energies = np.where(self.table["status"].isin(WITH_ENERGY), energies, np.nan)
         return np.asarray(energies)
 
 
@@ -86,15 +86,15 @@ def merge(samples: pd.DataFrame, relaxations: pd.DataFrame) -> pd.DataFrame:
         ("relaxation", relaxations, RELAX_COLUMNS),
     ):
         if missing := [name for name in columns if name not in table.columns]:
-            raise ValueError(f"the {what} shards lack the columns {missing}")
+            raise ValueError(f"the {what} shards have no columns {missing}")
         repeated = table[table.duplicated(KEY)]
         if len(repeated):
             raise ValueError(f"id {repeated['id'].iloc[0]!r} occurs twice in the {what} shards")
     alone = set(_keys(samples)) ^ set(_keys(relaxations))
     if alone:
         raise ValueError(
-            f"{len(alone)} crystals are not both in the sample and in the relaxation shards, such "
-            f"as {min(alone)}: shards of different runs or policies"
+            f"{len(alone)} crystals are not in both the sample and the relaxation shards, such as "
+            f"{min(alone)}: give the shards of the same run and policies"
         )
     return samples[list(SAMPLE_COLUMNS)].merge(
         relaxations[list(RELAX_COLUMNS)], on=KEY, how="left", validate="one_to_one"

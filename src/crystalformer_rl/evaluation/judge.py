@@ -1,8 +1,8 @@
-"""A second verdict on the same crystals, by a potential that no reward has seen.
+"""Columns of the judge: a second potential, which no reward has seen.
 
-The judge relaxes the crystals itself, all or the first of each policy, and has elements and a hull
-of its own. What is unique and new is decided on the crystals of the first relaxation, so that the
-two verdicts differ in stability alone.
+The judge relaxes the same samples, all or the first of each policy, and places them on the hull of
+its own energies. Uniqueness and novelty are those of the first relaxation, so that the results of
+the two potentials differ only in stability.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
+from crystalformer_rl.evaluation.criteria import Columns, stability_columns
 from crystalformer_rl.evaluation.generated import KEY, Generated
 from crystalformer_rl.evaluation.intervals import fraction
 from crystalformer_rl.evaluation.matching import unique_flags
-from crystalformer_rl.evaluation.verdict import Columns, stability_columns
 from crystalformer_rl.stability.reference import ReferenceHull
 
 TYPES = {
@@ -27,76 +27,76 @@ TYPES = {
 
 def judge_columns(
     generated: Generated,
-    judged: Generated | None,
+    by_judge: Generated | None,
     *,
     novel: NDArray[np.bool_],
     hull: ReferenceHull,
     stable_below: float,
     matcher: StructureMatcher,
 ) -> Columns:
-    """The judge's energies, eV/atom, what it calls stable, and S.U.N. by it; null if not judged.
+    """Energies (eV/atom), stability and S.U.N. by the judge; null where it did not relax a sample.
 
     Parameters
     ----------
     generated
         All n samples with the relaxations of the first potential.
-    judged
-        Those that the judge saw, with its relaxations; None if it saw none.
+    by_judge
+        The samples that the judge relaxed, with its relaxations; None if there are none.
     novel
-        (n,) what is new by the first verdict.
+        (n,) novelty of the crystals of the first relaxation.
     hull
-        The judge's own.
+        The hull of the judge.
     """
     columns = pd.DataFrame(columns=list(TYPES))
-    if judged is not None:
-        columns = _of_judged(
+    if by_judge is not None:
+        columns = _columns(
             generated,
-            judged,
+            by_judge,
             novel=novel,
-            stability=stability_columns(judged, hull=hull, stable_below=stable_below),
+            stability=stability_columns(by_judge, hull=hull, stable_below=stable_below),
             matcher=matcher,
         )
     columns = columns.astype(TYPES).reindex(range(len(generated.table)))
     return {str(name): columns[name].array for name in columns}
 
 
-def _of_judged(
+def _columns(
     generated: Generated,
-    judged: Generated,
+    by_judge: Generated,
     *,
     novel: NDArray[np.bool_],
     stability: Columns,
     matcher: StructureMatcher,
 ) -> pd.DataFrame:
-    """The columns of those that were judged, indexed by their places among the generated."""
+    """The columns of the samples that the judge relaxed, indexed by their row in ``generated``."""
     names = pd.MultiIndex.from_frame(generated.table[KEY])
-    places = names.get_indexer(pd.MultiIndex.from_frame(judged.table[KEY]))
+    rows_by_judge = names.get_indexer(pd.MultiIndex.from_frame(by_judge.table[KEY]))
     stable = np.zeros(len(names), dtype=bool)
-    stable[places] = stability["stable"]
+    stable[rows_by_judge] = stability["stable"]
     first = np.zeros(len(names), dtype=bool)
     for rows in generated.table.groupby("policy", sort=False).indices.values():
         own = [generated.candidates[row] if stable[row] else None for row in rows]
         first[rows] = unique_flags(own, matcher).flags
     return pd.DataFrame(
         {
-            "judge_potential": judged.table["potential"].to_numpy(),
+            "judge_potential": by_judge.table["potential"].to_numpy(),
             "judge_status": stability["relax_status"],
-            "judge_energy": judged.energies("energy_final"),
+            "judge_energy": by_judge.energies("energy_final"),
             "judge_e_above_hull": stability["e_above_hull"],
             "judge_hull_status": stability["hull_status"],
-            "judge_stable": stable[places],
+            "judge_stable": stable[rows_by_judge],
             "judge_supported": stability["supported"],
-            "sun_judge": (first & novel)[places],
+            "sun_judge": (first & novel)[rows_by_judge],
         },
-        index=places,
+        index=rows_by_judge,
     )
 
 
 def agreement(rows: pd.DataFrame) -> dict[str, Any]:
-    """How the two verdicts on stability compare, ready for JSON.
+    """How the stability by the two potentials compares, ready for JSON.
 
-    Counts are over all rows; ``agree`` is over those to which both potentials give an energy above
-    hull (``n``), with Wilson's interval: failures would agree for no merit of either.
+    Counts are over all rows. ``agree`` is over the ``n`` rows with an energy above both hulls, with
+    Wilson's interval; failures would agree trivially.
     """
     first, second = (rows[name].to_numpy(dtype=bool) for name in ("stable", "judge_stable"))
     known = rows["e_above_hull"].notna().to_numpy() & rows["judge_e_above_hull"].notna().to_numpy()

@@ -56,7 +56,7 @@ def formula_key(numbers: Sequence[int]) -> FormulaKey:
     return tuple(sorted((number, count // divisor) for number, count in counts.items()))
 
 
-class Candidate:
+class MatchingCell:
     """A crystal that may be compared many times: its reduced cell is found once, if ever."""
 
     def __init__(self, structure: Structure) -> None:
@@ -110,7 +110,7 @@ def _lattice_points(lattice: Lattice) -> float:
     return float(np.prod(2 * max(lattice.abc) / spacings + 1))
 
 
-def same(matcher: StructureMatcher, first: Candidate, second: Candidate) -> bool:
+def same(matcher: StructureMatcher, first: MatchingCell, second: MatchingCell) -> bool:
     """``matcher.fit(first, second)``, on the cells reduced once; False if one has none."""
     if first.formula != second.formula:
         return False
@@ -137,15 +137,15 @@ class Uniqueness:
 
 
 def unique_flags(
-    structures: Sequence[Structure | Candidate | None], matcher: StructureMatcher
+    structures: Sequence[Structure | MatchingCell | None], matcher: StructureMatcher
 ) -> Uniqueness:
     """First-seen representatives among ``structures``; None is never unique."""
     representative = np.full(len(structures), -1, dtype=np.int64)
-    buckets: dict[FormulaKey, list[tuple[int, Candidate]]] = {}
+    buckets: dict[FormulaKey, list[tuple[int, MatchingCell]]] = {}
     for index, structure in enumerate(structures):
         if structure is None:
             continue
-        candidate = structure if isinstance(structure, Candidate) else Candidate(structure)
+        candidate = structure if isinstance(structure, MatchingCell) else MatchingCell(structure)
         bucket = buckets.setdefault(candidate.formula, [])
         found = next((i for i, seen in bucket if same(matcher, seen, candidate)), None)
         if found is not None:
@@ -166,17 +166,17 @@ class ReferenceIndex:
     """
 
     def __init__(self, structures: Sequence[Structure], ids: Sequence[str]) -> None:
-        self._buckets: dict[FormulaKey, list[tuple[str, Candidate]]] = {}
+        self._buckets: dict[FormulaKey, list[tuple[str, MatchingCell]]] = {}
         for name, structure in zip(ids, structures, strict=True):
-            candidate = Candidate(structure)
+            candidate = MatchingCell(structure)
             self._buckets.setdefault(candidate.formula, []).append((name, candidate))
 
-    def problem(self, candidate: Candidate) -> str | None:
+    def problem(self, candidate: MatchingCell) -> str | None:
         """Why ``candidate`` cannot be compared with the known crystals of its formula, or None."""
         return candidate.problem if candidate.formula in self._buckets else None
 
-    def match(self, structure: Structure | Candidate, matcher: StructureMatcher) -> str | None:
+    def match(self, structure: Structure | MatchingCell, matcher: StructureMatcher) -> str | None:
         """Id of the first known crystal that matches, or None if it is new."""
-        candidate = structure if isinstance(structure, Candidate) else Candidate(structure)
+        candidate = structure if isinstance(structure, MatchingCell) else MatchingCell(structure)
         known = self._buckets.get(candidate.formula, [])
         return next((name for name, one in known if same(matcher, one, candidate)), None)

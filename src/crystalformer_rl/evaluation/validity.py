@@ -1,14 +1,14 @@
-"""Validity of a generated crystal: distances, volume and charges, and beside them the density.
+"""Validity of a generated crystal: distances, volume, charges and density.
 
-What counts as valid is CDVAE's rule (Xie et al., ICLR 2022, arXiv 2110.06197): distances and volume
-(structural validity) and charges (compositional validity), with one departure: an atom's own
-periodic images count as neighbours, without which a collapsed cell of one atom would pass. The
+``valid`` follows CDVAE (Xie et al., ICLR 2022, arXiv 2110.06197): distances and volume (structural
+validity) and charges (compositional validity). There is one difference: the periodic images of an
+atom count as its neighbours, because otherwise a collapsed cell with one atom would pass. The
 oxidation states are SMACT's of 2014, as in CDVAE; newer sets give other fractions.
 
-The density is judged beside it and is no condition of ``valid``, whose fractions would otherwise
-not compare with published ones. Its bounds are LeMat-GenBench's (arXiv 2512.04562), 0.01 to
-25 g/cm³. All of MP-20 lies within them, from solid hydrogen (0.097) to plutonium (24.3); a lower
-bound of 0.1 would refuse the former.
+The density is a separate check and not a condition of ``valid``, so that its fractions compare with
+published ones. The bounds are those of LeMat-GenBench (arXiv 2512.04562), 0.01 to 25 g/cm³. They
+include all of MP-20, from solid hydrogen (0.097) to plutonium (24.3); a lower bound of 0.1 would
+exclude the former.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ DENSITY_G_CM3 = (0.01, 25.0)
 
 @dataclass(frozen=True)
 class Validity:
-    """The verdict on one crystal.
+    """Validity of one crystal.
 
     Attributes
     ----------
@@ -37,13 +37,13 @@ class Validity:
     volume
         The cell is larger than 0.1 Å³.
     charge
-        SMACT finds neutral oxidation states in accord with Pauling's electronegativities, or the
+        SMACT finds neutral oxidation states that agree with Pauling's electronegativities, or the
         crystal is an element or an alloy.
     density
-        The mass density lies between 0.01 and 25 g/cm³.
+        The mass density is between 0.01 and 25 g/cm³.
     min_distance, cell_volume, mass_density
-        Å, Å³, g/cm³, or None if there is no crystal; the density is None without a volume, too, and
-        the distance where a coordinate is not finite.
+        Å, Å³, g/cm³, or None if there is no crystal. The density is also None if there is no
+        volume, and the distance if a coordinate is not finite.
     reason
         Why it is not valid, or None.
     """
@@ -64,12 +64,12 @@ class Validity:
 
     @property
     def valid(self) -> bool:
-        """CDVAE's validity: structure and charge. The density is no part of it."""
+        """CDVAE's validity: structure and charge. It does not include the density."""
         return self.valid_structure and self.charge
 
 
-def judge(structure: Structure | None) -> Validity:
-    """Validity of ``structure``; what could not be decoded (None) or has no atoms is not valid."""
+def check_validity(structure: Structure | None) -> Validity:
+    """Validity of ``structure``; None and a structure without atoms are not valid."""
     if not structure:
         return Validity(
             distance=False,
@@ -110,13 +110,13 @@ def judge(structure: Structure | None) -> Validity:
 
 
 def charge_problem(composition: Composition) -> str | None:
-    """Why SMACT's rule does not call ``composition`` valid, or None if it does.
+    """Why ``composition`` is not valid by SMACT's rule, or None if it is.
 
     The rule of ``smact.screening.smact_validity``: an element, an alloy, or one oxidation state per
     element that add up to zero, where every cation is less electronegative than every anion. SMACT
-    tries all combinations of states, which takes for ever with ten elements; here the sums that can
-    be reached are collected element by element, for each electronegativity that may part cations
-    from anions. An element that SMACT does not know makes the composition invalid, and is named.
+    tries all combinations of states, which takes too long with ten elements. Here the sums that can
+    be reached are collected element by element, for each electronegativity that may separate
+    cations from anions. A composition with an element that SMACT does not know is not valid.
     """
     amounts = element_amounts(composition)
     return _charge_problem(Composition(amounts).reduced_formula)

@@ -5,7 +5,7 @@ leaves when it is converged, broken or out of steps, and the next ones enter. Wh
 therefore depends on its neighbours only where the potential's sums do, in the last digits.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +27,21 @@ Status = Literal[
     "converged", "not_converged", "diverged", "unphysical", "unknown_element", "out_of_memory",
     "error",
 ]  # fmt: skip
+STATUSES: Mapping[Status, str] = {
+    "converged": "All forces on the atoms and on the cell are below the threshold.",
+    "not_converged": "The relaxation ran out of steps. The last geometry is used: its energy is "
+    "above that of the minimum.",
+    "diverged": "The structure left the physical range during the relaxation, or the potential no "
+    "longer returned finite numbers.",
+    "unphysical": "The structure was not evaluated: there is none, its atoms are too close, or its "
+    "cell is too small, too large or not finite.",
+    "unknown_element": "The potential does not know an element of the structure.",
+    "out_of_memory": "The structure does not fit into memory, even in a batch of its own.",
+    "error": "The potential raised an error or returned invalid numbers.",
+}
+# With these statuses, the last geometry and its energy are used.
+WITH_ENERGY: tuple[Status, ...] = ("converged", "not_converged")
+
 # Enough for the largest batch of a GPU; a potential divides them into batches that fit.
 ATOMS_AT_ONCE = 16384
 
@@ -38,12 +53,9 @@ class Relaxation:
     Attributes
     ----------
     status
-        ``converged``; ``not_converged``: out of steps; ``diverged``: it left the physical range
-        on the way, or the potential gave no finite answer there any more; ``out_of_memory``: it
-        did not fit into memory, even alone. Of what never had an evaluation: ``unphysical``,
-        ``unknown_element`` and ``error``, what the potential raised or returned.
+        See :data:`STATUSES`.
     error
-        The reason, for every status but the first two.
+        The reason, for every status that is not in :data:`WITH_ENERGY`.
     structure
         Last geometry that could be evaluated, or None if there never was one.
     energy_initial, energy_final

@@ -1,4 +1,4 @@
-"""``evaluate``: the verdict on every generated crystal, and the numbers that follow from it."""
+"""``evaluate``: validity, stability and novelty of every generated crystal, and their summary."""
 
 import argparse
 import logging
@@ -39,10 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", required=True, help="the evaluate section, as JSON")
     parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
     parser.add_argument(
-        "--structures", type=Path, required=True, help="table of the dataset: what is known"
+        "--structures", type=Path, required=True, help="table of the dataset: the known crystals"
     )
     parser.add_argument(
-        "--training", type=Path, required=True, help="tokens of the training split: its variety"
+        "--training", type=Path, required=True, help="tokens of the training split, for coverage"
     )
     parser.add_argument(
         "--samples",
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="relaxation shards of each policy",
     )
     parser.add_argument(
-        "--comparison-hull", type=Path, help="folder of a hull to stand beside the first"
+        "--comparison-hull", type=Path, help="folder of a second hull to compare with"
     )
     parser.add_argument("--judge-hull", type=Path, help="folder of the judge's hull")
     parser.add_argument(
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="POLICY=FOLDER:COUNT",
-        help="relaxation shards of the judge, of each policy; with --judge-hull",
+        help="relaxation shards of each policy by the judge; with --judge-hull",
     )
     parser.add_argument("--processes", type=int, default=1, help="worker processes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     samples, relaxed = list(chain(*args.samples)), list(chain(*args.relaxed))
     judged = list(chain(*args.judged))
     if bool(judged) != (args.judge_hull is not None):
-        raise ValueError("--judged and --judge-hull must be given together, or neither")
+        raise ValueError("--judged and --judge-hull must be given together")
     provenance = Provenance(
         __name__,
         potential=FEATURES_OF,
@@ -103,10 +103,10 @@ def run(args: argparse.Namespace) -> None:
     training = training_set(PackedTokens.from_arrays(map_tensors(args.training)))
     table = merge(_read_shards(samples), _read_shards(relaxed))
     log.info("%d generated crystals", len(table))
-    opinions, judge, comparison = None, None, None
+    by_judge, judge, comparison = None, None, None
     if judged:
-        opinions = _read_shards(judged)
-        judge = ReferenceHull.load(args.judge_hull, energies_of=opinions["potential"])
+        by_judge = _read_shards(judged)
+        judge = ReferenceHull.load(args.judge_hull, energies_of=by_judge["potential"])
     if args.comparison_hull:
         comparison = ReferenceHull.load(args.comparison_hull, energies_of=table["potential"])
     evaluator = Evaluator(
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> None:
         comparison=comparison,
         judge=judge,
     )
-    table = evaluator.evaluate(table, opinions, processes=args.processes)
+    table = evaluator.evaluate(table, by_judge, processes=args.processes)
     keys = ((columns.HULL, comparison), (columns.JUDGE, judge))
     columns.check(table, keys=[key for key, hull in keys if hull is not None])
     write_table(args.out / "structures.parquet", table)
@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read_shards(shards: Sequence[tuple[str, Path]]) -> pd.DataFrame:
-    # Of a shard without rows the types of the columns are not known.
+    # A shard without rows does not show the types of its columns.
     names = dict.fromkeys(KEY, "str")
     return pd.concat(
         [read_table(path).assign(policy=policy).astype(names) for policy, path in shards],

@@ -42,11 +42,11 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
 from crystalformer_rl.crystal.writers import check_out, write_crystals
-from crystalformer_rl.evaluation.generated import JUDGED
 from crystalformer_rl.files import atomic, read_table, write_text
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials.base import EnergyConvention
 from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.potentials.relax import WITH_ENERGY
 from crystalformer_rl.stability.corrections import mp2020_correction
 from crystalformer_rl.stability.reference import OWN_HULL_ONLY
 from crystalformer_rl.stages import options as flags
@@ -122,7 +122,7 @@ def _chosen(judged: pd.DataFrame, *, generated: bool) -> pd.DataFrame:
         decode_error=None,
     )
     kept = table["lattice"].notna()
-    return table[kept if generated else kept & table["relax_status"].isin(JUDGED)]
+    return table[kept if generated else kept & table["relax_status"].isin(WITH_ENERGY)]
 
 
 def _convention(table: pd.DataFrame) -> EnergyConvention:

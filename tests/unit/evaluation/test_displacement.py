@@ -9,7 +9,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from crystalformer_rl.evaluation.displacement import displacement, displacement_columns
 from crystalformer_rl.evaluation.generated import Generated
-from crystalformer_rl.evaluation.matching import Candidate
+from crystalformer_rl.evaluation.matching import MatchingCell
 
 CESIUM = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 SALT = Structure.from_spacegroup(
@@ -21,7 +21,7 @@ BORON = Structure(Lattice.hexagonal(2.5, 6.6), ["B", "B", "N", "N"], [
 
 
 def found(before: Structure, after: Structure) -> tuple[float, bool]:
-    return displacement(Candidate(before), Candidate(after))
+    return displacement(MatchingCell(before), MatchingCell(after))
 
 
 def by_pymatgen(before: Structure, after: Structure) -> tuple[float, bool]:
@@ -86,7 +86,7 @@ def test_a_flat_cell_counts_with_it_too() -> None:
 
 def test_every_relaxed_crystal_has_a_number() -> None:
     swollen = CESIUM.copy().apply_strain(1.0)
-    best = [Candidate(CESIUM), Candidate(swollen), Candidate(CESIUM), None]
+    best = [MatchingCell(CESIUM), MatchingCell(swollen), MatchingCell(CESIUM), None]
     befores, afters = [CESIUM, CESIUM, CESIUM, None], [CESIUM, swollen, None, None]
     columns = displacement_columns(Generated(pd.DataFrame(), befores, afters, best))
     assert np.isfinite(columns["rmsd"]).tolist() == [True, True, False, False]

@@ -1,4 +1,4 @@
-"""The second verdict: what a judge with a hull of its own calls stable, and how the two agree."""
+"""The columns of a judge with its own hull, and how far it agrees with the first potential."""
 
 import json
 from typing import Any

@@ -6,7 +6,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.evaluation.matching import (
-    Candidate,
+    MatchingCell,
     ReferenceIndex,
     formula_key,
     matcher_of,
@@ -98,21 +98,21 @@ def test_tolerances_are_used() -> None:
     strict = matcher_of(length_tolerance=0.01, site_tolerance=0.01, angle_tolerance=0.5)
     straight = crystal("Pm-3m", "Na", "Cl")
     bent = straight.copy().apply_strain([0.05, 0.0, 0.0])
-    assert same(MATCHER, Candidate(straight), Candidate(bent))
-    assert not same(strict, Candidate(straight), Candidate(bent))
+    assert same(MATCHER, MatchingCell(straight), MatchingCell(bent))
+    assert not same(strict, MatchingCell(straight), MatchingCell(bent))
 
 
 def test_what_cannot_be_reduced_is_neither_unique_nor_matched() -> None:
     flat = Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["Na", "Cl"], [[0, 0, 0]] * 2)
     salt = crystal("Pm-3m", "Na", "Cl")
-    candidate = Candidate(flat)
+    candidate = MatchingCell(flat)
     assert candidate.problem is not None
     answer = unique_flags([salt, candidate, salt], MATCHER)
     assert answer.representative.tolist() == [0, -1, 0]
     index = ReferenceIndex([salt], ["mp-1"])
     assert index.match(candidate, MATCHER) is None
     assert index.problem(candidate) == candidate.problem
-    assert index.problem(Candidate(salt)) is None
+    assert index.problem(MatchingCell(salt)) is None
 
 
 def plate(edge: float, height: float) -> Structure:
@@ -130,7 +130,10 @@ def plate(edge: float, height: float) -> Structure:
     ],
 )
 def test_what_would_take_all_time_or_memory_is_not_compared(flat: Structure, words: str) -> None:
-    candidate, shifted = Candidate(flat), Candidate(flat.copy().translate_sites([0], [0.1, 0, 0]))
+    candidate, shifted = (
+        MatchingCell(flat),
+        MatchingCell(flat.copy().translate_sites([0], [0.1, 0, 0])),
+    )
     assert candidate.problem is not None and words in candidate.problem
     salt = crystal("Pm-3m", "Na", "Cl")
     assert not same(MATCHER, candidate, shifted)
@@ -141,8 +144,8 @@ def test_what_would_take_all_time_or_memory_is_not_compared(flat: Structure, wor
 def test_layered_crystals_are_compared() -> None:
     """As the most elongated one of MP-20, whose longest edge cubed is 243 times its volume."""
     slab = plate(4, 62)
-    assert Candidate(slab).problem is None
-    assert same(MATCHER, Candidate(slab), Candidate(plate(4.1, 60)))
+    assert MatchingCell(slab).problem is None
+    assert same(MATCHER, MatchingCell(slab), MatchingCell(plate(4.1, 60)))
 
 
 def test_formula_key_is_reduced_and_ordered() -> None:

@@ -5,12 +5,12 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.evaluation.matching import (
-    Candidate,
+    MatchingCell,
     ReferenceIndex,
     matcher_of,
     unique_flags,
 )
-from crystalformer_rl.evaluation.validity import judge
+from crystalformer_rl.evaluation.validity import check_validity
 from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import relax
@@ -45,12 +45,12 @@ def test_one_atom_relaxes_by_its_cell_alone() -> None:
     assert record.structure.volume == pytest.approx(11.8, rel=0.05)  # Å³, measured: 11.81
 
 
-def test_both_are_judged_matched_and_placed() -> None:
+def test_both_are_checked_matched_and_placed() -> None:
     large = block()
-    assert judge(COPPER).valid_structure
-    assert judge(large).valid
+    assert check_validity(COPPER).valid_structure
+    assert check_validity(large).valid
     matcher = matcher_of(length_tolerance=0.2, site_tolerance=0.3, angle_tolerance=5.0)
-    candidates = [Candidate(COPPER), Candidate(COPPER.copy()), Candidate(large)]
+    candidates = [MatchingCell(COPPER), MatchingCell(COPPER.copy()), MatchingCell(large)]
     assert unique_flags(candidates, matcher).flags.tolist() == [True, False, True]
     known = ReferenceIndex([COPPER, SALT], ["copper", "salt"])
     assert [known.match(c, matcher) for c in candidates[:2]] == ["copper", "copper"]

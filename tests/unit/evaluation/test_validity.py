@@ -5,7 +5,7 @@ import pytest
 from pymatgen.core import Composition, Element, Lattice, Structure
 from smact.screening import smact_validity
 
-from crystalformer_rl.evaluation.validity import charge_problem, judge
+from crystalformer_rl.evaluation.validity import charge_problem, check_validity
 
 
 def rock_salt(first: str = "Na", second: str = "Cl", length: float = 5.64) -> Structure:
@@ -15,23 +15,23 @@ def rock_salt(first: str = "Na", second: str = "Cl", length: float = 5.64) -> St
 
 
 def test_a_real_crystal_is_valid() -> None:
-    verdict = judge(rock_salt())
-    assert verdict.valid
-    assert verdict.reason is None
-    assert verdict.min_distance == pytest.approx(2.82)
-    assert verdict.cell_volume == pytest.approx(5.64**3)
-    assert verdict.density
-    assert verdict.mass_density == pytest.approx(2.165, abs=0.01)
+    validity = check_validity(rock_salt())
+    assert validity.valid
+    assert validity.reason is None
+    assert validity.min_distance == pytest.approx(2.82)
+    assert validity.cell_volume == pytest.approx(5.64**3)
+    assert validity.density
+    assert validity.mass_density == pytest.approx(2.165, abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("length", "plausible"), [(2.4, False), (2.6, True), (30, True), (60, False)]
 )
-def test_density_is_judged_apart(length: float, plausible: bool) -> None:
+def test_density_is_a_separate_check(length: float, plausible: bool) -> None:
     """Rock salt of 28, 22, 0.014 and 0.002 g/cm³: all of it valid by the published rule."""
-    verdict = judge(rock_salt(length=length))
-    assert verdict.density is plausible
-    assert verdict.valid and verdict.reason is None
+    validity = check_validity(rock_salt(length=length))
+    assert validity.density is plausible
+    assert validity.valid and validity.reason is None
 
 
 @pytest.mark.parametrize("formula", ["H", "Os"])
@@ -39,46 +39,52 @@ def test_the_lightest_and_the_heaviest_solids_are_plausible(formula: str) -> Non
     cells = {"H": Lattice.hexagonal(3.78, 6.17), "Os": Lattice.hexagonal(2.734, 4.32)}
     atoms = 4 if formula == "H" else 2
     solid = Structure(cells[formula], [formula] * atoms, np.arange(3 * atoms).reshape(-1, 3) / 97)
-    assert judge(solid).density
+    assert check_validity(solid).density
 
 
 def test_what_was_not_decoded_is_not_valid() -> None:
-    verdict = judge(None)
-    assert not (verdict.distance or verdict.volume or verdict.charge or verdict.density)
-    assert not verdict.valid
-    assert verdict.mass_density is None
-    assert verdict.reason == "no structure"
+    validity = check_validity(None)
+    assert not (validity.distance or validity.volume or validity.charge or validity.density)
+    assert not validity.valid
+    assert validity.mass_density is None
+    assert validity.reason == "no structure"
 
 
 def test_close_atoms() -> None:
-    verdict = judge(Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0.95], [0, 0, 0.05]]))
-    assert not verdict.distance
-    assert verdict.volume and verdict.charge
-    assert verdict.reason == "atoms 0.400 Å apart"
+    validity = check_validity(
+        Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0.95], [0, 0, 0.05]])
+    )
+    assert not validity.distance
+    assert validity.volume and validity.charge
+    assert validity.reason == "atoms 0.400 Å apart"
 
 
 def test_own_images_count() -> None:
-    assert not judge(Structure(Lattice.orthorhombic(0.45, 5, 5), ["Cu"], [[0, 0, 0]])).distance
+    assert not check_validity(
+        Structure(Lattice.orthorhombic(0.45, 5, 5), ["Cu"], [[0, 0, 0]])
+    ).distance
 
 
 def test_no_atoms_and_no_numbers_are_not_valid() -> None:
-    verdict = judge(Structure(Lattice.cubic(4), [], []))
-    assert not verdict.valid
-    assert verdict.reason == "no atoms"
+    validity = check_validity(Structure(Lattice.cubic(4), [], []))
+    assert not validity.valid
+    assert validity.reason == "no atoms"
     for lost in (np.nan, np.inf):
-        verdict = judge(Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, lost]]))
-        assert not (verdict.distance or verdict.valid)
-        assert verdict.volume and verdict.charge
-        assert verdict.min_distance is None
-        assert verdict.reason == "a coordinate is not finite"
+        validity = check_validity(
+            Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, lost]])
+        )
+        assert not (validity.distance or validity.valid)
+        assert validity.volume and validity.charge
+        assert validity.min_distance is None
+        assert validity.reason == "a coordinate is not finite"
 
 
 def test_small_and_flat_cells() -> None:
-    tiny = judge(Structure(Lattice.cubic(0.4), ["H"], [[0, 0, 0]]))
+    tiny = check_validity(Structure(Lattice.cubic(0.4), ["H"], [[0, 0, 0]]))
     assert not tiny.volume and not tiny.distance
-    flat = judge(Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["H"], [[0, 0, 0]]))
+    flat = check_validity(Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["H"], [[0, 0, 0]]))
     assert not flat.volume and not flat.distance and not flat.density
-    broken = judge(Structure(Lattice(np.full((3, 3), np.nan)), ["H"], [[0, 0, 0]]))
+    broken = check_validity(Structure(Lattice(np.full((3, 3), np.nan)), ["H"], [[0, 0, 0]]))
     assert not broken.volume and not broken.distance and not broken.density
 
 

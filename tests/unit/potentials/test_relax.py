@@ -1,5 +1,7 @@
 """Batched relaxation: the minimum, the records, and nobody's neighbour matters."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from ase.calculators.lj import LennardJones
@@ -10,7 +12,12 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.potentials.base import Evaluation, Potential
 from crystalformer_rl.potentials.batching import ase_atoms
-from crystalformer_rl.potentials.relax import relax
+from crystalformer_rl.potentials.relax import STATUSES, WITH_ENERGY, Status, relax
+
+
+def test_every_status_has_a_meaning() -> None:
+    assert set(get_args(Status)) == set(STATUSES)
+    assert set(WITH_ENERGY) < set(STATUSES)
 
 
 def test_argon_is_ases() -> None:

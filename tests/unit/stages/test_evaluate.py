@@ -15,7 +15,7 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.evaluation import evaluator
-from crystalformer_rl.evaluation.batch import divide
+from crystalformer_rl.evaluation.batch import formula_batches
 from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.evaluator import Evaluator
 from crystalformer_rl.evaluation.sun import summarise
@@ -112,7 +112,7 @@ def write_judge(folder: Path, policy: str, energies: list[float]) -> None:
     write_table(folder / f"judge-{policy}/shard-0000.parquet", shard)
 
 
-def test_every_generated_crystal_has_a_row_and_a_verdict(folder: Path) -> None:
+def test_every_generated_crystal_has_a_row(folder: Path) -> None:
     out = run(folder, "base", "sft")
     table = read_table(out / "structures.parquet")
     assert table["policy"].tolist() == ["base"] * 4 + ["sft"]
@@ -139,11 +139,11 @@ def test_every_generated_crystal_has_a_row_and_a_verdict(folder: Path) -> None:
     assert read_json(out / "provenance.json")["counts"] == {"items": 5, "failed": 2}
 
 
-def test_a_judge_gives_a_second_verdict(folder: Path) -> None:
+def test_a_judge_adds_columns_and_changes_none(folder: Path) -> None:
     write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
     out = run(folder, "base", judge=True)
     table = read_table(out / "structures.parquet")
-    # What the first verdict says does not change.
+    # The results by the first potential do not change.
     assert table["stable"].tolist() == [True, True, False, False]
     assert table["sun"].tolist() == [False, True, False, False]
     above = [0.0, 0.5, -0.05]
@@ -185,7 +185,7 @@ def test_shards_of_another_policy_are_refused(folder: Path) -> None:
     write_shards(folder, "mixed", [(SALT, -3.0)])
     other, shard = (folder / f"relax-{name}/shard-0000.parquet" for name in ("sft", "mixed"))
     other.replace(shard)
-    with pytest.raises(ValueError, match="not both in the sample and in the relaxation shards"):
+    with pytest.raises(ValueError, match="not in both the sample and the relaxation shards"):
         run(folder, "mixed")
 
 
@@ -201,14 +201,14 @@ def test_a_shard_without_a_policy_is_refused(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_no_answer_depends_on_the_division_into_parts(
+def test_no_result_depends_on_the_batch_size(
     folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     write_shards(folder, "rl", [(CESIUM, -3.4), (SALT, -3.3), (None, None), (SALT, -3.45)])
     write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
     write_judge(folder, "rl", [-1.0, -1.0, np.nan, -1.0])
     whole = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
-    defaults = Evaluator.evaluate.__kwdefaults__ | {"part": size}
+    defaults = Evaluator.evaluate.__kwdefaults__ | {"batch_size": size}
     monkeypatch.setattr(Evaluator.evaluate, "__kwdefaults__", defaults)
     divided = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
     pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
@@ -221,7 +221,7 @@ def test_processes_change_no_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     pd.testing.assert_frame_equal(shared, alone, check_exact=True)
 
 
-def test_parts_are_small_and_keep_formulas_together() -> None:
+def test_batches_are_small_and_keep_formulas_together() -> None:
     formulas = [((11, 1),), None, ((17, 1),), ((11, 1),), None, ((11, 1),), ((3, 1),)]
-    found = [rows.tolist() for rows in divide(formulas, size=3)]
+    found = [rows.tolist() for rows in formula_batches(formulas, size=3)]
     assert found == [[0, 3, 5], [1, 2, 6], [4]]

@@ -1,4 +1,4 @@
-"""The verdict on generated crystals, column by column: validity, stability, novelty, properties."""
+"""Criteria for generated crystals as columns: validity, stability, novelty, properties, failure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,43 +9,52 @@ from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from crystalformer_rl.evaluation.generated import JUDGED, Generated
+from crystalformer_rl.evaluation.generated import Generated
 from crystalformer_rl.evaluation.matching import ReferenceIndex, unique_flags
-from crystalformer_rl.evaluation.validity import judge
+from crystalformer_rl.evaluation.validity import check_validity
 from crystalformer_rl.potentials.base import Evaluation, Failure
+from crystalformer_rl.potentials.relax import WITH_ENERGY
 from crystalformer_rl.properties.heads import Heads
 from crystalformer_rl.stability.reference import ReferenceHull
 
 Columns = dict[str, Any]
-# The flags that are also given under the strict tolerances, with "_strict" after their name.
+# Meaning of each stage in the column ``failure``, in the order in which they are checked.
+FAILURE_STAGES: Mapping[str, str] = {
+    "decode": "The tokens could not be decoded to a crystal.",
+    "relax": "The relaxation failed; the reason starts with its status.",
+    "hull": "The crystal has no energy above hull; the reason is the hull status.",
+    "match": "The crystal could not be compared with others, so it is neither unique nor novel.",
+    "properties": "The properties of the relaxed crystal could not be predicted.",
+}
+# Flags that are also found with the strict tolerances; their names then end in "_strict".
 MATCHING_FLAGS = ("unique", "novel", "stable_unique", "sun")
 
 
 def validity_columns(structures: Sequence[Structure | None]) -> Columns:
     """Formula, size and the validity flags of the crystals as generated."""
-    verdicts = [judge(structure) for structure in structures]
+    found = [check_validity(structure) for structure in structures]
     return {
         "formula": [s.composition.reduced_formula if s else None for s in structures],
         "num_atoms": pd.array([len(s) if s else None for s in structures], dtype="Int64"),
         "decoded": _flags(s is not None for s in structures),
-        "min_distance": np.array([v.min_distance for v in verdicts], dtype=np.float64),
-        "volume": np.array([v.cell_volume for v in verdicts], dtype=np.float64),
-        "density": np.array([v.mass_density for v in verdicts], dtype=np.float64),
-        "valid_distance": _flags(v.distance for v in verdicts),
-        "valid_volume": _flags(v.volume for v in verdicts),
-        "valid_structure": _flags(v.valid_structure for v in verdicts),
-        "valid_charge": _flags(v.charge for v in verdicts),
-        "valid_density": _flags(v.density for v in verdicts),
-        "valid": _flags(v.valid for v in verdicts),
-        "invalid_reason": [v.reason for v in verdicts],
+        "min_distance": np.array([v.min_distance for v in found], dtype=np.float64),
+        "volume": np.array([v.cell_volume for v in found], dtype=np.float64),
+        "density": np.array([v.mass_density for v in found], dtype=np.float64),
+        "valid_distance": _flags(v.distance for v in found),
+        "valid_volume": _flags(v.volume for v in found),
+        "valid_structure": _flags(v.valid_structure for v in found),
+        "valid_charge": _flags(v.charge for v in found),
+        "valid_density": _flags(v.density for v in found),
+        "valid": _flags(v.valid for v in found),
+        "invalid_reason": [v.reason for v in found],
     }
 
 
 def stability_columns(generated: Generated, *, hull: ReferenceHull, stable_below: float) -> Columns:
-    """Energy above hull before and after relaxation, eV/atom, and whether it is below the limit."""
+    """Energy above hull before and after relaxation, eV/atom, and whether it is below a limit."""
     crystals = generated.structures
     before = hull.place(crystals, generated.energies("energy_initial"))
-    # Relaxation may change what a correction goes by, such as the bonds of oxygen.
+    # Relaxation may change what a correction depends on, such as the bonds of oxygen.
     crystals = [after or first for after, first in zip(generated.relaxed, crystals, strict=True)]
     after = hull.place(crystals, generated.energies("energy_final"))
     return {
@@ -56,7 +65,7 @@ def stability_columns(generated: Generated, *, hull: ReferenceHull, stable_below
         "hull_status": after.status,
         "hull_references": after.references,
         "hull_compounds": after.compounds,
-        # A comparison with NaN is False: what has no energy is not stable.
+        # A comparison with NaN is False: a crystal without an energy is not stable.
         "stable_initial": before.e_above_hull < stable_below,
         "stable": after.e_above_hull < stable_below,
         "supported": after.supported,
@@ -66,7 +75,7 @@ def stability_columns(generated: Generated, *, hull: ReferenceHull, stable_below
 def comparison_columns(
     generated: Generated, *, hull: ReferenceHull, stable_below: float
 ) -> Columns:
-    """Relaxed energy above another hull, eV/atom, and whether it is below the limit."""
+    """Relaxed energy above another hull, eV/atom, and whether it is below a limit."""
     columns = stability_columns(generated, hull=hull, stable_below=stable_below)
     return {
         f"comparison_{name}": columns[name] for name in ("e_above_hull", "hull_status", "stable")
@@ -80,7 +89,7 @@ def matching_columns(
     known: ReferenceIndex,
     matcher: StructureMatcher,
 ) -> Columns:
-    """Uniqueness within each policy, novelty against the known crystals, and S.U.N."""
+    """Uniqueness within each policy, novelty with respect to the known crystals, and S.U.N."""
     candidates = generated.candidates
     ids = generated.table["id"].to_numpy()
     unique = np.zeros(len(ids), dtype=bool)
@@ -118,7 +127,7 @@ def strict_columns(
     known: ReferenceIndex,
     matcher: StructureMatcher,
 ) -> Columns:
-    """The flags of :func:`matching_columns` by a stricter ``matcher``, and so named."""
+    """The flags of :func:`matching_columns` by a stricter ``matcher``, named ``…_strict``."""
     columns = matching_columns(generated, stable=stable, known=known, matcher=matcher)
     return {f"{name}_strict": columns[name] for name in MATCHING_FLAGS}
 
@@ -126,10 +135,10 @@ def strict_columns(
 def property_columns(
     evaluations: Sequence[Evaluation | Failure | None], heads: Mapping[str, Heads]
 ) -> Columns:
-    """Predicted properties from the features of relaxed crystals; NaN where there are none.
+    """Properties predicted from the features of relaxed crystals; NaN where there are none.
 
-    ``heads`` are those of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless); the
-    figure of merit is their product, eV.
+    ``heads`` are the models of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless).
+    The figure of merit is their product, eV.
     """
     width = len(heads["band_gap"].arrays["centre"])
     features = np.full((len(evaluations), width), np.nan)
@@ -151,7 +160,7 @@ def failures(
     matching_problems: Sequence[str | None],
     property_problems: Sequence[str | None],
 ) -> list[str | None]:
-    """Of each crystal the first stage that failed it, as ``stage: reason``, or None."""
+    """The first of the :data:`FAILURE_STAGES` that failed, as ``stage: reason``, or None."""
     reasons: list[str | None] = []
     rows = zip(
         generated.structures,
@@ -166,7 +175,7 @@ def failures(
     for structure, decode_error, status, error, hull, matching, problem in rows:
         if structure is None:
             reasons.append(f"decode: {_text(decode_error) or 'no structure'}")
-        elif status not in JUDGED:
+        elif status not in WITH_ENERGY:
             reasons.append(f"relax: {': '.join(filter(None, (status, _text(error))))}")
         elif hull != "ok":
             reasons.append(f"hull: {hull}")
@@ -180,7 +189,7 @@ def failures(
 
 
 def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:
-    """A column that is one of flags even if it is empty."""
+    """A Boolean column, even if it is empty."""
     return np.array([*values], dtype=bool)
 
 

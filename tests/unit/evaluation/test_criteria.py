@@ -8,7 +8,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.structures import structure_columns
-from crystalformer_rl.evaluation import verdict
+from crystalformer_rl.evaluation import criteria
 from crystalformer_rl.evaluation.generated import Generated, merge
 from crystalformer_rl.evaluation.matching import ReferenceIndex, matcher_of
 from crystalformer_rl.potentials.base import Evaluation, Failure
@@ -78,7 +78,7 @@ def test_energies_above_hull_before_and_after() -> None:
             {"before": None, "status": "unphysical"},
         ]
     )
-    columns = verdict.stability_columns(generated, hull=HULL, stable_below=0.1)
+    columns = criteria.stability_columns(generated, hull=HULL, stable_below=0.1)
     np.testing.assert_allclose(columns["e_above_hull_initial"], [0.2, 0.5, 0.0, np.nan])
     np.testing.assert_allclose(columns["e_above_hull"], [0.05, 0.5, np.nan, np.nan])
     assert columns["stable"].tolist() == [True, False, False, False]
@@ -97,7 +97,7 @@ def test_supported_takes_a_known_compound_and_an_energy_that_is_not_too_deep() -
         {"before": one, "after": one, "initial": energy, "final": energy}
         for one, energy in zip(crystals, energies, strict=True)
     ]
-    columns = verdict.stability_columns(
+    columns = criteria.stability_columns(
         joined([*rows, {"before": None, "status": "unphysical"}]),
         hull=HULL, stable_below=0.1,
     )  # fmt: skip
@@ -105,10 +105,10 @@ def test_supported_takes_a_known_compound_and_an_energy_that_is_not_too_deep() -
     assert columns["supported"].tolist() == [False, True, True, False, False, False]
 
 
-def test_missing_references_are_told() -> None:
+def test_missing_references_are_reported() -> None:
     potassium = crystal("Fm-3m", "K", "Cl", 6.3)
     generated = joined([{"before": potassium, "after": potassium, "initial": -3, "final": -3}])
-    columns = verdict.stability_columns(generated, hull=HULL, stable_below=0.1)
+    columns = criteria.stability_columns(generated, hull=HULL, stable_below=0.1)
     assert columns["hull_status"] == ["no_element_reference"]
     assert not columns["stable"][0]
 
@@ -125,7 +125,7 @@ def test_sun_is_stable_then_unique_then_novel() -> None:
             {"before": ALLOY, "policy": "sft"},  # unstable
         ]
     )
-    columns = verdict.matching_columns(
+    columns = criteria.matching_columns(
         generated,
         stable=np.array([False, True, True, True, False, True, False]),
         known=ReferenceIndex([SALT], ["mp-22862"]),
@@ -146,8 +146,8 @@ def test_strict_tolerances_tell_variants_apart() -> None:
     generated = joined([{"before": CESIUM}, {"before": bent}, {"before": bent}])
     known = ReferenceIndex([CESIUM], ["mp-22862"])
     asked = {"generated": generated, "stable": np.array([False, True, True]), "known": known}
-    usual = verdict.matching_columns(**asked, matcher=MATCHER)
-    strict = verdict.strict_columns(
+    usual = criteria.matching_columns(**asked, matcher=MATCHER)
+    strict = criteria.strict_columns(
         **asked,
         matcher=matcher_of(length_tolerance=0.1, site_tolerance=0.15, angle_tolerance=3),
     )
@@ -166,7 +166,7 @@ def test_the_relaxed_crystal_is_matched_else_the_generated_one() -> None:
         ]
     )
     known = ReferenceIndex([SALT], ["mp-22862"])
-    columns = verdict.matching_columns(
+    columns = criteria.matching_columns(
         generated, stable=np.array([True, True]), known=known, matcher=MATCHER
     )
     assert columns["matched_id"] == ["mp-22862", None]
@@ -177,7 +177,7 @@ def test_properties_of_failures_are_unknown() -> None:
     heads = {"band_gap": load_heads("band_gap"), "dielectric": load_heads("dielectric")}
     features = np.array(heads["band_gap"].arrays["centre"], dtype=np.float64)
     answers = [Evaluation(0.0, features=features), Failure("error", "why"), None]
-    columns = verdict.property_columns(answers, heads)
+    columns = criteria.property_columns(answers, heads)
     for name, values in columns.items():
         assert np.isfinite(values).tolist() == [True, False, False], name
     assert columns["figure_of_merit"][0] == columns["band_gap"][0] * columns["dielectric"][0]
@@ -192,7 +192,7 @@ def test_the_first_failure_is_named() -> None:
             *[{"before": SALT, "after": SALT}] * 4,
         ]
     )
-    reasons = verdict.failures(
+    reasons = criteria.failures(
         generated,
         hull_status=["no_energy"] * 3 + ["no_element_reference", "ok", "ok", "ok"],
         matching_problems=[None] * 4 + ["flat", None, None],
@@ -207,24 +207,26 @@ def test_the_first_failure_is_named() -> None:
         "properties: error: why",
         None,
     ]
+    stages = dict.fromkeys(reason.split(":")[0] for reason in reasons if reason)
+    assert list(stages) == list(criteria.FAILURE_STAGES)
 
 
 def test_validity_columns_have_a_row_each() -> None:
-    columns = verdict.validity_columns([SALT, None])
+    columns = criteria.validity_columns([SALT, None])
     assert columns["formula"] == ["NaCl", None]
     assert columns["decoded"].tolist() == [True, False]
     assert columns["valid"].tolist() == [True, False]
-    assert verdict.validity_columns([])["valid"].dtype == bool
+    assert criteria.validity_columns([])["valid"].dtype == bool
     assert columns["num_atoms"].tolist()[0] == 2
 
 
 def test_shards_that_do_not_belong_together_are_refused() -> None:
     samples, relaxed = shards([{"before": SALT}, {"before": SALT}])
-    with pytest.raises(ValueError, match=r"1 crystals are not both .*\('base', 'x-1'\)"):
+    with pytest.raises(ValueError, match=r"1 crystals are not in both .*\('base', 'x-1'\)"):
         merge(samples, relaxed.iloc[:1])
     with pytest.raises(ValueError, match="id 'x-0' occurs twice in the relaxation shards"):
         merge(samples, pd.concat([relaxed, relaxed.iloc[:1]]))
-    with pytest.raises(ValueError, match="4 crystals are not both"):
+    with pytest.raises(ValueError, match="4 crystals are not in both"):
         merge(samples, relaxed.assign(policy="sft"))
-    with pytest.raises(ValueError, match=r"sample shards lack the columns \['log_prob'\]"):
+    with pytest.raises(ValueError, match=r"sample shards have no columns \['log_prob'\]"):
         merge(samples.drop(columns="log_prob"), relaxed)
