@@ -260,5 +260,19 @@ def test_all_cores_unless_the_jobs_run_on_a_cluster(
     assert ("cores" in profile) != cluster
 
 
+def test_job_settings_are_arguments_of_the_stages_that_use_them(copy: Copy) -> None:
+    jobs = "jobs={checkpoint_minutes: 7, tensorboard: true, trust_pickles: true}"
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--config", jobs)
+    commands = re.findall(r"python -m crystalformer_rl(?:\.jobs\.launch 1 1)? (\w+) (.+)", output)
+    trainings, loading = {"pretrain", "sft", "rl"}, {"hull", "relax", "rl"}
+    assert {verb for verb, _ in commands} > trainings | loading
+    for verb, words in commands:
+        assert ("--checkpoint-minutes 7 --tensorboard logs/default/" in words) == (
+            verb in trainings
+        )
+        assert ("--trust-pickles" in words) == (verb in loading)
+    assert "--tensorboard logs/default/rl-ehull/round-2 " in output
+
+
 def test_no_gpu_is_asked_for_on_this_machine(copy: Copy) -> None:
     assert {resources.get("gpu", 0) for _, resources in copy.requested()} == {0}

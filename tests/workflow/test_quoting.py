@@ -6,8 +6,6 @@ import shutil
 import yaml
 from helpers.clone import REPOSITORY, Copy
 
-from crystalformer_rl.config import TRUST_PICKLES
-
 # Numbers, or texts that the settings and the wildcard constraints have made harmless.
 HARMLESS = {
     "params.seed", "resources.nodes", "resources.processes_per_node", "resources.runtime",
@@ -38,21 +36,3 @@ def test_a_source_with_spaces_quotes_and_commands(copy: Copy) -> None:
     copy.snakemake("--configfile", "mine.yaml", "--cores", "1", wanted)
     assert (copy.folder / wanted).is_file()
     assert not list(copy.folder.rglob("ran"))
-
-
-def test_the_trust_in_pickles_reaches_the_jobs_and_reruns_none(copy: Copy) -> None:
-    """As an environment variable, which the Snakefile sets wherever a job parses it."""
-    copy.edit(
-        "Snakefile",
-        lambda old: (
-            old + 'rule told:\n    output: "told"\n'
-            f'    shell: "printenv {TRUST_PICKLES} > {{output}}"\n'
-        ),
-    )
-    copy.snakemake("--cores", "1", "told")
-    assert (copy.folder / "told").read_text() == "0\n"
-    trusting = ("--config", "jobs={trust_pickles: true}", "--cores", "1", "told")
-    assert "Nothing to be done" in copy.snakemake(*trusting)
-    (copy.folder / "told").unlink()
-    copy.snakemake(*trusting)
-    assert (copy.folder / "told").read_text() == "1\n"

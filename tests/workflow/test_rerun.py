@@ -250,6 +250,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
 WITHOUT_EFFECT: dict[str, Edit] = {
     "jobs.checkpoint_minutes": setting("jobs.checkpoint_minutes", 5),
     "jobs.tensorboard": setting("jobs.tensorboard", True),
+    "jobs.trust_pickles": setting("jobs.trust_pickles", True),
     "keys of config.yaml in another order": reordered,
     "a comment in config.yaml": comment("config.yaml"),
     "every text of config/": settings_words,

@@ -18,7 +18,7 @@ for variable, path in (
     before = os.environ.get(variable)
     os.environ[variable] = f"{path}{os.pathsep}{before}" if before else str(path)
 
-from crystalformer_rl.config import TRUST_PICKLES, canonical, read
+from crystalformer_rl.config import canonical, read
 from crystalformer_rl.jobs.cleanup import forget_finished
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.layout import Layout
@@ -103,12 +103,20 @@ def code(stage, potential=None, reward=None):
     )
 
 
-def training_arguments(wildcards, output):
-    """Arguments of a training that change no result.
+def branch_code(wildcards):
+    reward = SETTINGS.rl[wildcards.branch].reward
+    return code("rl", potential=reward.potential, reward=reward.kind)
 
-    A param that is a function of the output is not among those that Snakemake compares, so that
-    another value of them reruns nothing.
-    """
+
+# Arguments that change no result. Snakemake does not compare params that are functions of the
+# output, so that another value of these reruns nothing.
+def trust_argument(wildcards, output):
+    """Whether a stage may load a potential from a file that can run code."""
+    return ["--trust-pickles"] if SETTINGS.jobs.trust_pickles else []
+
+
+def training_arguments(wildcards, output):
+    """How often a training writes checkpoints, and where its history for TensorBoard goes."""
     words = ["--checkpoint-minutes", str(SETTINGS.jobs.checkpoint_minutes)]
     if SETTINGS.jobs.tensorboard:
         training = Path(output.model).parent.relative_to(RUN)
@@ -118,8 +126,6 @@ def training_arguments(wildcards, output):
 
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
 SETTINGS = settings_of(config)
-# Not a param: it changes no result.
-os.environ[TRUST_PICKLES] = str(int(SETTINGS.jobs.trust_pickles))
 LAYOUT = Layout(
     SETTINGS, SETTINGS.base_policy and finished_policy(SETTINGS.base_policy)
 )

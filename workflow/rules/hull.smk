@@ -19,12 +19,13 @@ rule elements:
     params:
         potential=HULL.potential,
         code=code("elements", potential=HULL.potential),
+        trust=trust_argument,
     message:
         "Relaxing the elements with {params.potential}"
     shell:
         "python -m crystalformer_rl elements --log-file {log:q} --threads 1"
         " --potential {params.potential:q} --crystals {input.crystals:q}"
-        " --out {output.elements:q}"
+        " {params.trust:q} --out {output.elements:q}"
 
 
 rule hull:
@@ -53,13 +54,14 @@ rule hull:
     params:
         settings=canonical(HULL),
         code=code("hull", potential=HULL.potential),
+        trust=trust_argument,
         out=subpath(output.hull, parent=True),
     message:
         "Building the convex hull"
     shell:
         "python -m crystalformer_rl hull --log-file {log:q} --threads 2"
         " --settings {params.settings:q} --structures {input.structures:q}"
-        " --elements {input.elements:q} --out {params.out:q}"
+        " --elements {input.elements:q} {params.trust:q} --out {params.out:q}"
 
 
 use rule hull as comparison_hull with:

@@ -20,10 +20,11 @@ rule relax:
     params:
         settings=canonical(SETTINGS.relax),
         code=code("relax", potential=SETTINGS.relax.potential),
+        trust=trust_argument,
         journal=LAYOUT.journal("relax/{policy}/shard-{shard}"),
     message:
         "Relaxing {wildcards.policy}, shard {wildcards.shard}"
     shell:
         "python -m crystalformer_rl relax --log-file {log:q} --threads 1"
-        " --settings {params.settings:q} --sample {input.sample:q}"
+        " --settings {params.settings:q} --sample {input.sample:q} {params.trust:q}"
         " --journal {params.journal:q} --out {output.shard:q}"

@@ -1,8 +1,3 @@
-def branch_code(wildcards):
-    reward = SETTINGS.rl[wildcards.branch].reward
-    return code("rl", potential=reward.potential, reward=reward.kind)
-
-
 rule rl:
     """One round of RL: many PPO steps, from the policy of the round before."""
     input:
@@ -38,6 +33,7 @@ rule rl:
         hull=subpath(input.hull, parent=True),
         checkpoints=LAYOUT.checkpoints("rl-{branch}/round-{round}"),
         jobs=training_arguments,
+        trust=trust_argument,
         out=subpath(output.model, parent=True),
     message:
         "RL fine-tuning {wildcards.branch}, round {wildcards.round}"
@@ -47,5 +43,5 @@ rule rl:
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
         " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
-        " {params.jobs:q}"
+        " {params.jobs:q} {params.trust:q}"
         " --out {params.out:q}"

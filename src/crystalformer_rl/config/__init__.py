@@ -53,9 +53,6 @@ from crystalformer_rl.config.training import (
     SftSettings,
 )
 
-TRUST_PICKLES = "CRYSTALFORMER_RL_TRUST_PICKLES"
-"""The environment variable that carries ``jobs.trust_pickles`` to the jobs: 1, or anything else."""
-
 
 class JobSettings(Section):
     """How jobs behave: nothing here changes a result or makes a job run again."""

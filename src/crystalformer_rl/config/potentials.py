@@ -32,7 +32,8 @@ class PotentialInfo:
     default
         Model of the bare name; None if a model must be given.
     pickled
-        Whether its file is read by unpickling it, for which ``jobs.trust_pickles`` must be set.
+        Whether its files may be such that loading them runs code, for which ``jobs.trust_pickles``
+        must be set. Its ``build`` gets that as ``trust_pickles``.
     """
 
     name: str
@@ -69,6 +70,7 @@ _ROWS = (
         model="MODEL",
         model_is="the name of a pretrained model, such as 7net-0, or the path of a checkpoint",
         default="7net-0",
+        pickled=True,
     ),
     PotentialInfo(
         "orb",
@@ -88,6 +90,7 @@ _ROWS = (
         licence="BSD-3-Clause",
         model="FOLDER_OR_NAME",
         model_is="a folder with model.json, or the name of a model on the hub",
+        pickled=True,
     ),
     PotentialInfo(
         "nequix",

@@ -24,6 +24,7 @@ WITHOUT_EFFECT = {
     "jobs.progress": "progress bars",
     "jobs.provenance": "records how a result was made",
     "jobs.tensorboard": "a copy of the history, for display",
+    "layout": "says where files are, not what is in them",
 }
 """Modules that cannot change a number, with the reason; what is inside a package goes with it."""
 DATA_SUFFIXES = frozenset({".css", ".html", ".js", ".json", ".npz", ".safetensors"})

@@ -37,12 +37,12 @@ class Mace(BatchedPotential):
 
     name = "mace"
 
-    def __init__(self, model: str, *, device: str = "cpu") -> None:
+    def __init__(self, model: str, *, device: str = "cpu", trust_pickles: bool = False) -> None:
         super().__init__(device=device)
         path = Path(model)
         self.version = path.name
         self.energy_convention = convention_of(self.version)
-        refuse_unless_trusted(path)
+        refuse_unless_trusted(path, trusted=trust_pickles)
         self.digest = weights_digest([path], package="mace-torch")
         network = torch.load(path, map_location=self._device, weights_only=False)
         self._network = network.eval().requires_grad_(requires_grad=False)
@@ -82,6 +82,6 @@ def _head(path: Path, heads: list[str]) -> str:
     return chosen[0]
 
 
-def build(model: str, *, device: str) -> Mace:
+def build(model: str, *, device: str, trust_pickles: bool) -> Mace:
     """MACE by a ``.model`` file."""
-    return Mace(model, device=device)
+    return Mace(model, device=device, trust_pickles=trust_pickles)

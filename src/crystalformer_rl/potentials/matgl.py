@@ -45,14 +45,14 @@ class Matgl(BatchedPotential):
 
     name = "matgl"
 
-    def __init__(self, model: str, *, device: str = "cpu") -> None:
+    def __init__(self, model: str, *, device: str = "cpu", trust_pickles: bool = False) -> None:
         super().__init__(device=device)
         self.version = Path(model).name
         self.energy_convention = convention_of(self.version)
         if not Path(model).is_dir() and not HUB_NAME.fullmatch(model):
             raise ValueError(f"matgl model {model!r}: there is no such folder")
         files = _get_file_paths(Path(model), str_path=model)
-        _refuse_foreign_classes(files)
+        _refuse_foreign_classes(files, trusted=trust_pickles)
         self.digest = weights_digest(files.values(), package="matgl")
         potential = matgl.load_model(Path(files["model.json"]).parent)
         if not isinstance(potential, PackagePotential):
@@ -80,16 +80,17 @@ class Matgl(BatchedPotential):
         return evaluations(structures, energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
 
 
-def _refuse_foreign_classes(files: Mapping[str, str | Path]) -> None:
+def _refuse_foreign_classes(files: Mapping[str, str | Path], *, trusted: bool) -> None:
     description = json.loads(Path(files["model.json"]).read_text(encoding="utf-8"))
     arguments = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
     for part in (description, *arguments.values()):
         name = part.get("@module") if isinstance(part, Mapping) else None
         if name is not None and not OWN_MODULE.fullmatch(str(name)):
             where = Path(files["model.json"]).parent / "model.pt"
-            refuse_unless_trusted(where, because=f"calls something of {name!r}, which is not matgl")
+            reason = f"calls something of {name!r}, which is not matgl"
+            refuse_unless_trusted(where, trusted=trusted, because=reason)
 
 
-def build(model: str, *, device: str) -> Matgl:
+def build(model: str, *, device: str, trust_pickles: bool) -> Matgl:
     """A matgl potential by its folder or by its name on the hub."""
-    return Matgl(model, device=device)
+    return Matgl(model, device=device, trust_pickles=trust_pickles)

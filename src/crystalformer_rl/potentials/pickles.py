@@ -4,15 +4,12 @@ A pickle that holds nothing but arrays and plain values is told by torch's restr
 runs nothing; any other is refused unless the user trusts it.
 """
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
-from crystalformer_rl.config import TRUST_PICKLES
 
 # What numpy's arrays and numbers are rebuilt by; the name of the module differs by its version.
 REBUILDERS = ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -26,7 +23,7 @@ _ARRAYS: list[Any] = [
 ]  # fmt: skip
 
 
-def refuse_unless_harmless(path: Path) -> None:
+def refuse_unless_harmless(path: Path, *, trusted: bool) -> None:
     """Refuse a file of ``torch.save`` that names anything but tensors, arrays and plain values.
 
     Raises
@@ -40,25 +37,28 @@ def refuse_unless_harmless(path: Path) -> None:
         try:
             torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
-            refuse_unless_trusted(path)
+            refuse_unless_trusted(path, trusted=trusted)
 
 
 def refuse_unless_trusted(
-    path: Path, *, because: str = "is a Python pickle, and loading it runs whatever it says"
+    path: Path,
+    *,
+    trusted: bool,
+    because: str = "is a Python pickle, and loading it runs whatever it says",
 ) -> None:
     """Refuse a file that can run code.
 
     Raises
     ------
     ValueError
-        If the user has not said that it may; the message names the setting.
+        If it is not trusted; the message names the setting.
     FileNotFoundError
         If there is no such file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    if os.environ.get(TRUST_PICKLES) != "1":
+    if not trusted:
         raise ValueError(
             f"{path} {because}. If you trust where it came from, set `trust_pickles: true` under "
-            f"`jobs:` in config.yaml (outside the workflow: {TRUST_PICKLES}=1)"
+            "`jobs:` in config.yaml (outside the workflow: --trust-pickles)"
         )

@@ -1,5 +1,6 @@
 """Loading a potential that the configuration names; the list is in :mod:`..config.potentials`."""
 
+import argparse
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -9,19 +10,32 @@ from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.self_test import verify
 
 
-def load(spec: str, *, device: str = "cpu", check: bool = True) -> Potential:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The argument of every verb that loads a potential."""
+    parser.add_argument(
+        "--trust-pickles",
+        action="store_true",
+        help="load a potential whose file is a Python pickle, which runs whatever the file says",
+    )
+
+
+def load(
+    spec: str, *, device: str = "cpu", check: bool = True, trust_pickles: bool = False
+) -> Potential:
     """Load the potential ``NAME`` or ``NAME:MODEL``.
 
     Parameters
     ----------
     check
         Whether it must pass its self-test; untrained weights, as in tests, cannot.
+    trust_pickles
+        Whether files that can run code may be loaded, see :mod:`.pickles`.
 
     Raises
     ------
     ValueError
-        If the spec is not valid, a package is not installed, the model cannot be found, or the
-        self-test fails.
+        If the spec is not valid, a package is not installed, the model cannot be found or is not
+        trusted, or the self-test fails.
     """
     info, model = parse(spec)
     if missing := [package for package in info.packages if not _installed(package)]:
@@ -30,7 +44,8 @@ def load(spec: str, *, device: str = "cpu", check: bool = True) -> Potential:
             f'pip install "crystalformer-rl[{info.name}]"'
         )
     module: Any = import_module(info.module)
-    potential: Potential = module.build(model, device=device)
+    trust = {"trust_pickles": trust_pickles} if info.pickled else {}
+    potential: Potential = module.build(model, device=device, **trust)
     if check:
         verify(potential)
     return potential

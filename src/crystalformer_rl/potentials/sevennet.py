@@ -42,12 +42,12 @@ class SevenNet(BatchedPotential):
 
     name = "sevennet"
 
-    def __init__(self, model: str, *, device: str = "cpu") -> None:
+    def __init__(self, model: str, *, device: str = "cpu", trust_pickles: bool = False) -> None:
         super().__init__(device=device)
         checkpoint = load_checkpoint(model)
         self.version = Path(model).name
         path = Path(checkpoint.checkpoint_path)
-        refuse_unless_harmless(path)
+        refuse_unless_harmless(path, trusted=trust_pickles)
         self.digest = weights_digest([path], package="sevenn")
         network = checkpoint.build_model().to(self._device).eval()
         network.requires_grad_(requires_grad=False)
@@ -103,6 +103,6 @@ def _fidelity(model: str, network: AtomGraphSequential) -> str | None:
     )
 
 
-def build(model: str, *, device: str) -> SevenNet:
+def build(model: str, *, device: str, trust_pickles: bool) -> SevenNet:
     """SevenNet by the name of a pretrained model or by the path of a checkpoint."""
-    return SevenNet(model, device=device)
+    return SevenNet(model, device=device, trust_pickles=trust_pickles)

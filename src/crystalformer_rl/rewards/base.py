@@ -58,11 +58,12 @@ def build(
     *,
     hull: ReferenceHull | None = None,
     device: str,
+    trust_pickles: bool = False,
 ) -> Reward:
     """Make a reward by the function ``build`` of its module.
 
-    That function gets the settings and the device, and also the hull if the settings are a
-    ``HullReward``.
+    That function gets the settings and the device; if the settings are a ``HullReward``, also the
+    hull and ``trust_pickles``.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ def build(
         Hull of the reward's potential; None if it has no potential.
     device
         Where a potential runs.
+    trust_pickles
+        Whether its potential may be loaded from files that can run code.
 
     Raises
     ------
@@ -83,5 +86,5 @@ def build(
     elif hull is None:
         raise ValueError(f"the reward {settings.kind} needs a hull: give its folder with --hull")
     else:
-        reward = module.build(settings, hull=hull, device=device)
+        reward = module.build(settings, hull=hull, device=device, trust_pickles=trust_pickles)
     return reward

@@ -57,7 +57,9 @@ class Ehull:
         )
 
 
-def build(settings: EhullReward, *, hull: ReferenceHull, device: str) -> Ehull:
+def build(
+    settings: EhullReward, *, hull: ReferenceHull, device: str, trust_pickles: bool = False
+) -> Ehull:
     """The reward with its potential, which never evaluates a crystal twice."""
-    potential = CachedPotential(load(settings.potential, device=device))
-    return Ehull(settings, EnergyAboveHull(potential, hull))
+    potential = load(settings.potential, device=device, trust_pickles=trust_pickles)
+    return Ehull(settings, EnergyAboveHull(CachedPotential(potential), hull))

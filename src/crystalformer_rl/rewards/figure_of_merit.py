@@ -78,12 +78,14 @@ class FigureOfMerit:
         )
 
 
-def build(settings: FigureOfMeritReward, *, hull: ReferenceHull, device: str) -> FigureOfMerit:
+def build(
+    settings: FigureOfMeritReward, *, hull: ReferenceHull, device: str, trust_pickles: bool = False
+) -> FigureOfMerit:
     """The reward with its potential and the property models that come with the package."""
-    potential = CachedPotential(load(settings.potential, device=device))
+    potential = load(settings.potential, device=device, trust_pickles=trust_pickles)
     return FigureOfMerit(
         settings,
-        EnergyAboveHull(potential, hull),
+        EnergyAboveHull(CachedPotential(potential), hull),
         load_heads("band_gap"),
         load_heads("dielectric"),
     )

@@ -12,7 +12,7 @@ from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.provenance import Provenance
-from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.potentials import registry
 from crystalformer_rl.potentials.relax import Relaxation, relax
 from crystalformer_rl.stability.reference import Elements, write_elements
 
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # As tight as the references that come with the project; elements need few steps.
     parser.add_argument("--max-force", type=float, default=0.05, help="eV/Å")
     parser.add_argument("--max-steps", type=int, default=200)
+    registry.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
 
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         if crystal is None or crystal.n_elems != 1:
             raise ValueError(f"{args.crystals}: {name} must be a crystal of one element")
         symbols.append(crystal.elements[0].symbol)
-    potential = load(args.potential, device=device)
+    potential = registry.load(args.potential, device=device, trust_pickles=args.trust_pickles)
     with tqdm(total=len(crystals), desc="elements", disable=None) as bar:
         records = relax(
             potential,

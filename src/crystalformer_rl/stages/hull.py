@@ -2,8 +2,9 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.manifest import verify
-from crystalformer_rl.potentials.base import Failure, evaluate_each
+from crystalformer_rl.potentials import registry
+from crystalformer_rl.potentials.base import Failure, Potential, evaluate_each
 from crystalformer_rl.potentials.cached import CachedPotential
-from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.stability.elements import ElementReferences, parse_formula
 from crystalformer_rl.stability.entries import (
     MP2020,
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--elements", type=Path, required=True, help="JSON: potential, energies of the elements"
     )
+    registry.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
@@ -75,7 +77,10 @@ def run(args: argparse.Namespace) -> None:
     counts: dict[str, int] = {}
     if settings.reference == "dataset":
         dataset = read_table(args.structures)
-        energies, failures, counts = _energies(dataset, potential=settings.potential, device=device)
+        load = partial(
+            registry.load, settings.potential, device=device, trust_pickles=args.trust_pickles
+        )
+        energies, failures, counts = _energies(dataset, potential=settings.potential, load=load)
         entries, rejected = _from_dataset(dataset, energies, failures, elements.references)
         scheme = elements.convention if elements.convention in OWN_HULL_ONLY else MP2020
     else:
@@ -153,9 +158,12 @@ def _tables(entries: Sequence[Entry], *, source: str) -> tuple[pd.DataFrame, pd.
 
 
 def _energies(
-    dataset: pd.DataFrame, *, potential: str, device: str
+    dataset: pd.DataFrame, *, potential: str, load: Callable[[], Potential]
 ) -> tuple[list[float], list[str | None], dict[str, int]]:
-    """Energy per atom of each row, eV, or NaN and the reason why there is none."""
+    """Energy per atom of each row, eV, or NaN and the reason why there is none.
+
+    ``load`` makes the potential, if it is needed: a dataset may bring the energies.
+    """
     energies = np.full(len(dataset), np.nan)
     if {"energy_per_atom", "potential"} <= set(dataset.columns):
         known = (dataset["potential"] == potential).to_numpy(dtype=bool, na_value=False)
@@ -165,7 +173,7 @@ def _energies(
     if len(missing):
         log.info("%d of %d energies to compute with %s", len(missing), len(dataset), potential)
         # Datasets repeat crystals; none is evaluated twice.
-        model = CachedPotential(load(potential, device=device))
+        model = CachedPotential(load())
         for start in progress(range(0, len(missing), CHUNK), label="hull"):
             rows = missing[start : start + CHUNK]
             structures = structures_of(dataset.iloc[rows])

@@ -21,7 +21,7 @@ from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.jobs.interruption import Termination
 from crystalformer_rl.jobs.journal import Journal
 from crystalformer_rl.jobs.provenance import Provenance
-from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.potentials import registry
 from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, Relaxation, relax
 from crystalformer_rl.seeds import file_digest
 
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--journal", type=Path, required=True, help="file that survives an interruption"
     )
+    registry.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
 
 
@@ -63,7 +64,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
     )
     sample = read_table(args.sample)
     ids, structures = sample["id"].tolist(), structures_of(sample)
-    potential = load(settings.potential, device=device)
+    potential = registry.load(settings.potential, device=device, trust_pickles=args.trust_pickles)
     journal = Journal(
         args.journal,
         key={

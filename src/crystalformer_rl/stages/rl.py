@@ -12,6 +12,7 @@ from crystalformer_rl.model import constraints
 from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
+from crystalformer_rl.potentials import registry
 from crystalformer_rl.rewards.base import build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     trainings.add_arguments(parser)
+    registry.add_arguments(parser)
     parser.add_argument(
         "--policy", type=Path, required=True, help="folder of the policy to start from"
     )
@@ -66,7 +68,12 @@ def run(args: argparse.Namespace) -> None:
         constraints=constraints.build(settings.constraints, max_sites=policy.settings.max_sites),
     )
     hull = ReferenceHull.load(args.hull, energies_of=[settings.reward.potential])
-    reward = build(settings.reward, hull=hull, device=training.device.type)
+    reward = build(
+        settings.reward,
+        hull=hull,
+        device=training.device.type,
+        trust_pickles=args.trust_pickles,
+    )
     with training.loop:
         history, state = reinforce(
             policy,

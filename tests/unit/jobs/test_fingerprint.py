@@ -15,7 +15,6 @@ CONSTANTS = {
     "NAME": "limits what is accepted",
     "SYMBOLS": "the periodic table",
     "TEMPERATURES": "limits what is accepted",
-    "TRUST_PICKLES": "the name of an environment variable",
 }
 """What the counted code may take from ``config`` besides settings, and why it changes no number."""
 

@@ -1,6 +1,5 @@
 """MACE with weights that were never trained, against its own calculator; needs the extra."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from helpers.laws import (
 from mace.calculators import MACECalculator
 from mace.modules import ScaleShiftMACE, interaction_classes
 
-from crystalformer_rl.config import TRUST_PICKLES
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
 
@@ -49,13 +47,6 @@ def small_network(*, heads: list[str]) -> ScaleShiftMACE:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def trust() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(TRUST_PICKLES, "1")
-        yield
-
-
 @pytest.fixture(scope="module", params=["small.model", "small-MatPES.model", "small-omat-0.model"])
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
@@ -67,7 +58,7 @@ def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def mace(weights: Path) -> Potential:
-    return load(f"mace:{weights}", check=False)
+    return load(f"mace:{weights}", check=False, trust_pickles=True)
 
 
 def test_equals_the_package(mace: Potential, weights: Path) -> None:
@@ -92,12 +83,9 @@ def test_what_it_declares(mace: Potential, weights: Path) -> None:
 def test_heads_without_a_default_are_refused(tmp_path: Path) -> None:
     torch.save(small_network(heads=["pbe", "scan"]), tmp_path / "two.model")
     with pytest.raises(ValueError, match=r"two\.model: of the heads pbe, scan none is the default"):
-        load(f"mace:{tmp_path / 'two.model'}", check=False)
+        load(f"mace:{tmp_path / 'two.model'}", check=False, trust_pickles=True)
 
 
-def test_a_pickle_that_is_not_trusted_is_refused(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(TRUST_PICKLES)
+def test_a_pickle_that_is_not_trusted_is_refused(weights: Path) -> None:
     with pytest.raises(ValueError, match=r"\.model is a Python pickle.*`trust_pickles: true`"):
         load(f"mace:{weights}", check=False)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from crystalformer_rl.config import TRUST_PICKLES
 from crystalformer_rl.potentials.pickles import (
     refuse_unless_harmless,
     refuse_unless_trusted,
@@ -25,11 +24,6 @@ class Command:
         return (os.mkdir, (str(self.mark),))
 
 
-@pytest.fixture(autouse=True)
-def no_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(TRUST_PICKLES, raising=False)
-
-
 def test_arrays_and_plain_values_are_harmless(tmp_path: Path) -> None:
     content = {
         "weights": torch.ones(2),
@@ -38,30 +32,24 @@ def test_arrays_and_plain_values_are_harmless(tmp_path: Path) -> None:
         "settings": {"name": "x", "none": None},
     }
     torch.save(content, tmp_path / "a.pth")
-    refuse_unless_harmless(tmp_path / "a.pth")
+    refuse_unless_harmless(tmp_path / "a.pth", trusted=False)
 
 
 def test_anything_else_is_refused_and_does_not_run(tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(2), "more": Command(tmp_path / "ran")}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"a\.pth is a Python pickle.*`trust_pickles: true`"):
-        refuse_unless_harmless(tmp_path / "a.pth")
+        refuse_unless_harmless(tmp_path / "a.pth", trusted=False)
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(("value", "trusted"), [("1", True), ("0", False), ("", False)])
-def test_trust_is_the_user_s_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, trusted: bool
-) -> None:
+def test_trust_is_the_user_s_word(tmp_path: Path) -> None:
     (tmp_path / "a.model").touch()
-    monkeypatch.setenv(TRUST_PICKLES, value)
-    if trusted:
-        refuse_unless_trusted(tmp_path / "a.model")
-    else:
-        with pytest.raises(ValueError, match=f"{TRUST_PICKLES}=1"):
-            refuse_unless_trusted(tmp_path / "a.model")
+    refuse_unless_trusted(tmp_path / "a.model", trusted=True)
+    with pytest.raises(ValueError, match="--trust-pickles"):
+        refuse_unless_trusted(tmp_path / "a.model", trusted=False)
 
 
 @pytest.mark.parametrize("check", [refuse_unless_trusted, refuse_unless_harmless])
 def test_a_missing_file_is_said_to_be_missing(tmp_path: Path, check: Any) -> None:
     with pytest.raises(FileNotFoundError):
-        check(tmp_path / "gone.pth")
+        check(tmp_path / "gone.pth", trusted=True)

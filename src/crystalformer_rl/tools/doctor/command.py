@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from crystalformer_rl.config import TRUST_PICKLES, Config, read
+from crystalformer_rl.config import Config, read
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.manifest import read_manifest
 from crystalformer_rl.stages.options import add_examples
@@ -106,7 +106,6 @@ def _findings(overlays: Sequence[Path], name: str | None) -> Iterator[Finding]:
 
 
 def _inputs(config: Config, files: Sequence[Path]) -> Iterator[Finding]:
-    os.environ[TRUST_PICKLES] = str(int(config.jobs.trust_pickles))
     yield from inputs.potentials(config, files, device=best_device())
     try:
         manifest = read_manifest(MANIFEST)

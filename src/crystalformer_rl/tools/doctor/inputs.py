@@ -51,7 +51,7 @@ def potentials(config: Config, config_files: Sequence[Path], *, device: str) -> 
     for spec, section in keys.items():
         topic = f"potential {spec}"
         try:
-            potential = load(spec, device=device)
+            potential = load(spec, device=device, trust_pickles=config.jobs.trust_pickles)
         except (ValueError, OSError, ImportError, RuntimeError) as error:
             key = place(config_files, section, "potential")
             yield Finding(topic, "problem", str(error), f"as said above, or name another: {key}")
