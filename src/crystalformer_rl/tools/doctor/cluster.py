@@ -1,5 +1,6 @@
 """A cluster as it answers: partitions, accounting, the accounts of a profile."""
 
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 
 from crystalformer_rl.tools.doctor.findings import Finding, place
-from crystalformer_rl.tools.doctor.names import user
+from crystalformer_rl.tools.doctor.machine import user_name
 from crystalformer_rl.tools.doctor.plan import Request
 from crystalformer_rl.tools.doctor.slurm import Node
 
@@ -33,9 +34,14 @@ class Answer:
     text: str
     installed: bool = True
 
+    @property
+    def line(self) -> str:
+        """The first line."""
+        return (self.text or "no answer").splitlines()[0]
+
 
 def ask(*words: str) -> Answer:
-    """Run a command of Slurm; one that is missing or hangs has failed."""
+    """Run a command of SLURM; one that is missing or hangs has failed."""
     if shutil.which(words[0]) is None:
         return Answer(ok=False, text=f"{words[0]} is not installed here", installed=False)
     try:
@@ -65,7 +71,7 @@ def profile_file(name: str) -> Path:
 
 
 def read_profile(file: Path) -> Mapping[str, Any]:
-    """The keys of a profile; those that are templates are left as they stand."""
+    """The keys of a profile; templates are not filled in."""
     return yaml.safe_load(file.read_text(encoding="utf-8")) or {}
 
 
@@ -86,16 +92,13 @@ def commands(*, submits: bool) -> Iterator[Finding]:
         )
 
 
-def _installed(command: str) -> bool:
-    return shutil.which(command) is not None
-
-
 def partitions(nodes: Sequence[Node]) -> Iterator[Finding]:
     """What each partition has."""
     for name in dict.fromkeys(node.partition for node in nodes):
         members = [node for node in nodes if node.partition == name]
         usable = [node for node in members if node.usable]
-        limit = _time(members[0].minutes)
+        minutes = members[0].minutes
+        limit = "no time limit" if minutes is None else f"at most {minutes} min"
         kinds = sorted({f"{n} {m or 'GPU'}" for node in members for m, n in node.gpus})
         words = (
             f"{len(usable)} of {len(members)} nodes take jobs; "
@@ -107,91 +110,80 @@ def partitions(nodes: Sequence[Node]) -> Iterator[Finding]:
         yield Finding(topic, "ok" if usable else "warning", words)
 
 
-def accounting(answer: Answer, *, job_age: str | None, profile: Path) -> Finding:
+def accounting(sacct: Answer, *, job_age: str | None, profile: Path) -> Finding:
     """Whether the profile asks for the state of jobs in a way that this cluster answers.
 
     Parameters
     ----------
-    answer
-        Of ``sacct -n -X``.
+    sacct
+        Answer of ``sacct -n -X``.
     job_age
-        ``MinJobAge`` of the cluster: so long ``squeue`` knows a job that has ended.
+        ``MinJobAge`` of the cluster: how long ``squeue`` knows a job that has ended.
     """
-    by_squeue = read_profile(profile).get("slurm-status-command") == "squeue"
-    if not by_squeue and answer.installed:
-        if answer.ok:
-            return Finding("accounting", "ok", "sacct answers")
-        return Finding(
-            "accounting",
-            "problem",
-            f"sacct: {answer.text.splitlines()[0] if answer.text else 'failed'}; snakemake would "
-            "wait for its jobs for ever",
+    topic = "accounting"
+    if read_profile(profile).get("slurm-status-command") != "squeue" and sacct.installed:
+        if sacct.ok:
+            return Finding(topic, "ok", "sacct answers")
+        words = f"sacct: {sacct.line}; snakemake would wait for its jobs for ever"
+        change = (
             f"write {place([profile], 'slurm-status-command')} squeue, or add "
-            "--slurm-status-command squeue to the command of snakemake",
+            "--slurm-status-command squeue to the command of snakemake"
         )
+        return Finding(topic, "problem", words, change)
     seconds = job_age.split()[0] if job_age else ""
     if seconds.isdecimal() and int(seconds) < JOB_AGE_SECONDS:
-        return Finding(
-            "accounting",
-            "problem",
-            f"MinJobAge is {seconds} s: squeue forgets jobs before snakemake has asked",
-            f"remove {place([profile], 'slurm-status-command')} squeue, since sacct answers"
-            if answer.ok
-            else f"MinJobAge={JOB_AGE_SECONDS} in slurm.conf",
-        )
-    also = "; sacct answers too" if answer.ok else ""
-    return Finding("accounting", "ok", f"squeue is asked, MinJobAge {job_age or 'unknown'}{also}")
+        words = f"MinJobAge is {seconds} s: squeue forgets jobs before snakemake has asked"
+        change = f"MinJobAge={JOB_AGE_SECONDS} in slurm.conf"
+        if sacct.ok:
+            change = (
+                f"remove {place([profile], 'slurm-status-command')} squeue, since sacct answers"
+            )
+        return Finding(topic, "problem", words, change)
+    also = "; sacct answers too" if sacct.ok else ""
+    return Finding(topic, "ok", f"squeue is asked, MinJobAge {job_age or 'unknown'}{also}")
 
 
-def accounts(requests: Sequence[Request], answer: Answer, *, profile: Path) -> Iterator[Finding]:
-    """Whether the accounts of the profile are the user's.
-
-    ``answer``: of ``sacctmgr -n -P show assoc user=NAME format=account``.
-    """
+def accounts(requests: Sequence[Request], *, profile: Path) -> Iterator[Finding]:
+    """Whether the user may use the accounts of the profile."""
+    names = dict.fromkeys(request.account for request in requests if request.account)
+    if not names:
+        return
+    me = user_name(os.geteuid())
+    answer = ask("sacctmgr", "-n", "-P", "show", "assoc", f"user={me}", "format=account")
     known = answer.text.split()
-    for account in dict.fromkeys(request.account for request in requests if request.account):
+    for topic, account in ((f"account {name}", name) for name in names):
         if not answer.ok:
-            words = (
-                f"cannot be checked: {answer.text.splitlines()[0] if answer.text else 'sacctmgr'}"
-            )
-            yield Finding(f"account {account}", "warning", words)
+            yield Finding(topic, "warning", f"cannot be checked: {answer.line}")
         elif account in known:
-            yield Finding(f"account {account}", "ok", f"{user()} may use it")
+            yield Finding(topic, "ok", f"{me} may use it")
         else:
-            yield Finding(
-                f"account {account}",
-                "problem",
-                f"{user()} has {', '.join(known) or 'none'}",
-                f"slurm_account in {profile}",
-            )
+            words = f"{me} may use {', '.join(known) or 'none'}"
+            yield Finding(topic, "problem", words, f"slurm_account in {profile}")
 
 
-def drivers(answer: Answer, *, folder: Path) -> Iterator[Finding]:
-    """The drivers whose jobs are in the queue for a folder, alive or dead.
+def drivers(squeue: Answer, *, folder: Path) -> Iterator[Finding]:
+    """The Snakemake processes, alive or dead, whose jobs are in the queue for a folder.
 
     Parameters
     ----------
-    answer
-        Of ``squeue -h -o QUEUE``.
+    squeue
+        Answer of ``squeue -h -o QUEUE``.
     folder
         Where snakemake would run.
     """
-    if not answer.ok:
-        yield Finding("queue", "warning", f"cannot be read: {answer.text}")
+    if not squeue.ok:
+        yield Finding("queue", "warning", f"cannot be read: {squeue.text}")
         return
-    rows = [line.split("|", maxsplit=2) for line in answer.text.splitlines()]
-    # Snakemake's jobs alone have the rule as their comment: a driver may be a job itself.
+    rows = [line.split("|", maxsplit=2) for line in squeue.text.splitlines()]
+    # Only jobs of Snakemake have the rule as their comment.
     names = Counter(
         name for name, rule, where in rows if rule.startswith("rule_") and Path(where) == folder
     )
     for name, number in names.items():
-        yield Finding(
-            f"driver {name}",
-            "warning",
-            f"{number} of its jobs run or wait for this folder",
-            f"if it is dead, scancel --name={name}: they would go on beside those of a new driver",
-        )
+        words = f"{number} of its jobs run or wait for this folder"
+        change = f"if it is dead, scancel --name={name}, so that no job runs twice"
+        yield Finding(f"driver {name}", "warning", words, change)
 
 
-def _time(minutes: int | None) -> str:
-    return "no time limit" if minutes is None else f"at most {minutes} min"
+def _installed(command: str) -> bool:
+    return shutil.which(command) is not None

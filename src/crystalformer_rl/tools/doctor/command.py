@@ -23,7 +23,7 @@ from crystalformer_rl.config import Config, read
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.manifest import read_manifest
 from crystalformer_rl.stages.options import add_examples
-from crystalformer_rl.tools.doctor import cluster, inputs, machine, names, slurm
+from crystalformer_rl.tools.doctor import cluster, inputs, machine, slurm
 from crystalformer_rl.tools.doctor.findings import Finding, count, table
 from crystalformer_rl.tools.doctor.fit import fits
 from crystalformer_rl.tools.doctor.plan import Plan, plan
@@ -97,12 +97,18 @@ def _findings(overlays: Sequence[Path], name: str | None) -> Iterator[Finding]:
         yield from _inputs(config, files)
     yield from machine.user()
     yield from machine.permissions(WRITTEN)
-    yield from _plan(planned)
+    if planned.error:
+        yield Finding("plan", "problem", planned.error, "correct what snakemake says here")
+    else:
+        rules = {request.rule for request in planned.requests}
+        yield Finding("plan", "ok", f"snakemake plans jobs of {len(rules)} rules")
     keys = cluster.read_profile(profile) if profile else {}
     submits = keys.get("executor") == "slurm"
     yield from cluster.commands(submits=submits and nodes.ok)
     if profile is not None and submits:
-        yield from _cluster(planned, profile, nodes, overlays)
+        attempts = 1 + int(keys.get("retries", 0))
+        last = plan(profile=profile, config_files=overlays, attempt=attempts)
+        yield from _cluster(planned, last, profile, nodes)
 
 
 def _inputs(config: Config, files: Sequence[Path]) -> Iterator[Finding]:
@@ -116,44 +122,27 @@ def _inputs(config: Config, files: Sequence[Path]) -> Iterator[Finding]:
     yield machine.disk(WRITTEN[0], config)
 
 
-def _plan(planned: Plan) -> Iterator[Finding]:
-    if planned.error:
-        yield Finding("plan", "problem", planned.error, "what is said above")
-    else:
-        rules = dict.fromkeys(request.rule for request in planned.requests)
-        yield Finding("plan", "ok", f"snakemake plans jobs of {len(rules)} rules")
-
-
-def _cluster(
-    planned: Plan, profile: Path, answer: cluster.Answer, overlays: Sequence[Path]
-) -> Iterator[Finding]:
-    if not answer.ok:
-        words = f"{profile} needs a cluster, and here {answer.text}"
+def _cluster(first: Plan, last: Plan, profile: Path, sinfo: cluster.Answer) -> Iterator[Finding]:
+    """What the cluster answers, and whether it has nodes for the first and the last attempts."""
+    if not sinfo.ok:
+        words = f"{profile} needs a cluster, and here {sinfo.text}"
         yield Finding("cluster", "problem", words, "run this where you would submit jobs")
         return
     try:
-        nodes = slurm.nodes(answer.text)
+        nodes = slurm.nodes(sinfo.text)
     except ValueError as error:
-        yield Finding("cluster", "problem", str(error), "another sinfo, that of SLURM")
+        yield Finding("cluster", "problem", str(error), "put SLURM's own sinfo first on the PATH")
         return
     settings = cluster.ask("scontrol", "show", "config").text
     version = slurm.setting(settings, "SLURM_VERSION") or "of unknown version"
-    yield Finding("cluster", "ok", f"Slurm {version}, {profile}")
-    yield cluster.accounting(
-        cluster.ask("sacct", "-n", "-X"),
-        job_age=slurm.setting(settings, "MinJobAge"),
-        profile=profile,
-    )
-    queue = cluster.ask("squeue", "-h", "-u", str(os.geteuid()), "-o", cluster.QUEUE)
-    yield from cluster.drivers(queue, folder=Path.cwd())
+    yield Finding("cluster", "ok", f"SLURM {version}, {profile}")
+    sacct, job_age = cluster.ask("sacct", "-n", "-X"), slurm.setting(settings, "MinJobAge")
+    yield cluster.accounting(sacct, job_age=job_age, profile=profile)
+    squeue = cluster.ask("squeue", "-h", "-u", str(os.geteuid()), "-o", cluster.QUEUE)
+    yield from cluster.drivers(squeue, folder=Path.cwd())
     yield from cluster.partitions(nodes)
-    if any(request.account for request in planned.requests):
-        user = f"user={names.user()}"
-        known = cluster.ask("sacctmgr", "-n", "-P", "show", "assoc", user, "format=account")
-        yield from cluster.accounts(planned.requests, known, profile=profile)
-    attempts = 1 + int(cluster.read_profile(profile).get("retries", 0))
-    last = plan(profile=profile, config_files=overlays, attempt=attempts)
-    yield from fits(planned.requests, last.requests, nodes, profile=profile)
+    yield from cluster.accounts(first.requests, profile=profile)
+    yield from fits(first.requests, last.requests, nodes, profile=profile)
 
 
 def _settings(files: Sequence[Path]) -> Config:

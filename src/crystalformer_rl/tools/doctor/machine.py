@@ -1,7 +1,8 @@
-"""This machine: Python, packages, torch and its GPUs, user, room and permissions."""
+"""This machine: Python, packages, torch and its GPUs, user, disk space and permissions."""
 
 import getpass
 import os
+import pwd
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,6 @@ import torch
 
 from crystalformer_rl.config import Config
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.tools.doctor import names
 from crystalformer_rl.tools.doctor.findings import Finding
 
 OLDEST_PYTHON = (3, 11)
@@ -32,45 +32,35 @@ MARGIN = 200_000_000
 
 def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
     """The version of Python."""
-    found = ".".join(map(str, version))
+    found, oldest = (".".join(map(str, numbers)) for numbers in (version, OLDEST_PYTHON))
     if version >= OLDEST_PYTHON:
         return Finding("Python", "ok", f"{found} at {sys.executable}")
-    oldest = ".".join(map(str, OLDEST_PYTHON))
-    return Finding(
-        "Python",
-        "problem",
-        f"{found}, needed is {oldest} or later",
-        f"make run PYTHON=python{oldest}",
-    )
+    words = f"{found}, but {oldest} or later is needed"
+    return Finding("Python", "problem", words, f"make run PYTHON=python{oldest}")
 
 
 def packages(requirements: Path) -> Iterator[Finding]:
-    """The pinned packages that are missing or of another version, or one finding that none is."""
-    if not requirements.is_file():
-        yield Finding(
-            "packages",
-            "problem",
-            f"{requirements} is not here",
-            "cd to the folder of the repository",
-        )
+    """The pinned packages that are missing or of another version, and how many are as pinned."""
+    try:
+        lines = requirements.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        words = f"{requirements} is missing"
+        yield Finding("packages", "problem", words, "cd to the folder of the repository")
         return
-    lines = requirements.read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
     change = f"{Path(sys.executable).name} -m pip install -r {requirements}"
     right = 0
     for name, pinned in pins.items():
+        topic = f"package {name}"
         try:
             installed = metadata.version(name).partition("+")[0]
         except metadata.PackageNotFoundError:
-            yield Finding(
-                f"package {name}", "problem", f"not installed, needed is {pinned}", change
-            )
+            yield Finding(topic, "problem", f"not installed; {pinned} is needed", change)
             continue
-        if installed == pinned:
-            right += 1
-        else:
-            words = f"{installed}, tested with {pinned}: results may differ"
-            yield Finding(f"package {name}", "warning", words, change)
+        right += installed == pinned
+        if installed != pinned:
+            words = f"{installed} is installed, {pinned} was tested: results may differ"
+            yield Finding(topic, "warning", words, change)
     yield Finding("packages", "ok", f"{right} of {len(pins)} as in {requirements}")
 
 
@@ -81,31 +71,26 @@ def gpus(*, jobs_want_gpus: bool) -> Iterator[Finding]:
     """
     built, driver = torch.version.cuda, DRIVER.is_file()
     about = f"{torch.__version__}, built " + (f"with CUDA {built}" if built else "for CPUs only")
-    install = (
-        f"install torch {torch.__version__.partition('+')[0]} built with CUDA, by pip or conda"
-    )
-    if built is None:
-        if driver:
-            yield Finding("torch", "problem", f"{about}; this machine has an NVIDIA GPU", install)
-        elif jobs_want_gpus:
-            words = f"{about}; jobs that get a GPU would compute on the CPU"
-            yield Finding("torch", "warning", words, install)
-        else:
-            yield Finding("torch", "ok", f"{about}; no NVIDIA driver here, so jobs use the CPU")
-        return
-    if not driver:
+    install = f"install torch {torch.__version__.partition('+')[0]} built with CUDA"
+    if built is None and driver:
+        words = f"{about}, but this machine has an NVIDIA GPU"
+        yield Finding("torch", "problem", words, install)
+    elif built is None and jobs_want_gpus:
+        words = f"{about}: jobs that get a GPU would compute on the CPU"
+        yield Finding("torch", "warning", words, install)
+    elif not driver:
         where = "GPUs of the nodes are not checked here" if jobs_want_gpus else "jobs use the CPU"
-        yield Finding("torch", "ok", f"{about}; no NVIDIA driver here: {where}")
-        return
-    try:
-        torch.cuda.current_device()
-    except RuntimeError as error:
-        version = DRIVER.read_text(encoding="utf-8").splitlines()[0].strip()
-        change = f"a driver that knows CUDA {built}, or torch built for an older CUDA"
-        yield Finding("torch", "problem", f"{about}; driver: {version}; {error}", change)
-        return
-    yield Finding("torch", "ok", f"{about}; GPUs: {torch.cuda.device_count()}")
-    yield from map(_gpu, range(torch.cuda.device_count()))
+        yield Finding("torch", "ok", f"{about}; no NVIDIA driver on this machine: {where}")
+    else:
+        try:
+            torch.cuda.current_device()
+        except RuntimeError as error:
+            version = DRIVER.read_text(encoding="utf-8").splitlines()[0].strip()
+            change = f"install a driver for CUDA {built}, or torch built for an older CUDA"
+            yield Finding("torch", "problem", f"{about}; driver: {version}; {error}", change)
+            return
+        yield Finding("torch", "ok", f"{about}; GPUs: {torch.cuda.device_count()}")
+        yield from map(_gpu, range(torch.cuda.device_count()))
 
 
 def _gpu(index: int) -> Finding:
@@ -125,24 +110,24 @@ def _gpu(index: int) -> Finding:
 
 
 def user() -> Iterator[Finding]:
-    """A finding if Snakemake, which asks for the name of its user, gets none."""
+    """A finding if Snakemake, which needs the name of its user, gets none."""
     try:
         getpass.getuser()
     except (KeyError, OSError):
         number = os.getuid()
-        words = f"user {number} has no name here, and snakemake asks for one"
+        words = f"user {number} has no name on this machine, and snakemake needs one"
         yield Finding("user", "problem", words, f"export LOGNAME=user{number}")
 
 
 def disk(folder: Path, config: Config) -> Finding:
     """Free space at ``folder`` against what the run will write."""
-    there = _existing(folder)
+    topic, there = f"disk at {folder}/", _existing(folder)
     free, needed = shutil.disk_usage(there).free, estimate(config)
-    words = f"{free / 1e9:.1f} GB free, about {needed / 1e9:.1f} GB needed (quotas are not seen)"
-    if free < needed:
-        change = f"make room at {there.resolve()}, or make {folder} a link to a larger disk"
-        return Finding(f"disk at {folder}/", "problem", words, change)
-    return Finding(f"disk at {folder}/", "ok", words)
+    words = f"{free / 1e9:.1f} GB free, about {needed / 1e9:.1f} GB needed (quotas are not checked)"
+    if free >= needed:
+        return Finding(topic, "ok", words)
+    change = f"free space at {there.resolve()}, or make {folder} a link to a larger disk"
+    return Finding(topic, "problem", words, change)
 
 
 def estimate(config: Config) -> int:
@@ -162,30 +147,34 @@ def estimate(config: Config) -> int:
 
 
 def permissions(folders: Sequence[Path]) -> Iterator[Finding]:
-    """Whether files can be written in each folder, and who will be able to read them."""
+    """Whether files can be written in each folder, and by its group where it is the group's."""
     mask = os.umask(0o077)
     os.umask(mask)
     for folder in folders:
         topic, there = f"writing in {folder}/", _existing(folder)
         try:
-            # Asked by doing: what the permissions say is not all on a network disk.
+            # On a network disk the permissions do not tell: only writing does.
             with tempfile.TemporaryFile(dir=there):
                 pass
         except OSError as error:
-            owner = names.user(there.stat().st_uid)
+            owner = user_name(there.stat().st_uid)
             change = f"chmod u+w {there}, or ask its owner, {owner}"
             yield Finding(topic, "problem", f"{there}: {error.strerror}", change)
             continue
-        words = f"umask {mask:03o}, group {names.group(there.stat().st_gid)}"
         if there.stat().st_mode & 0o2000 and mask & 0o020:
-            yield Finding(
-                topic,
-                "warning",
-                f"{words}: the folder is its group's, but the group could not write new files",
-                "umask 002, before snakemake and in what starts your jobs",
-            )
+            words = f"its group could not write new files in this shared folder (umask {mask:03o})"
+            change = "umask 002, before snakemake and in what starts your jobs"
+            yield Finding(topic, "warning", words, change)
         else:
-            yield Finding(topic, "ok", words)
+            yield Finding(topic, "ok", "possible")
+
+
+def user_name(number: int) -> str:
+    """The name of a user; the number if it has no name, as in some containers."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _existing(folder: Path) -> Path:

@@ -1,6 +1,11 @@
-"""What the jobs of a run would ask of a cluster, by Snakemake's own plan (:mod:`.planner`)."""
+"""What the jobs of a run would ask of a cluster, by Snakemake's own plan.
+
+Rules and profile are templates that only Snakemake can fill in. Run as a program, this module is
+``snakemake`` with its arguments, which prints what the planned jobs ask for as JSON.
+"""
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PLANNER = "crystalformer_rl.tools.doctor.planner"
 LINES = 20
+# They run on the machine that submits.
+LOCAL_RULES = ("all", "download")
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def plan(*, profile: Path | None, config_files: Sequence[Path], attempt: int = 1
 
     ``attempt``: of every job; later ones may ask for more.
     """
-    words = [sys.executable, "-m", PLANNER, "--dry-run", "--forceall", f"--attempt={attempt}"]
+    words = [sys.executable, "-m", __name__, "--dry-run", "--forceall", f"--attempt={attempt}"]
     if profile is not None:
         words += ["--profile", str(profile)]
     if config_files:
@@ -98,3 +104,34 @@ def request(rule: str, resources: Mapping[str, Any]) -> Request:
 def _number(value: Any) -> int | None:
     """A whole number, or None for what is not known before the job runs."""
     return int(value) if str(value).isdecimal() else None
+
+
+def print_plan(words: Sequence[str]) -> None:
+    """Run Snakemake with ``words``, among them ``--dry-run``, and print the jobs it plans."""
+    # Its import fails where SLURM is installed in part, which is a finding and not our end.
+    from snakemake.cli import main  # noqa: PLC0415
+    from snakemake.logging import logger  # noqa: PLC0415
+
+    jobs: list[dict[str, Any]] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if getattr(getattr(record, "event", None), "value", None) == "job_info":
+            job: Any = record
+            if job.rule_name not in LOCAL_RULES:
+                jobs.append({"rule": job.rule_name, "resources": dict(job.resources.items())})
+        elif record.levelno >= logging.ERROR:
+            sys.stderr.write(f"{record.getMessage()}\n")
+        return False
+
+    # A filter, because Snakemake replaces the handlers.
+    logger.addFilter(keep)
+    try:
+        main(words)
+    except SystemExit as end:
+        if end.code:
+            raise
+    sys.stdout.write("\n" + json.dumps(jobs, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    print_plan(sys.argv[1:])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from crystalformer_rl.tools.doctor import cluster
 from crystalformer_rl.tools.doctor.cluster import (
     Answer,
     accounting,
@@ -18,7 +19,7 @@ from crystalformer_rl.tools.doctor.slurm import nodes
 
 REPOSITORY = Path(__file__).parents[4]
 PROFILE = REPOSITORY / "workflow/profiles/slurm/config.v8+.yaml"
-DISABLED = Answer(ok=False, text="Slurm accounting storage is disabled")
+DISABLED = Answer(ok=False, text="SLURM accounting storage is disabled")
 ENABLED = Answer(ok=True, text="")
 MISSING = Answer(ok=False, text="sacct is not installed here", installed=False)
 
@@ -27,7 +28,7 @@ MISSING = Answer(ok=False, text="sacct is not installed here", installed=False)
     ("answer", "age", "command", "expected"),
     [
         (ENABLED, "300 sec", "sacct", ("ok", "sacct answers")),
-        (DISABLED, "300 sec", "sacct", ("problem", "Slurm accounting storage is disabled")),
+        (DISABLED, "300 sec", "sacct", ("problem", "SLURM accounting storage is disabled")),
         (DISABLED, "300 sec", "squeue", ("ok", "squeue is asked, MinJobAge 300 sec")),
         (DISABLED, "2 sec", "squeue", ("problem", "MinJobAge is 2 s")),
         (ENABLED, "2 sec", "squeue", ("problem", "MinJobAge is 2 s")),
@@ -76,14 +77,21 @@ def test_without_accounting_the_key_of_the_profile_and_the_option_are_named() ->
     assert "--slurm-status-command squeue" in found.change
 
 
-def test_accounts() -> None:
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (Answer(ok=True, text="mine\nother"), "ok", "may use it"),
+        (Answer(ok=True, text="other"), "problem", "may use other"),
+        (DISABLED, "warning", "cannot be checked: SLURM accounting storage is disabled"),
+    ],
+)
+def test_accounts(monkeypatch: pytest.MonkeyPatch, answer: Answer, status: str, words: str) -> None:
+    monkeypatch.setattr(cluster, "ask", lambda *_: answer)
     asked = [Request("a", account="mine"), Request("b", account="mine"), Request("c")]
-    (found,) = accounts(asked, Answer(ok=True, text="mine\nother"), profile=PROFILE)
-    assert found.status == "ok"
-    (found,) = accounts(asked, Answer(ok=True, text="other"), profile=PROFILE)
-    assert (found.status, found.found.endswith("has other")) == ("problem", True)
-    (found,) = accounts(asked, DISABLED, profile=PROFILE)
-    assert found.status == "warning"
+    (found,) = accounts(asked, profile=PROFILE)
+    assert (found.topic, found.status) == ("account mine", status)
+    assert words in found.found
+    assert list(accounts(asked[2:], profile=PROFILE)) == []
 
 
 def test_partitions() -> None:
