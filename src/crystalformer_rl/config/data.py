@@ -27,6 +27,11 @@ class DatasetSettings(Section):
     max_atoms: PositiveInt = Field(
         default=20, description="Reject crystals with more atoms in the primitive cell."
     )
+    merge_below: PositiveFloat = Field(
+        default=0.1,
+        description="Å; images of a site of a CIF closer than this are one atom on a special "
+        "position: 0.333 is 1/3.",
+    )
     limit: PositiveInt | None = Field(
         default=None, description="Keep only the first so many rows of each split (for a trial)."
     )

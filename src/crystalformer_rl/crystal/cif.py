@@ -1,106 +1,269 @@
-"""CIF text to a structure: quickly for the plain layout of data sets, else by pymatgen.
+"""CIF text to structures, each compared with what the CIF says of itself.
 
-Data sets such as MP-20 hold CIFs as pymatgen writes them without symmetry: space group P 1, one
-operation, one loop of atoms. That layout is read here, ten times faster than by ``CifParser``;
-whatever differs from it in any line is left to ``CifParser``.
+Every data block with a cell or atoms is a crystal. Its formula, number of formula units, volume and
+space group, where they are given, must be those of the atoms that were read. A crystal may have
+more symmetry than its CIF declares, but not less.
 """
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pymatgen.core import DummySpecies, Element, Lattice, Structure
-from pymatgen.io.cif import CifParser
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
 
-_PLAIN = re.compile(
-    r"(?:# generated using pymatgen\s+)?data_\S+\n"
-    r"_symmetry_space_group_name_H-M\s+'P 1'\n"
-    r"_cell_length_a\s+(?P<a>[\d.]+)\n"
-    r"_cell_length_b\s+(?P<b>[\d.]+)\n"
-    r"_cell_length_c\s+(?P<c>[\d.]+)\n"
-    r"_cell_angle_alpha\s+(?P<alpha>[\d.]+)\n"
-    r"_cell_angle_beta\s+(?P<beta>[\d.]+)\n"
-    r"_cell_angle_gamma\s+(?P<gamma>[\d.]+)\n"
-    r"_symmetry_Int_Tables_number\s+1\n"
-    r"(?:_chemical_formula_structural\s+\S+\n)?"
-    r"(?:_chemical_formula_sum\s+(?:'[^'\n]*'|\S+)\n)?"
-    r"(?:_cell_volume\s+\S+\n)?"
-    r"(?:_cell_formula_units_Z\s+\d+\n)?"
-    r"loop_\n"
-    r" _symmetry_equiv_pos_site_id\n"
-    r" _symmetry_equiv_pos_as_xyz\n"
-    r"  1  'x, y, z'\n"
-    r"loop_\n"
-    r" _atom_site_type_symbol\n"
-    r" _atom_site_label\n"
-    r" _atom_site_symmetry_multiplicity\n"
-    r" _atom_site_fract_x\n"
-    r" _atom_site_fract_y\n"
-    r" _atom_site_fract_z\n"
-    r" _atom_site_occupancy\n"
-    r"(?P<atoms>(?:[ \t]+[A-Z][a-z]?[ \t]+[A-Z][A-Za-z]*[\d_]+[ \t]+1"
-    r"(?:[ \t]+-?\d+\.\d+){3}[ \t]+1(?:\.0*)?[ \t]*\n)+)\s*"
+from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.cif_sites import PartlyOccupiedError, Sites, number_of, sites_of
+from crystalformer_rl.crystal.formula import refuse_other_contents
+from crystalformer_rl.crystal.operations import Operations, operations_of, parse_operations
+from crystalformer_rl.crystal.orbits import Expanded, expand
+from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical
+from crystalformer_rl.crystal.plain_cif import plain_structure
+from crystalformer_rl.crystal.space_groups import Declared
+from crystalformer_rl.crystal.star import Block, read_blocks
+from crystalformer_rl.crystal.symmetry import standardise_moyo
+
+ReadError = Literal["unreadable", "disordered", "not_physical", "left_out"]
+# Å. A tenth of the shortest bonds, and more than two digits (0.33) miss a special position by.
+MERGE_BELOW = 0.1
+_OPERATIONS = ("_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz")
+_MAGNETIC = ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_centering_xyz")
+_SYMBOL = (
+    "_symmetry_space_group_name_h-m",
+    "_space_group_name_h-m_alt",
+    "_space_group_name_h-m_full",
+    "_space_group_name_h-m",
 )
-_LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
-_SYMBOLS = frozenset(element.name for element in Element) - {"D", "T"}
-# Tolerances of CifParser: sites this close are one site; thirds this close are thirds.
-_SAME_SITE = 1e-4
-_SAME_FRACTION = 1e-4
+_HALL = ("_symmetry_space_group_name_hall", "_space_group_name_hall")
+_INT_TABLES = ("_symmetry_int_tables_number", "_space_group_it_number")
+# Å: tolerances at which the symmetry of a structure is compared with a declared space group.
+_SYMPRECS = (0.01, 0.1)
 
 
-def structure_from_cif(text: str) -> Structure:
-    """The (first) structure of a CIF, in the cell that it is given in.
+@dataclass(frozen=True)
+class CifCrystal:
+    """One block of a CIF.
+
+    Attributes
+    ----------
+    name
+        Of the block.
+    structure
+        In the cell that it is given in; None if it cannot be read.
+    error, reason
+        What went wrong, and its kind; None when there is a structure.
+    merged
+        Atoms that were merged with others, because a special position is rounded in the CIF.
+    """
+
+    name: str
+    structure: Structure | None
+    error: str | None = None
+    reason: ReadError | None = None
+    merged: int = 0
+
+
+def crystals_of_cif(text: str, *, merge_below: float = MERGE_BELOW) -> Iterator[CifCrystal]:
+    """The crystals of a CIF, at least one.
+
+    Parameters
+    ----------
+    merge_below
+        Images of a site closer than this, Å, are one atom.
+    """
+    try:
+        structure = plain_structure(text)
+        if structure is not None:
+            refuse_unphysical(structure)
+        blocks = [] if structure is not None else _blocks(text)
+    except UnphysicalError as error:
+        yield CifCrystal("", None, str(error), "not_physical")
+        return
+    except ValueError as error:
+        yield CifCrystal("", None, str(error), "unreadable")
+        return
+    if structure is not None:
+        yield CifCrystal("", structure)
+    for block in blocks:
+        try:
+            structure, merged = _crystal(block, merge_below)
+        except PartlyOccupiedError as error:
+            yield CifCrystal(block.name, None, str(error), "disordered")
+        except UnphysicalError as error:
+            yield CifCrystal(block.name, None, str(error), "not_physical")
+        except ValueError as error:
+            yield CifCrystal(block.name, None, str(error), "unreadable")
+        else:
+            yield CifCrystal(block.name, structure, merged=merged)
+
+
+def _blocks(text: str) -> list[Block]:
+    if not text.strip():
+        raise ValueError("the CIF is empty")
+    blocks = [block for block in read_blocks(text) if block.describes_a_crystal or block.error]
+    if not blocks:
+        raise ValueError("no block of the CIF has a cell or atoms")
+    return blocks
+
+
+def structure_from_cif(text: str, *, merge_below: float = MERGE_BELOW) -> Structure:
+    """The structure of a CIF with one crystal, in the cell that it is given in.
 
     Raises
     ------
     ValueError
-        If there is none, or pymatgen cannot read it; the message has pymatgen's words.
+        If it cannot be read or has several; the message says why.
     """
-    if not text.strip():
-        raise ValueError("the CIF is empty")
-    structure = plain_structure(text)
-    return _parse(text) if structure is None else structure
+    crystal = one_crystal(text, merge_below=merge_below)
+    if crystal.structure is None:
+        raise ValueError(crystal.error)
+    return crystal.structure
 
 
-def plain_structure(text: str) -> Structure | None:
-    """The structure of a CIF in the plain P 1 layout, or None for any other text.
+def one_crystal(text: str, *, merge_below: float = MERGE_BELOW) -> CifCrystal:
+    """The crystal of a CIF that may have only one; several are an unreadable one."""
+    crystals = list(crystals_of_cif(text, merge_below=merge_below))
+    if len(crystals) == 1:
+        return crystals[0]
+    names = ", ".join(one.name for one in crystals[:3])
+    error = f"the CIF has {len(crystals)} crystals ({names}, …), and one is needed here"
+    return CifCrystal("", None, error, "unreadable")
 
-    Equal to what ``CifParser`` gives, but for the order of the sites, which is the file's.
+
+def _crystal(block: Block, merge_below: float) -> tuple[Structure, int]:
+    if block.error is not None:
+        raise ValueError(block.error)
+    sites = sites_of(block)
+    declared = Declared(
+        symbol=block.first(*_SYMBOL),
+        number=block.first(*_INT_TABLES),
+        hall=block.first(*_HALL),
+        choice=block.first("_space_group_it_coordinate_system_code"),
+    )
+    listed = _listed_operations(block)
+    if listed is None:
+        return _expand_declared(block, sites, declared, merge_below)
+    if not listed.fit(sites.lattice.matrix):
+        raise ValueError("the symmetry operations do not fit the cell: are the axes others?")
+    structure, merged = _expand(block, sites, listed, merge_below)
+    if _MAGNETIC[0] not in block.values:
+        _refuse_other_group(structure, listed, declared)
+    return structure, merged
+
+
+def _listed_operations(block: Block) -> Operations | None:
+    texts = next((block.values[tag] for tag in _OPERATIONS if tag in block.values), None)
+    if texts is not None:
+        return parse_operations(texts)
+    if _MAGNETIC[0] in block.values:
+        centring = block.values.get(_MAGNETIC[1], [])
+        return parse_operations(block.values[_MAGNETIC[0]], centring=centring)
+    return None
+
+
+def _expand(
+    block: Block, sites: Sites, operations: Operations, merge_below: float
+) -> tuple[Structure, int]:
+    """The whole crystal, if it has the contents that the block declares."""
+    formula = block.first("_chemical_formula_sum")
+    found: Expanded = expand(
+        sites.symbols,
+        sites.positions,
+        operations,
+        sites.lattice.matrix,
+        merge_below=merge_below,
+        merge_sites=len(operations) > 1 or formula is not None,
+    )
+    units, volume = block.first("_cell_formula_units_z"), block.first("_cell_volume")
+    refuse_other_contents(
+        found.symbols,
+        sites.lattice.volume,
+        formula=formula,
+        units=None if units is None else number_of(units, "_cell_formula_units_Z"),
+        declared_volume=None if volume is None else number_of(volume, "_cell_volume"),
+    )
+    structure = Structure(sites.lattice, found.symbols, found.positions)
+    refuse_unphysical(structure)
+    return structure, found.merged
+
+
+def _expand_declared(
+    block: Block, sites: Sites, declared: Declared, merge_below: float
+) -> tuple[Structure, int]:
+    """The crystal of a block that names a space group and lists no operations.
+
+    The setting may be open: then the cell, the formula and the distances have to decide it.
     """
-    match = _PLAIN.fullmatch(text)
-    if match is None:
-        return None
-    rows = [line.split() for line in match["atoms"].splitlines()]
-    symbols = [row[0] for row in rows]
-    if not _SYMBOLS.issuperset(symbols):
-        return None
-    positions = _thirds(np.array([row[3:6] for row in rows], dtype=float))
-    offset = positions[:, None] - positions[None]
-    offset -= np.round(offset)
-    close = (np.abs(offset) < 2 * _SAME_SITE).all(axis=2).sum()
-    if close > len(rows):
-        return None
-    lattice = Lattice.from_parameters(*(float(match[name]) for name in _LATTICE))
-    if not (np.isfinite(lattice.matrix).all() and min(lattice.d_hkl(h) for h in np.eye(3)) > 0.01):
-        return None
-    return Structure(lattice, symbols, positions - np.floor(positions))
-
-
-def _thirds(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    for fraction in (1 / 3, 2 / 3):
-        positions = np.where(
-            np.abs(positions / fraction - 1) <= _SAME_FRACTION, fraction, positions
+    settings = declared.settings()
+    if not settings:
+        raise ValueError("the CIF has no symmetry operations and names no space group")
+    fitting = [one for one in settings if operations_of(one.hall_number).fit(sites.lattice.matrix)]
+    # A short monoclinic symbol means unique axis b, if the cell allows it.
+    fitting = [one for one in fitting if one.standard or "b" in one.choice] or fitting
+    if not fitting:
+        raise ValueError(f"no setting of the declared space group fits the cell: {declared}")
+    crystals, problem = [], None
+    for one in fitting:
+        try:
+            operations = operations_of(one.hall_number)
+            crystals.append((one, *_expand(block, sites, operations, merge_below)))
+        except ValueError as error:
+            problem = error
+    if not crystals:
+        assert problem is not None
+        raise problem
+    first = crystals[0][1]
+    same = StructureMatcher(ltol=0.01, stol=0.02, angle_tol=0.5, scale=False)
+    if any(not same.fit(first, other) for _, other, _ in crystals[1:]):
+        choices = ", ".join(one.choice for one, _, _ in crystals)
+        raise ValueError(
+            f"the space group {declared} has several settings ({choices}), which give different "
+            "crystals: name the setting, or list the symmetry operations"
         )
-    return positions
+    return first, crystals[0][2]
 
 
-def _parse(text: str) -> Structure:
-    try:
-        structures = CifParser.from_str(text).parse_structures(primitive=False)
-    except Exception as error:
-        # CifParser meets damaged text with errors of a dozen kinds; each is one unreadable CIF.
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    structure = structures[0]
-    if any(isinstance(kind, DummySpecies) for kind in structure.composition.elements):
-        raise ValueError(f"{structure.formula} has species that are no chemical elements")
-    return structure
+def _refuse_other_group(structure: Structure, listed: Operations, declared: Declared) -> None:
+    """Raise unless the crystal has the symmetry of the declared space group."""
+    settings = declared.settings(any_symbol=True)
+    groups = {one.space_group for one in settings}
+    found = listed.space_group
+    if not groups or found in groups:
+        return
+    # All atoms may be listed, with fewer operations than the crystal has.
+    order = max(len(operations_of(one.hall_number)) for one in settings)
+    if found is None or len(listed) <= order:
+        if any(_maps_onto_itself(structure, operations_of(one.hall_number)) for one in settings):
+            return
+        if groups & _groups_of(structure):
+            return
+    raise ValueError(
+        f"the CIF declares the space group {declared}, its symmetry operations are those of group "
+        f"{found}"
+    )
+
+
+def _maps_onto_itself(structure: Structure, operations: Operations) -> bool:
+    if not operations.fit(structure.lattice.matrix):
+        return False
+    cell = Cell.of(structure)
+    for number in np.unique(cell.numbers):
+        atoms = cell.positions[cell.numbers == number]
+        images = np.concatenate([operations.images(atom) for atom in atoms])
+        offset = images[:, None] - atoms[None]
+        offset -= np.round(offset)
+        distances = np.linalg.norm(offset @ cell.matrix, axis=2)
+        if (distances.min(axis=1) > _SYMPRECS[-1]).any():
+            return False
+    return True
+
+
+def _groups_of(structure: Structure) -> set[int]:
+    found = set()
+    for symprec in _SYMPRECS:
+        try:
+            found.add(standardise_moyo(Cell.of(structure), symprec=symprec).space_group)
+        except ValueError:
+            continue
+    return found

@@ -14,6 +14,10 @@ MAX_COORDINATE = 1000.0
 MAX_ELEMENT = 118
 
 
+class UnphysicalError(ValueError):
+    """What was read cannot be a crystal."""
+
+
 def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANCE) -> None:
     """Raise if ``structure`` cannot be a crystal. Every crystal that is read passes here.
 
@@ -26,33 +30,33 @@ def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANC
 
     Raises
     ------
-    ValueError
+    UnphysicalError
         If it has no atoms, a number that is not finite, an unknown element, a cell without
         volume, or atoms too close; the message says which.
     """
     lattice = structure.lattice
     if not len(structure):
-        raise ValueError("the crystal has no atoms")
+        raise UnphysicalError("the crystal has no atoms")
     if not np.isfinite(lattice.matrix).all():
-        raise ValueError("a number of the lattice is not finite")
+        raise UnphysicalError("a number of the lattice is not finite")
     if not np.isfinite(structure.frac_coords).all():
         place = int(np.flatnonzero(~np.isfinite(structure.frac_coords).all(axis=1))[0])
-        raise ValueError(f"a coordinate of atom {place} (counted from 0) is not finite")
+        raise UnphysicalError(f"a coordinate of atom {place} (counted from 0) is not finite")
     if max(lattice.abc) > MAX_LENGTH:
-        raise ValueError(f"a cell edge of {max(lattice.abc):.4g} Å: at most {MAX_LENGTH:g} Å")
+        raise UnphysicalError(f"a cell edge of {max(lattice.abc):.4g} Å: at most {MAX_LENGTH:g} Å")
     if np.abs(structure.frac_coords).max() > MAX_COORDINATE:
-        raise ValueError(
+        raise UnphysicalError(
             f"a fractional coordinate of {np.abs(structure.frac_coords).max():.4g}: must be "
             f"within ±{MAX_COORDINATE:g}"
         )
     shortest = shortest_vector(lattice)
     if not shortest:
-        raise ValueError("the cell has no volume")
+        raise UnphysicalError("the cell has no volume")
     if not min_distance:
         return
     found = shortest if shortest < min_distance else closer_than(min_distance, structure)
     if found is not None:
-        raise ValueError(
+        raise UnphysicalError(
             f"{structure.formula}: atoms are {found:.3f} Å apart, at least {min_distance:g} Å is "
             "needed"
         )

@@ -5,10 +5,10 @@ import hashlib
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import DatasetSettings
-from crystalformer_rl.crystal.physical import MAX_ELEMENT
-from crystalformer_rl.crystal.readers import Row, read_crystals, source_files
+from crystalformer_rl.crystal import labels
+from crystalformer_rl.crystal.readers import open_source, source_files
+from crystalformer_rl.crystal.rows import Row, Source
 from crystalformer_rl.crystal.structures import COLUMNS, structure_columns
 from crystalformer_rl.crystal.symmetry import primitive
 from crystalformer_rl.files import write_table
@@ -30,14 +31,16 @@ NEEDED_SPLITS = ("train", "val")
 REJECTED_COLUMNS = ("id", "split", "reason", "detail")
 # Å; tight, so that only true repetitions of a cell are taken out.
 PRIMITIVE_SYMPREC = 0.01
+# Rows and reasons that a message shows.
+FIRST = 3
 TRAIN_SHARE, VAL_SHARE = 0.8, 0.1
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A crystal that is kept, as its row of the table: a thirtieth of the structure's memory."""
+class KeptRow:
+    """A row of the table of structures: takes a thirtieth of the memory of the structure."""
 
     id: str
     split: str
@@ -47,8 +50,8 @@ class Kept:
     properties: Mapping[str, Any]
 
     @classmethod
-    def of(cls, row: Row, structure: Structure) -> "Kept":
-        """The row, with ``structure`` in the place of its own."""
+    def of(cls, row: Row, structure: Structure) -> "KeptRow":
+        """The row of a crystal, with ``structure`` in place of its own."""
         cell = structure_columns([structure])
         return cls(
             row.id,
@@ -69,8 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``structures.parquet``, ``rejected.parquet`` and ``provenance.json``.
 
-    Structures are in primitive cells. Rejected: ``unreadable``, ``disordered``, ``element`` (not
-    1–118) and ``too_many_atoms``.
+    Structures are in primitive cells. Reasons of rejection: ``unreadable`` (also a CIF that
+    contradicts itself), ``not_physical``, ``disordered``, ``too_many_atoms``, and ``left_out`` for
+    files of a folder that are not read. ``rejected.parquet`` is written before an empty split is
+    refused.
 
     Raises
     ------
@@ -81,48 +86,95 @@ def run(args: argparse.Namespace) -> None:
         twice, or a split comes out empty.
     """
     settings = DatasetSettings.model_validate_json(args.settings)
-    sources = {name: Path(path) for name, path in settings.sources.items()}
-    for name, path in sources.items():
+    paths = {name: Path(path) for name, path in settings.sources.items()}
+    for name, path in paths.items():
         if not path.exists():
             raise FileNotFoundError(f"dataset.sources.{name}: {path}: no such file or folder")
         verify(source_files(path))
     provenance = Provenance(
         __name__,
         settings=settings.model_dump(mode="json"),
-        inputs={name: source_files(path) for name, path in sources.items()},
+        inputs={name: source_files(path) for name, path in paths.items()},
     )
-    rows = itertools.chain.from_iterable(
-        # A source of one split need not be read beyond the limit.
-        itertools.islice(_rows(name, path), settings.limit if name != "all" else None)
-        for name, path in sources.items()
+    sources: dict[str, Source] = {
+        name: open_source(path, merge_below=settings.merge_below) for name, path in paths.items()
+    }
+    _refuse_missing_splits(sources)
+    unread = Counter(
+        {name: sum(map(len, source.unread.values())) for name, source in sources.items()}
     )
-    kept, rejected = _judge(rows, settings)
-    _refuse_empty_splits(kept, rejected, settings)
-    write_table(args.out / "structures.parquet", _table(kept))
+    for source in sources.values():
+        for line in labels.summary(source.unread):
+            log.warning("%s: %s", source.path, line)
+    kept, rejected, merged = _select(sources, settings)
     write_table(
         args.out / "rejected.parquet",
         pd.DataFrame(rejected, columns=list(REJECTED_COLUMNS), dtype="str"),
     )
     counts = Counter(row.split for row in kept)
     reasons = Counter(reason for _, _, reason, _ in rejected)
-    log.info("kept %s, rejected %s", dict(counts), dict(reasons))
+    log.info("kept %s, rejected %s, merged %d atoms", dict(counts), dict(reasons), merged)
+    _refuse_empty_splits(kept, rejected, settings)
+    write_table(args.out / "structures.parquet", _table(kept))
     provenance.write(
         args.out / "provenance.json",
         items=len(kept) + len(rejected),
+        merged_atoms=merged,
+        unread_labels=unread.total(),
         **{f"kept_{split}": counts[split] for split in SPLITS},
         **{f"rejected_{reason}": number for reason, number in sorted(reasons.items())},
     )
 
 
-def _rows(name: str, path: Path) -> Iterator[Row]:
-    """The rows of one source, each with its split."""
-    for row in read_crystals(path):
-        split = name if name != "all" else row.split or _split_of(row.id)
-        if split not in SPLITS:
+def _refuse_missing_splits(sources: Mapping[str, Source]) -> None:
+    """Raise for what can be known before the crystals are read, which may take long."""
+    for name, source in sources.items():
+        if name != "all" or not source.ids:
+            continue
+        splits = [
+            split or _split_of(own) for own, split in zip(source.ids, source.splits, strict=True)
+        ]
+        unknown = [
+            f"{own!r} has {split!r}"
+            for own, split in zip(source.ids, splits, strict=True)
+            if split not in SPLITS
+        ]
+        if unknown:
             raise ValueError(
-                f"{path}: row {row.id!r} has split {split!r}; must be one of {list(SPLITS)}"
+                f"{source.path}: column 'split' must be one of {list(SPLITS)}; in {len(unknown)} "
+                f"rows it is not: {', '.join(unknown[:FIRST])}"
             )
-        yield replace(row, split=split)
+        for split in NEEDED_SPLITS:
+            if split not in splits:
+                raise ValueError(
+                    f"{source.path}: no row has split {split!r}; {', '.join(NEEDED_SPLITS)} are "
+                    "needed"
+                )
+    repeated = Counter(name for source in sources.values() for name in source.ids)
+    for name, count in repeated.most_common(1):
+        if count > 1:
+            _refuse_repeated(name, [source.path for source in sources.values()])
+
+
+def _refuse_repeated(name: str, paths: Sequence[Path]) -> NoReturn:
+    raise ValueError(
+        f"id {name!r} occurs twice in {[str(path) for path in paths]}; ids must be unique over all "
+        "splits"
+    )
+
+
+def _rows(name: str, source: Source, limit: int | None) -> Iterator[Row]:
+    """The rows of one source, each with its split."""
+    count = 0
+    for row in source.read():
+        if row.reason == "left_out":
+            yield replace(row, split="" if name == "all" else name)
+            continue
+        # A source of one split need not be read beyond the limit.
+        if name != "all" and limit is not None and count == limit:
+            return
+        count += 1
+        yield replace(row, split=name if name != "all" else row.split or _split_of(row.id))
 
 
 def _split_of(name: str) -> str:
@@ -133,63 +185,66 @@ def _split_of(name: str) -> str:
     return "val" if share < TRAIN_SHARE + VAL_SHARE else "test"
 
 
-def _judge(
-    rows: Iterator[Row], settings: DatasetSettings
-) -> tuple[list[Kept], list[tuple[str, str, str, str]]]:
-    """Kept rows in primitive cells, and (id, split, reason, detail) of the others."""
-    kept: list[Kept] = []
+def _select(
+    sources: Mapping[str, Source], settings: DatasetSettings
+) -> tuple[list[KeptRow], list[tuple[str, str, str, str]], int]:
+    """Kept rows in primitive cells, (id, split, reason, detail) of the others, atoms merged."""
+    kept: list[KeptRow] = []
     rejected: list[tuple[str, str, str, str]] = []
     seen: set[str] = set()
     taken: Counter[str] = Counter()
+    merged = 0
+    rows = itertools.chain.from_iterable(
+        _rows(name, source, settings.limit) for name, source in sources.items()
+    )
     for row in progress(rows, label="dataset"):
-        if row.id in seen:
-            raise ValueError(
-                f"id {row.id!r} occurs twice in {list(settings.sources.values())}; ids must be "
-                "unique over all splits"
-            )
-        seen.add(row.id)
         split = str(row.split)
-        taken[split] += 1
-        if settings.limit is not None and taken[split] > settings.limit:
-            continue
-        judged = _refusal(row, settings.max_atoms)
-        if isinstance(judged, Kept):
-            kept.append(judged)
+        if row.reason != "left_out":
+            if row.id in seen:
+                _refuse_repeated(row.id, [source.path for source in sources.values()])
+            seen.add(row.id)
+            taken[split] += 1
+            if settings.limit is not None and taken[split] > settings.limit:
+                continue
+        result = _keep(row, settings.max_atoms)
+        if isinstance(result, KeptRow):
+            kept.append(result)
+            merged += row.merged
         else:
-            rejected.append((row.id, split, *judged))
-    return kept, rejected
+            rejected.append((row.id, split, *result))
+    return kept, rejected, merged
 
 
-def _refusal(row: Row, max_atoms: int) -> Kept | tuple[str, str]:
+def _keep(row: Row, max_atoms: int) -> KeptRow | tuple[str, str]:
+    """The row in its primitive cell, or the reason and the detail why it is rejected."""
     if row.structure is None:
         return str(row.reason), str(row.error)
-    numbers = set(row.structure.atomic_numbers)
-    if wrong := sorted(number for number in numbers if not 1 <= number <= MAX_ELEMENT):
-        return "element", f"atomic numbers {wrong}, must be 1 to {MAX_ELEMENT}"
     structure = primitive(row.structure, symprec=PRIMITIVE_SYMPREC)
     if len(structure) > max_atoms:
         return (
             "too_many_atoms",
             f"{len(structure)} atoms in the primitive cell, at most {max_atoms}",
         )
-    return Kept.of(row, structure)
+    return KeptRow.of(row, structure)
 
 
 def _refuse_empty_splits(
-    kept: list[Kept], rejected: list[tuple[str, str, str, str]], settings: DatasetSettings
+    kept: list[KeptRow], rejected: list[tuple[str, str, str, str]], settings: DatasetSettings
 ) -> None:
     filled = {row.split for row in kept}
     named = {name for name in settings.sources if name != "all"}
     for split in SPLITS:
         if split not in filled and split in named.union(NEEDED_SPLITS):
-            reasons = Counter(reason for _, place, reason, _ in rejected if place == split)
+            own = [row for row in rejected if row[1] == split]
+            reasons = Counter(reason for _, _, reason, _ in own)
+            examples = "".join(f"; {name!r}: {detail[:200]}" for name, _, _, detail in own[:FIRST])
             raise ValueError(
-                f"split {split!r} has no crystals: {sum(reasons.values())} rows were rejected "
-                f"{dict(reasons)}, of the sources {dict(settings.sources)}"
+                f"split {split!r} has no crystals: {len(own)} rows were rejected {dict(reasons)}, "
+                f"of the sources {dict(settings.sources)}{examples}"
             )
 
 
-def _table(kept: list[Kept]) -> pd.DataFrame:
+def _table(kept: list[KeptRow]) -> pd.DataFrame:
     names = sorted({name for row in kept for name in row.properties})
     return pd.DataFrame(
         {

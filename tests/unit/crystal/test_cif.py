@@ -8,7 +8,8 @@ import pytest
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
-from crystalformer_rl.crystal.cif import plain_structure, structure_from_cif
+from crystalformer_rl.crystal.cif import structure_from_cif
+from crystalformer_rl.crystal.plain_cif import plain_structure
 
 TABLE = pd.read_csv(Path(__file__).parents[2] / "fixtures" / "mp20_val_16.csv", dtype=str)
 PLAIN = TABLE["cif"][0]
@@ -56,17 +57,16 @@ def _atoms(structure: Structure) -> np.ndarray:
         ("  In  In0", "  In3+  In0"),
     ],
 )
-def test_any_other_layout_is_left_to_pymatgen(old: str, new: str) -> None:
+def test_any_other_layout_is_left_to_the_other_reader(old: str, new: str) -> None:
     assert old in PLAIN
     assert plain_structure(PLAIN.replace(old, new)) is None
 
 
-def test_atoms_on_one_another_are_left_to_pymatgen() -> None:
+def test_atoms_on_one_another_are_left_to_the_other_reader() -> None:
     line = PLAIN.split("_atom_site_occupancy\n")[1].splitlines()[0]
     assert plain_structure(PLAIN + line + "\n") is None
 
 
-@pytest.mark.filterwarnings("ignore:Issues encountered while parsing CIF")
 def test_a_cif_with_symmetry() -> None:
     structure = structure_from_cif(PLAIN)
     text = str(CifWriter(structure, symprec=0.01))
@@ -92,5 +92,5 @@ def test_damaged_text_is_a_value_error(text: str) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_no_element_is_refused() -> None:
-    with pytest.raises(ValueError, match="no chemical elements"):
+    with pytest.raises(ValueError, match="type symbol 'Xx' of site In0: not an element"):
         structure_from_cif(PLAIN.replace("  In  In0", "  Xx  In0"))

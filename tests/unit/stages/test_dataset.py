@@ -1,6 +1,7 @@
 """The dataset stage: splits, rejections, what it writes, and what it refuses."""
 
 import argparse
+import gzip
 import json
 from collections import Counter
 from pathlib import Path
@@ -50,7 +51,10 @@ def test_one_source_per_split(table: pd.DataFrame, tmp_path: Path) -> None:
     assert rejected.columns.tolist() == ["id", "split", "reason", "detail"]
     assert len(rejected) == 0
     record = json.loads((tmp_path / "out" / "provenance.json").read_text())
-    assert record["counts"] == {"items": 16, "kept_train": 12, "kept_val": 2, "kept_test": 2}
+    assert record["counts"] == {
+        "items": 16, "merged_atoms": 0, "unread_labels": 0,
+        "kept_train": 12, "kept_val": 2, "kept_test": 2,
+    }  # fmt: skip
     assert set(record["inputs"]) == {"train", "val", "test"}
 
 
@@ -130,13 +134,18 @@ def test_an_id_that_occurs_twice_is_an_error(table: pd.DataFrame, tmp_path: Path
 @pytest.mark.filterwarnings("ignore")
 def test_empty_splits_are_errors(table: pd.DataFrame, tmp_path: Path) -> None:
     one = _sources(tmp_path, all=table.assign(split="train"))
-    with pytest.raises(ValueError, match=r"split 'val' has no crystals: 0 rows were rejected"):
+    with pytest.raises(
+        ValueError, match=r"all\.csv: no row has split 'val'; train, val are needed"
+    ):
         _run(tmp_path / "out", sources=one)
     with pytest.raises(ValueError, match=r"split 'test' has no crystals.*test\.csv"):
         _run(tmp_path / "out", sources=_three(tmp_path, table, 10, 16))
     broken = table.assign(cif=["x"] * 10 + table["cif"].tolist()[10:])
     with pytest.raises(ValueError, match=r"'train' has no crystals: 10 .* \{'unreadable': 10\}"):
         _run(tmp_path / "out", sources=_three(tmp_path, broken, 10, 14))
+    rejected = pd.read_parquet(tmp_path / "out" / "rejected.parquet")
+    assert len(rejected) == 10
+    assert set(rejected["detail"].str[:9]) == {"not a CIF"}
 
 
 def test_bad_sources_are_named(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -146,8 +155,78 @@ def test_bad_sources_are_named(table: pd.DataFrame, tmp_path: Path) -> None:
         sources = _three(tmp_path, table, 10, 14) | {"val": str(tmp_path / "gone.csv")}
         _run(tmp_path / "out", sources=sources)
     sources = _sources(tmp_path, all=table.assign(split="dev"))
-    with pytest.raises(ValueError, match=r"has split 'dev'; must be one of \['train', 'val'"):
+    with pytest.raises(
+        ValueError,
+        match=r"'split' must be one of .* in 16 rows it is not: 'mp-998398' has 'dev'",
+    ):
         _run(tmp_path / "out", sources=sources)
+
+
+def test_a_missing_split_is_said_before_a_crystal_is_read(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a CIF was read")
+
+    monkeypatch.setattr("crystalformer_rl.crystal.tables.one_crystal", never)
+    with pytest.raises(ValueError, match="no row has split 'train'"):
+        _run(tmp_path / "out", sources=_sources(tmp_path, all=table.assign(split="val")))
+    sources = _sources(tmp_path, train=table[:10], val=table[9:14], test=table[14:])
+    with pytest.raises(ValueError, match="occurs twice"):
+        _run(tmp_path / "out", sources=sources)
+
+
+def test_labels_that_cannot_be_read_are_empty_and_counted(
+    table: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = ["None", "1.5", "large", "1,5", "inf", "True", *table["band_gap"][6:]]
+    sources = _three(tmp_path, table.assign(band_gap=odd), 12, 14)
+    kept, rejected = _run(tmp_path / "out", sources=sources)
+    assert len(rejected) == 0
+    assert kept["band_gap"].isna().tolist() == [True, False, *[True] * 4, *[False] * 10]
+    assert "column 'band_gap': 5 values are not numbers and left empty" in caplog.text
+    counts = json.loads((tmp_path / "out" / "provenance.json").read_text())["counts"]
+    assert counts["unread_labels"] == 5
+
+
+def test_a_folder_and_what_is_left_out_of_it(table: pd.DataFrame, tmp_path: Path) -> None:
+    folder = tmp_path / "cifs"
+    for name in ("one.cif", "TWO.CIF", "sub/three.mcif", ".hidden.cif", "notes.txt"):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(table["cif"][len(name) % 10])
+    (folder / "four.cif.gz").write_bytes(gzip.compress(table["cif"][3].encode()))
+    others = _sources(tmp_path, val=table[10:12], test=table[12:14])
+    kept, rejected = _run(tmp_path / "out", sources={"train": str(folder)} | others)
+    assert kept["id"][kept["split"] == "train"].tolist() == ["TWO", "four", "one", "sub/three"]
+    assert rejected[["id", "reason"]].to_numpy().tolist() == [
+        [".hidden.cif", "left_out"], ["notes.txt", "left_out"],
+    ]  # fmt: skip
+
+
+def test_merged_atoms_are_counted(table: pd.DataFrame, tmp_path: Path) -> None:
+    cif = """data_Mg
+_symmetry_space_group_name_H-M 'P 63/m m c'
+_cell_length_a 3.2094
+_cell_length_b 3.2094
+_cell_length_c 5.2108
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 120
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Mg1 0.333 0.667 0.25
+"""
+    sources = _three(tmp_path, table.assign(cif=[cif, *table["cif"][1:]]), 12, 14)
+    kept, _ = _run(tmp_path / "out", sources=sources)
+    assert kept["num_atoms"][0] == 2
+    counts = json.loads((tmp_path / "out" / "provenance.json").read_text())["counts"]
+    assert counts["merged_atoms"] == 4
+    _, rejected = _run(tmp_path / "strict", sources=sources, merge_below=1e-4)
+    assert rejected[["id", "reason"]].to_numpy().tolist() == [["mp-998398", "not_physical"]]
 
 
 def test_a_forged_download_is_refused(table: pd.DataFrame, tmp_path: Path) -> None:

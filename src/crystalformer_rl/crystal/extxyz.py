@@ -1,0 +1,169 @@
+"""Frames of an extended XYZ file: each on its own, names as they are written."""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.crystal.encoding import decoded
+from crystalformer_rl.crystal.labels import labels_of, texts
+from crystalformer_rl.crystal.physical import refuse_unknown_elements
+from crystalformer_rl.crystal.rows import Row, Source, row_of
+
+ID_COLUMNS = ("material_id", "id")
+_PAIR = re.compile(
+    r"""(?P<key>[^\s="']+)\s*=\s*(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>(?:\\.|[^'\\])*)'"""
+    r"""|(?P<set>[\[{][^\]}]*[\]}])|(?P<bare>\S+))"""
+)
+_TRUE = {"t", "true", "1"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes
+    ----------
+    info
+        The texts of the comment line by key.
+    atoms
+        The lines of the atoms.
+    error
+        What is wrong with its lines, or None.
+    """
+
+    info: dict[str, str]
+    atoms: list[str]
+    error: str | None = None
+
+    def structure(self) -> Structure:
+        """The crystal of the frame.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or has no lattice or no periodicity in all directions.
+        """
+        if self.error is not None:
+            raise ValueError(self.error)
+        if "Lattice" not in self.info:
+            raise ValueError("the frame has no Lattice")
+        periodic = self.info.get("pbc", "T T T").strip("[]{}").replace(",", " ").split()
+        if not all(word.lower() in _TRUE for word in periodic):
+            raise ValueError(f"pbc {' '.join(periodic)}: not periodic in all three directions")
+        if not self.atoms:
+            raise ValueError("the frame has no atoms")
+        comment = f'Lattice="{self.info["Lattice"]}" pbc="T T T"'
+        if "Properties" in self.info:
+            comment += f" Properties={self.info['Properties']}"
+        text = "\n".join([str(len(self.atoms)), comment, *self.atoms]) + "\n"
+        try:
+            atoms = ase.io.read(io.StringIO(text), format="extxyz")
+        except Exception as error:
+            # ase reports a damaged frame with errors of many kinds.
+            raise ValueError(f"not extended XYZ: {type(error).__name__}: {error}") from error
+        matrix = np.array(atoms.cell)
+        if not np.isfinite(matrix).all():
+            raise ValueError("a number of the lattice is not finite")
+        if not abs(np.linalg.det(matrix)) > 0:
+            raise ValueError("the cell has no volume")
+        refuse_unknown_elements(atoms.numbers)
+        return Structure(
+            Lattice(matrix), atoms.numbers.tolist(), atoms.positions, coords_are_cartesian=True
+        )
+
+
+def open_extxyz(path: Path) -> Source:
+    """The frames of a file; those without ``material_id`` or ``id`` are named by their number.
+
+    Raises
+    ------
+    ValueError
+        If it is no text.
+    """
+    try:
+        frames = list(read_frames(decoded(path.read_bytes())))
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be read as extended XYZ: {error}") from error
+    if not any("Lattice" in frame.info for frame in frames):
+        raise ValueError(f"{path}: cannot be read as extended XYZ: no frame has a Lattice")
+    names = [
+        next((frame.info[key] for key in ID_COLUMNS if frame.info.get(key)), None)
+        or f"{path.stem}-{place:06d}"
+        for place, frame in enumerate(frames)
+    ]
+    keys = {key for frame in frames for key in frame.info}
+    columns = {key: [frame.info.get(key) for frame in frames] for key in keys}
+    splits = texts(columns.get("split", [None] * len(frames)))
+    labels, unread = labels_of(columns, len(frames))
+
+    def read() -> Iterator[Row]:
+        for place, frame in enumerate(frames):
+            yield row_of(
+                names[place], frame.structure, split=splits[place], properties=labels[place]
+            )
+
+    return Source(path, read, names, splits, unread)
+
+
+def read_frames(text: str) -> Iterator[Frame]:
+    """The frames of a text. After a damaged one, reading goes on at the next number of atoms.
+
+    A frame whose number of atoms is not that of its lines is damaged: which are missing is unknown.
+    """
+    lines = re.split(r"\r\n|\r|\n", text)
+    place = 0
+    while place < len(lines):
+        if not lines[place].strip():
+            place += 1
+            continue
+        start, place = place, _next_frame(lines, place)
+        inner = lines[start + 1 : place]
+        comment = inner[0] if inner else ""
+        atoms = [line for line in inner[1:] if line.strip()]
+        info = comment_of(comment)
+        if not _is_count(lines[start]):
+            error = f"line {start + 1} is not a number of atoms: {lines[start].strip()[:40]!r}"
+            yield Frame(info, [], error)
+        elif len(atoms) != int(lines[start]):
+            error = f"the frame declares {int(lines[start])} atoms and has {len(atoms)}"
+            yield Frame(info, [], error)
+        else:
+            yield Frame(info, atoms)
+
+
+def _next_frame(lines: list[str], start: int) -> int:
+    """Where the frame ends that starts at ``start``.
+
+    Where its number of atoms says, unless another frame starts before or does not start there.
+    """
+    later = range(start + 2, len(lines) - 1)
+    again = next((i for i in later if _is_count(lines[i]) and "=" in lines[i + 1]), len(lines))
+    if _is_count(lines[start]):
+        end = start + 2 + int(lines[start])
+        if end >= len(lines) == again:
+            return len(lines)
+        if end <= again and (not lines[end].strip() or _is_count(lines[end])):
+            return end
+    return again
+
+
+def _is_count(line: str) -> bool:
+    return line.strip().isdecimal()
+
+
+def comment_of(line: str) -> dict[str, str]:
+    """Keys and texts of a comment line, without quotation marks."""
+    found = {}
+    for match in _PAIR.finditer(line):
+        text = match["bare"] or match["set"] or ""
+        for quoted in (match["double"], match["single"]):
+            if quoted is not None:
+                text = re.sub(r"\\(.)", r"\1", quoted)
+        found[match["key"]] = text
+    return found

@@ -1,0 +1,121 @@
+"""All atoms of a cell from the sites that a CIF lists, special positions put right."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalformer_rl.crystal.operations import Operations
+
+# Å. Images this close are one atom whatever the tolerance: coordinates have four digits or more.
+_SAME = 1e-3
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """The atoms of a cell.
+
+    Attributes
+    ----------
+    symbols
+        ``(n,)`` elements.
+    positions
+        ``(n, 3)`` fractional coordinates in [0, 1).
+    merged
+        Images of rounded special positions that were merged with others.
+    """
+
+    symbols: list[str]
+    positions: NDArray[np.float64]
+    merged: int
+
+
+def expand(
+    symbols: list[str],
+    positions: NDArray[np.float64],
+    operations: Operations,
+    matrix: NDArray[np.float64],
+    *,
+    merge_below: float,
+    merge_sites: bool,
+) -> Expanded:
+    """Apply the operations to each site.
+
+    A site whose images are closer than ``merge_below`` is moved to the special position between
+    them: 0.333 on a threefold axis to 1/3.
+
+    Parameters
+    ----------
+    symbols, positions
+        ``(m,)`` and ``(m, 3)``: the sites.
+    matrix
+        Rows are the cell vectors, Å.
+    merge_below
+        Å.
+    merge_sites
+        Whether listed sites of one element that close are one site too.
+
+    Raises
+    ------
+    ValueError
+        If a site is closer to a special position than ``merge_below`` without belonging to it.
+    """
+    found: list[tuple[str, NDArray[np.float64]]] = []
+    merged = 0
+    for symbol, position in zip(symbols, positions, strict=True):
+        orbit, lost = _orbit(symbol, position, operations, matrix, merge_below)
+        earlier = [other for name, other in found if name == symbol]
+        nearest = min(
+            (float(_distances(orbit[:1], other, matrix).min()) for other in earlier),
+            default=np.inf,
+        )
+        if merge_sites and nearest < merge_below:
+            merged += 0 if nearest < _SAME else len(orbit)
+            continue
+        merged += lost
+        found.append((symbol, orbit))
+    names = [name for name, orbit in found for _ in orbit]
+    return Expanded(names, np.concatenate([orbit for _, orbit in found]), merged)
+
+
+def _orbit(
+    symbol: str,
+    position: NDArray[np.float64],
+    operations: Operations,
+    matrix: NDArray[np.float64],
+    merge_below: float,
+) -> tuple[NDArray[np.float64], int]:
+    """The images of a site in the cell, and how many more there were before the merger."""
+    images = operations.images(position)
+    exact = int((_lengths(images - position, matrix) < _SAME).sum())
+    near = np.zeros(len(images), dtype=bool)
+    # The mean may lie on a position of yet higher symmetry.
+    for _ in range(4):
+        images = operations.images(position)
+        offset = images - position
+        offset -= np.round(offset)
+        close = np.linalg.norm(offset @ matrix, axis=1) < merge_below
+        if (close == near).all():
+            break
+        near = close
+        position = position + offset[near].mean(axis=0)
+    images = operations.images(position) % 1
+    apart = _distances(images, images, matrix) >= min(merge_below, _SAME)
+    first = [place for place in range(len(images)) if apart[place, :place].all()]
+    if len(first) * near.sum() != len(images):
+        raise ValueError(
+            f"a site of {symbol} is within {merge_below:g} Å of a special position, but not on it"
+        )
+    return images[first], max(len(images) // exact - len(first), 0)
+
+
+def _lengths(offset: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    offset = offset - np.round(offset)
+    return np.asarray(np.linalg.norm(offset @ matrix, axis=-1))
+
+
+def _distances(
+    a: NDArray[np.float64], b: NDArray[np.float64], matrix: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``(A, B)`` Å, exact for short distances, which are all that matters here."""
+    return _lengths(a[:, None] - b[None], matrix)

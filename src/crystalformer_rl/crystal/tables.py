@@ -1,0 +1,179 @@
+"""Tables of crystals: CSV with CIFs, parquet with CIFs or structure columns."""
+
+import csv
+import gzip
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pymatgen.core import Structure
+
+from crystalformer_rl.crystal.cif import CifCrystal, one_crystal
+from crystalformer_rl.crystal.encoding import decoded
+from crystalformer_rl.crystal.labels import is_empty, labels_of, texts
+from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
+from crystalformer_rl.crystal.structures import COLUMNS, structure_of
+
+ID_COLUMNS = ("material_id", "id")
+CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.xz")
+_SEPARATORS = (",", ";", "\t")
+_FIRST = 3
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Columns of a table, and what is wrong with rows that do not fit them, by row."""
+
+    columns: dict[str, list[Any]]
+    faults: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+
+def open_csv(path: Path, *, merge_below: float) -> Source:
+    """The crystals of a CSV file, perhaps compressed.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or lacks a column.
+    """
+    return _open(path, _load_csv(path), merge_below)
+
+
+def open_parquet(path: Path, *, merge_below: float) -> Source:
+    """The crystals of a parquet file.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or lacks a column.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as parquet: {error}") from error
+    if set(table.index.names) & set(ID_COLUMNS):
+        table = table.reset_index()
+    return _open(path, _Table({name: list(table[name]) for name in table.columns}, {}), merge_below)
+
+
+def _load_csv(path: Path) -> _Table:
+    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
+    # CIFs of large crystals are longer than the module's limit of 131,072 characters.
+    csv.field_size_limit(sys.maxsize)
+    try:
+        with opener(path, "rb") as stream:  # type: ignore[operator]
+            text = decoded(stream.read())
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+        header, *rows = [row for row in reader if row]
+    except (ValueError, EOFError, OSError, csv.Error, lzma.LZMAError, zlib.error) as error:
+        raise ValueError(
+            f"{path}: cannot be read as CSV (is it truncated?): {type(error).__name__}: {error}"
+        ) from error
+    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
+        raise ValueError(f"{path}: the header has columns twice: {listing(repeated)}")
+    faults = {
+        place: f"the row has {len(row)} fields, the header has {len(header)}"
+        for place, row in enumerate(rows)
+        if len(row) != len(header)
+    }
+    width = len(header)
+    filled = [row[:width] + [""] * (width - len(row)) for row in rows]
+    return _Table(
+        {name: [row[place] for row in filled] for place, name in enumerate(header)}, faults
+    )
+
+
+def _separator(text: str) -> str:
+    """What separates the fields of the header: the one that gives a column of names."""
+    header = text.split("\n", 1)[0]
+    for separator in _SEPARATORS:
+        if set(ID_COLUMNS) & {name.strip('" ') for name in header.split(separator)}:
+            return separator
+    return ","
+
+
+def _open(path: Path, table: _Table, merge_below: float) -> Source:
+    names = _ids(path, table)
+    load = _loader(path, table, merge_below)
+    splits = texts(table.columns.get("split", [None] * len(table)))
+    labels, unread = labels_of(table.columns, len(table))
+
+    def read() -> Iterator[Row]:
+        for place, name in enumerate(names):
+            if place in table.faults:
+                yield Row(name, None, table.faults[place], "unreadable", splits[place])
+            else:
+                yield row_of(
+                    name,
+                    lambda place=place: load(place),  # type: ignore[misc]
+                    split=splits[place],
+                    properties=labels[place],
+                )
+
+    return Source(path, read, names, splits, unread)
+
+
+def _loader(
+    path: Path, table: _Table, merge_below: float
+) -> Callable[[int], Structure | CifCrystal]:
+    """Reads the crystal of a row."""
+    columns = table.columns
+    if "cif" in columns:
+        cifs = columns["cif"]
+
+        def of_cif(place: int) -> CifCrystal:
+            text = "" if is_empty(cifs[place]) else str(cifs[place])
+            return one_crystal(text, merge_below=merge_below)
+
+        return of_cif
+    if set(COLUMNS) <= set(columns):
+        cells = [columns[name] for name in COLUMNS]
+
+        def of_columns(place: int) -> Structure:
+            structure = structure_of(*(values[place] for values in cells))
+            if structure is None:
+                raise ValueError("the structure columns are empty")
+            return structure
+
+        return of_columns
+    raise ValueError(
+        f"{path}: no column 'cif', nor the columns {list(COLUMNS)}; "
+        + _has(table, ["cif", *COLUMNS])
+    )
+
+
+def _ids(path: Path, table: _Table) -> list[str]:
+    column = next((name for name in ID_COLUMNS if name in table.columns), None)
+    if column is None:
+        raise ValueError(
+            f"{path}: no column {' or '.join(map(repr, ID_COLUMNS))}; {_has(table, ID_COLUMNS)}"
+        )
+    ids = texts(table.columns[column])
+    empty = [place for place, name in enumerate(ids) if name is None]
+    if empty:
+        rows = ", ".join(map(str, empty[:_FIRST]))
+        raise ValueError(
+            f"{path}: column {column!r} is empty in {len(empty)} rows: row {rows} (counted from 0)"
+        )
+    return [str(name) for name in ids]
+
+
+def _has(table: _Table, wanted: Any) -> str:
+    """What columns there are, and which of them are nearly the wanted ones."""
+    near = [
+        repr(name)
+        for name in table.columns
+        if name not in wanted and str(name).strip().lower() in wanted
+    ]
+    hint = f"; write {' and '.join(near)} in lower case, without spaces" if near else ""
+    return f"it has {listing(list(table.columns))}{hint}"
