@@ -58,6 +58,8 @@ def _values(action: argparse.Action) -> str:
 def _default(action: argparse.Action) -> str:
     if action.required:
         return "required"
-    if action.default in (None, False, argparse.SUPPRESS) or action.default == []:
+    if action.default == [] or any(
+        action.default is none for none in (None, False, argparse.SUPPRESS)
+    ):
         return ""
     return f"`{action.default}`"
