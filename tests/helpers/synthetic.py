@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.config import Config
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.evaluation.columns import COLUMNS
+from crystalformer_rl.evaluation.sun import summarise
+from crystalformer_rl.report.run import Run
 
 _PROTOTYPES = (
     (225, "Fm-3m", (5.6, 5.6, 5.6, 90, 90, 90), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
@@ -118,6 +121,19 @@ def _row(
         "representative": f"{policy}-0000-{index:04d}" if unique else None,
     }  # fmt: skip
     return row, primitive if decoded else None, primitive if relaxed else None
+
+
+def run(
+    table: pd.DataFrame,
+    *,
+    config: Config | None = None,
+    histories: dict[str, list[pd.DataFrame]] | None = None,
+    provenance: dict[str, dict[str, Any]] | None = None,
+    **options: Any,
+) -> Run:
+    """A run for the report; ``options`` are those of :func:`summarise`."""
+    summary = summarise(table, **options)
+    return Run(table, summary, config or Config(), histories or {}, provenance or {})
 
 
 def losses(*, epochs: int = 60, start: float = 31.0, end: float = 9.0) -> pd.DataFrame:

@@ -90,6 +90,10 @@ class Combined:
         return self.title
 
 
+_SUPPORTED = (
+    "the hull of the chemical system contains a known compound in addition to the elements, and "
+    f"E_hull after relaxation is at least {ARTEFACT_BELOW:g} eV/atom"
+)
 _STRICT = "the same by the tolerances `evaluate.strict`"
 
 COLUMNS: tuple[Column, ...] = (
@@ -156,9 +160,7 @@ COLUMNS: tuple[Column, ...] = (
            summary="fraction"),
     Column("stable", "flag", "energy above hull after relaxation, converged or not, below "
            "`evaluate.stable_below`", summary="fraction", shown=True),
-    Column("supported", "flag", "the hull of the chemical system contains a known compound in "
-           f"addition to the elements, and `e_above_hull` is at least {ARTEFACT_BELOW:g} eV/atom",
-           summary="fraction"),
+    Column("supported", "flag", _SUPPORTED, summary="fraction"),
     Column("unique", "flag", "the first of its kind among all decoded crystals of the policy "
            "(StructureMatcher)", summary="fraction", shown=True),
     Column("representative", "text", "id of the first crystal of its kind; null if the crystal "
@@ -169,7 +171,7 @@ COLUMNS: tuple[Column, ...] = (
            title="matches"),
     Column("stable_unique", "flag", "the first of its kind among the stable crystals of the "
            "policy", summary="fraction"),
-    Column("sun", "flag", "S.U.N.: stable, the first of its kind among the stable ones, and novel",
+    Column("sun", "flag", "stable, the first of its kind among the stable crystals, and novel",
            title="S.U.N.", summary="fraction", shown=True),
     Column("unique_strict", "flag", f"`unique`; {_STRICT}", title="unique, strict",
            summary="fraction"),
@@ -206,10 +208,10 @@ COLUMNS: tuple[Column, ...] = (
            "is the largest value that counts", summary="fraction"),
     Column("band_gap", "number", "band gap predicted for the relaxed crystal", "eV", "band gap",
            summary="mean", shown=True, digits=2),
-    Column("band_gap_std", "number", "standard deviation of the ensemble", "eV"),
+    Column("band_gap_std", "number", "standard deviation of the ensemble", "eV", digits=2),
     Column("dielectric", "number", "electronic dielectric constant predicted for the relaxed "
            "crystal", title="dielectric constant", summary="mean", shown=True, digits=2),
-    Column("dielectric_std", "number", "standard deviation of the ensemble"),
+    Column("dielectric_std", "number", "standard deviation of the ensemble", digits=2),
     Column("figure_of_merit", "number", "band gap × electronic dielectric constant, both "
            "predicted", "eV", "figure of merit", summary="mean", shown=True, digits=2),
     Column("failure", "text", "the first stage that failed the crystal, as `stage: reason`, or "
@@ -217,7 +219,7 @@ COLUMNS: tuple[Column, ...] = (
 )  # fmt: skip
 
 COMBINED: tuple[Combined, ...] = (
-    Combined("sun_supported", ("sun", "supported"), "S.U.N. and `supported`",
+    Combined("sun_supported", ("sun", "supported"), f"S.U.N., and {_SUPPORTED}",
              "S.U.N., supported", shown=True),
     Combined("sun_judge_supported", ("sun_judge", "judge_supported"), "S.U.N. by the judge, and "
              "supported on its hull", "S.U.N., supported", only_with=JUDGE),

@@ -1,65 +1,103 @@
-"""Pieces of HTML. Whatever comes from data or settings goes through :func:`escape` first."""
+"""Pieces of HTML as :class:`markupsafe.Markup`: a plain string is escaped wherever it is put in.
 
+``Markup("<b>{}</b>").format(value)`` escapes the value. The templates are Jinja2's and escape too.
+"""
+
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape as _escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
+from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.report.style import inline
-from crystalformer_rl.report.tables import Mean, Share
+from crystalformer_rl.report.values import Mean, Share
 
-EHULL = "<i>E</i><sub>hull</sub>"
-MISSING = '<span class="missing">–</span>'
+EHULL = Markup("<i>E</i><sub>hull</sub>")
+MISSING = Markup('<span class="missing">–</span>')
+TEMPLATES = Environment(
+    loader=PackageLoader("crystalformer_rl.report", ""), autoescape=True, undefined=StrictUndefined
+)
+_PIECES: Any = TEMPLATES.get_template("pieces.html").module
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: the anchor, the heading (plain text) and the HTML beneath it."""
+    """A section of the page.
+
+    Attributes
+    ----------
+    anchor, heading
+        Its id in the page, and its title (plain text).
+    body
+        The HTML under the heading.
+    figures
+        Stand-alone SVG texts by name, for the folder ``figures``.
+    tables
+        The numbers behind figures and tables by name, for the folder ``tables``.
+    """
 
     anchor: str
     heading: str
-    body: str
-
-    def html(self) -> str:
-        """The section as HTML."""
-        heading = f"<h2>{escape(self.heading)}</h2>"
-        return f'<section id="{self.anchor}">\n{heading}\n{self.body}\n</section>'
+    body: Markup
+    figures: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
-def escape(value: object) -> str:
-    """The value as text that HTML shows as it is, quotes included."""
-    return _escape(str(value), quote=True)
+def trusted(text: str) -> Markup:
+    """HTML from this package, with `code` in backticks and ``E_hull``."""
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    return Markup(marked.replace("E_hull", EHULL))
+
+
+def prose(text: str) -> Markup:
+    """Plain text with `code` in backticks and ``E_hull``, as HTML."""
+    return trusted(str(escape(text)))
+
+
+def heading(name: str) -> Markup:
+    """The title, with unit, of a column of the table of structures."""
+    return prose(BY_NAME[name].heading)
+
+
+def meanings(names: Sequence[str]) -> Markup:
+    """The definitions of columns, as one sentence."""
+    parts = [
+        Markup("<b>{}</b>: {}").format(prose(BY_NAME[n].title or n), prose(BY_NAME[n].meaning))
+        for n in names
+    ]
+    return Markup("; ").join(parts) + "."
 
 
 def table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = "", kind: str = ""
-) -> str:
-    """A table of ready HTML cells; the first cell of each row is its heading."""
-    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>\n'
-        for row in rows
-    )
-    described = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return (
-        f'<figure class="wide">{described}<div class="scroll"><table class="{kind}">'
-        f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div></figure>"
-    )
+) -> Markup:
+    """A table; the first cell of each row is its heading."""
+    return Markup(_PIECES.table(headings, rows, caption, kind))
 
 
-def picture(name: str, svg: str, *, caption: str, label: str) -> str:
-    """A figure: ``svg`` inline, ``caption`` ready HTML, ``label`` the plain text for a reader."""
-    shown = inline(svg, name).replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
-    return f'<figure id="figure-{name}">{shown}<figcaption>{caption}</figcaption></figure>'
+def picture(name: str, svg: str, *, caption: str, label: str) -> Markup:
+    """A figure: ``svg`` inline with its caption; ``label`` is read by screen readers."""
+    labelled = f'<svg role="img" aria-label="{escape(label)}"'
+    shown = Markup(inline(svg, name).replace("<svg", labelled, 1))
+    return Markup(_PIECES.picture(name, shown, caption))
 
 
-def formula(text: str | None) -> str:
+def piece(name: str, *arguments: object) -> Markup:
+    """A macro of pieces.html."""
+    return Markup(getattr(_PIECES, name)(*arguments))
+
+
+def formula(text: str | None) -> Markup:
     """A formula with its numbers as subscripts."""
     if not text:
         return MISSING
-    return re.sub(r"([0-9.]+)", r"<sub>\1</sub>", escape(text))
+    return Markup(re.sub(r"([0-9.]+)", r"<sub>\1</sub>", str(escape(text))))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -69,37 +107,54 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def interval(mean: Mean, digits: int = 3) -> str:
+def interval(mean: Mean, digits: int = 3) -> Markup:
     """Mean, and beneath it the interval, the median and the number of values."""
     if mean.n == 0:
         return MISSING
     ends = f"[{number(mean.low, digits)}, {number(mean.high, digits)}]" if mean.n > 1 else "n = 1"
-    return (
-        f"<b>{number(mean.value, digits)}</b><small>{ends}</small>"
-        f"<small>median {number(mean.median, digits)}</small><small>n = {mean.n}</small>"
+    return Markup("<b>{}</b><small>{}</small><small>median {}</small><small>n = {}</small>").format(
+        number(mean.value, digits), ends, number(mean.median, digits), mean.n
     )
 
 
-def share(part: Share) -> str:
+def share(part: Share) -> Markup:
     """Percentage, and beneath it k/n and the interval; a dash where n is 0."""
     if not part.n:
         return MISSING
-    return (
-        f"<b>{percent(part.fraction)}</b><small>{part.k}/{part.n}</small>"
-        f"<small>[{100 * part.low:.1f}, {100 * part.high:.1f}]</small>"
+    return Markup("<b>{}</b><small>{}/{}</small><small>[{:.1f}, {:.1f}]</small>").format(
+        percent(part.fraction), part.k, part.n, 100 * part.low, 100 * part.high
     )
+
+
+def mean_text(found: Mean) -> str:
+    """``value [low, high]``."""
+    if found.n == 0:
+        return MISSING
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"
+
+
+def share_text(found: Share) -> str:
+    """``p % [low, high]``."""
+    if not found.n:
+        return MISSING
+    return f"{percent(found.fraction)} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def counted(found: Share) -> str:
+    """``k/n = p % [low, high]``."""
+    return f"{found.k}/{found.n} = {share_text(found)}" if found.n else MISSING
 
 
 def percent(fraction: float) -> str:
     """A fraction as per cent with one decimal."""
-    return f"{100 * fraction:.1f}&#8239;%"
+    return f"{100 * fraction:.1f}\u202f%"
 
 
-def dot(colour: str) -> str:
-    """A coloured dot, as in the legends."""
-    return f'<i class="dot" style="background:{colour}"></i>'
+def dot(colour: str, text: str = "") -> Markup:
+    """A coloured dot, as in the legends, and a text after it."""
+    return Markup('<i class="dot" style="background:{}"></i>{}').format(colour, text)
 
 
-def note(body: str, *, kind: str = "warning") -> str:
-    """A framed remark of ready HTML; ``kind`` is ``warning`` or ``fact``."""
-    return f'<div class="note {kind}">{body}</div>'
+def pretty_json(value: object) -> str:
+    """JSON to be read by people."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)

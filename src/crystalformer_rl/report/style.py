@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 INK = "#1b1f24"
 GRID = "#d5dae0"
@@ -85,6 +86,11 @@ class Canvas:
         """All axes in reading order."""
         return [axis for row in self.rows for axis in row]
 
+    def hide_after(self, used: int) -> None:
+        """Hide the axes after the first ``used``."""
+        for axis in self.axes[max(1, used) :]:
+            axis.set_visible(False)
+
     def svg(self) -> str:
         """The figure as SVG without dates, program names or links."""
         buffer = io.StringIO()
@@ -118,6 +124,11 @@ def canvas(
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
         yield Canvas(figure=figure, rows=[list(row) for row in grid])
+
+
+def percent_axis(axis: Axes) -> None:
+    """Write the fractions of the y axis in per cent."""
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
 
 
 def inline(svg: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""``report``: one self-contained page about a run, its figures as SVG and its numbers as CSV."""
+"""``report``: a self-contained page about a run, its figures as SVG and its numbers as CSV."""
 
 import argparse
 import logging
@@ -16,6 +16,7 @@ from crystalformer_rl.files import read_json, read_table, write_text
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import provenance_of_shards
 from crystalformer_rl.report.page import build
+from crystalformer_rl.report.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="provenance of every job that is told of",
+        help="provenance of every job that the page reports",
     )
     parser.add_argument(
         "--shards",
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="FOLDER:COUNT",
-        help="shards whose provenance is told of as well",
+        help="shards whose provenance the page reports as well",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
@@ -59,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``index.html``, ``figures/*.svg``, ``tables/*.csv`` and ``provenance.json``.
 
-    What stands in the folders ``figures`` and ``tables`` from an earlier run is removed first: a
-    figure that this run does not have would be mistaken for one of it.
+    The folders ``figures`` and ``tables`` are emptied first, so that a figure of an earlier run is
+    not mistaken for one of this run.
     """
     settings = ReportSettings.model_validate_json(args.settings)
     config = Config.model_validate_json(args.config).model_copy(update={"report": settings})
@@ -76,11 +77,13 @@ def run(args: argparse.Namespace) -> None:
         },
     )
     report = build(
-        read_table(structures),
-        read_json(summary),
-        config=config,
-        histories_of=_histories(args.histories),
-        provenance=_records(records),
+        Run(
+            table=read_table(structures),
+            summary=read_json(summary),
+            config=config,
+            histories=_histories(args.histories),
+            provenance=_records(records),
+        )
     )
     for folder in ("figures", "tables"):
         shutil.rmtree(args.out / folder, ignore_errors=True)

@@ -4,29 +4,28 @@ import pytest
 from helpers import synthetic
 
 from crystalformer_rl.config import Config, ReportSettings
-from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.report.page import Report, build
 
 POLICIES = ("base", "sft", "rl-ehull", "rl-fom")
 TITLE = 'Run of <b>"today"</b> & $tomorrow'
 
 
-def make(counts: dict[str, int], **histories: object) -> Report:
-    table = synthetic.structures(counts, shift={"rl-ehull": 0.3})
+def make(counts: dict[str, int]) -> Report:
     return build(
-        table,
-        summarise(table),
-        config=Config(report=ReportSettings(title=TITLE, best=2)),
-        histories_of={
-            "base": [synthetic.losses()],
-            "rl-ehull": [synthetic.round_history(2), synthetic.round_history(1)],
-            "rl-fom": [synthetic.round_history(1, merit=True)],
-        },
-        provenance={
-            "pretrain": synthetic.record("pretrain", items=100),
-            "sample/base/shard-0000": synthetic.record("sample", items=40),
-            "sample/base/shard-0001": synthetic.record("sample", items=40),
-        },
+        synthetic.run(
+            synthetic.structures(counts, shift={"rl-ehull": 0.3}),
+            config=Config(report=ReportSettings(title=TITLE, best=2)),
+            histories={
+                "base": [synthetic.losses()],
+                "rl-ehull": [synthetic.round_history(2), synthetic.round_history(1)],
+                "rl-fom": [synthetic.round_history(1, merit=True)],
+            },
+            provenance={
+                "pretrain": synthetic.record("pretrain", items=100),
+                "sample/base/shard-0000": synthetic.record("sample", items=40),
+                "sample/base/shard-0001": synthetic.record("sample", items=40),
+            },
+        )
     )
 
 

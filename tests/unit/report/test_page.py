@@ -3,21 +3,19 @@
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pandas as pd
 import pytest
 from helpers import synthetic
 
 from crystalformer_rl.config import (
-    ComparisonHullSettings,
     Config,
     FigureOfMeritReward,
-    JudgeSettings,
     RLSettings,
 )
 from crystalformer_rl.evaluation.diversity import TrainingSet
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.report.page import Report, build
+from crystalformer_rl.report.run import Run
 
 SECTIONS = (
     "summary", "policies", "diversity", "energies", "reinforcement", "training", "space-groups",
@@ -64,8 +62,7 @@ class Page(HTMLParser):
 
 
 def _build(table: pd.DataFrame, config: Config | None = None, **more: object) -> Report:
-    arguments = {"histories_of": {}, "provenance": {}} | more
-    return build(table, summarise(table), config=config or Config(), **arguments)
+    return build(synthetic.run(table, config=config, **more))
 
 
 def test_page_has_every_section_and_no_id_twice(run_of_four: Report) -> None:
@@ -136,28 +133,17 @@ def test_poor_runs_still_give_a_page(kind: str) -> None:
         table = table.head(0)
     report = _build(table)
     assert set(SECTIONS) <= set(Page(report.html).ids)
-    assert "history of a reinforcement branch" in report.html
+    assert "history of an RL branch" in report.html
     if kind != "one structure":
         assert "There is none." in report.html
     assert ">nan<" not in report.html
-
-
-def test_supported_sun_stands_beside_sun() -> None:
-    table = synthetic.structures({"base": 4}).assign(
-        formula="NaCl", sun=[True, True, True, False], supported=[True, False, False, True]
-    )
-    report = _build(table)
-    assert "<p>S.U.N., 3 of 4</p><p>S.U.N., supported 25.0&#8239;%, 1 of 4</p>" in report.html
-    assert '<th scope="col">S.U.N., supported</th>' in report.html
-    written = report.tables["policies"].set_index("quantity")
-    assert (written.loc["sun_supported", "k"], written.loc["sun_supported", "n"]) == (1, 4)
 
 
 def test_a_policy_without_a_structure_is_shown_with_none() -> None:
     table = synthetic.structures({"sft": 3})
     summary = summarise(table, policies=["base", "sft"])
     assert summary["policies"]["base"]["fractions"]["sun"]["fraction"] is None
-    report = build(table, summary, config=Config(), histories_of={}, provenance={})
+    report = build(Run(table, summary, Config(), {}, {}))
     assert set(SECTIONS) <= set(Page(report.html).ids)
     assert not re.search(r"\bnan\b", " ".join(Page(report.html).words))
 
@@ -166,7 +152,7 @@ def test_missing_optional_columns_are_shown_as_absent() -> None:
     table = synthetic.structures({"base": 5})
     summary = summarise(table)
     keep = ["id", "policy", "space_group", "formula", "decoded"]
-    report = build(table[keep], summary, config=Config(), histories_of={}, provenance={})
+    report = build(Run(table[keep], summary, Config(), {}, {}))
     assert set(SECTIONS) <= set(Page(report.html).ids)
 
 
@@ -175,92 +161,18 @@ def test_diversity_and_both_tolerances_are_shown() -> None:
     table["formula"] = "NaCl"
     training = TrainingSet(4, {225: 4}, {"225 ab": 3, "2 i": 1}, {"Na": 4, "Cl": 2, "Mg": 2})
     summary = summarise(table, training=training)
-    report = build(table, summary, config=Config(), histories_of={}, provenance={})
-    assert "2/3 = 66.7&#8239;%" in report.html
-    assert "1/2 = 50.0&#8239;%" in report.html
+    report = build(Run(table, summary, Config(), {}, {}))
+    assert "2/3 = 66.7\u202f%" in report.html
+    assert "1/2 = 50.0\u202f%" in report.html
     assert "ltol 0.2, stol 0.3, angle_tol 5°" in report.html
     assert "ltol 0.1, stol 0.15, angle_tol 3°" in report.html
-
-
-def test_page_says_when_the_judge_is_the_reward() -> None:
-    table = synthetic.structures({"base": 4})
-    report = _build(table, Config(judge=JudgeSettings(potential=None)))
-    assert "The judge is the reward." in report.html
-    assert "A second opinion" not in report.html
-
-
-def test_page_shows_what_another_potential_calls_stable() -> None:
-    table = synthetic.structures({"base": 4}).assign(
-        stable=[True, True, False, False],
-        e_above_hull=[0.0, 0.0, 0.3, 0.3],
-        judge_stable=[True, False, True, False],
-        judge_e_above_hull=[0.0, 0.3, 0.0, 0.3],
-        judge_status="converged",
-        judge_hull_status="ok",
-        judge_supported=[False, True, True, True],
-        sun_judge=[True, False, False, False],
-    )
-    report = _build(table, Config(judge=JudgeSettings(potential="sevennet")))
-    assert "The judge is the reward." not in report.html
-    assert "<b>SevenNet</b>, which rewarded no policy" in report.html
-    assert "S.U.N., SevenNet" in report.html
-    assert "S.U.N., supported, SevenNet" in report.html
-    assert "0/4 = 0.0&#8239;% [0.0, 49.0]" in report.html
-    assert "2/4 = 50.0&#8239;% [15.0, 85.0]" in report.html
 
 
 def test_odd_branch_names_and_empty_histories_do_not_break_the_page() -> None:
     config = Config(rl={"a.b-c": RLSettings(reward=FigureOfMeritReward())})
     table = synthetic.structures({"base": 3, "rl-a.b-c": 3})
     history = {"rl-a.b-c": [synthetic.round_history(1, steps=80)], "rl-no": [], "sft": []}
-    report = _build(table, config, histories_of=history)
+    report = _build(table, config, histories=history)
     ids = Page(report.html).ids
     assert "figure-details-rl-a.b-c" in ids
     assert "figure-details-rl-no" not in ids
-
-
-def test_table_and_summary_of_different_evaluations_are_refused() -> None:
-    table = synthetic.structures({"base": 3, "sft": 3})
-    summary = summarise(table[table.policy == "base"])
-    with pytest.raises(ValueError, match="not of one evaluation"):
-        build(table, summary, config=Config(), histories_of={}, provenance={})
-
-
-def test_table_without_policy_is_refused() -> None:
-    table = synthetic.structures({"base": 3})
-    with pytest.raises(ValueError, match=r"lacks \['policy'\]"):
-        build(
-            table.drop(columns="policy"), summarise(table),
-            config=Config(), histories_of={}, provenance={},
-        )  # fmt: skip
-
-
-def test_the_order_of_the_table_is_kept_where_json_has_sorted_the_policies() -> None:
-    table = synthetic.structures({"base": 6, "sft": 6, "rl-ehull": 6})
-    summary = summarise(table)
-    by_name = {**summary, "policies": dict(sorted(summary["policies"].items()))}
-    arguments = {"config": Config(), "histories_of": {}, "provenance": {}}
-    assert build(table, by_name, **arguments).html == build(table, summary, **arguments).html
-
-
-def test_page_shows_the_comparison_hull() -> None:
-    table = synthetic.structures({"base": 4}).assign(
-        comparison_stable=[True, False, False, False],
-        comparison_e_above_hull=[0.05, 0.25, 0.75, np.nan],
-        comparison_hull_status=["ok", "ok", "ok", "no_energy"],
-    )
-    config = Config(comparison_hull=ComparisonHullSettings(files=["mp.csv"]))
-    report = _build(table, config)
-    assert "<code>mp.csv</code>" in report.html
-    assert "1/4 = 25.0&#8239;%" in report.html
-    assert "0.250" in report.html
-    assert "The comparison hull" not in _build(synthetic.structures({"base": 4})).html
-
-
-def test_page_warns_of_what_the_hull_leaves_out() -> None:
-    table = synthetic.structures({"base": 4}).assign(
-        hull_status=["ok", "sparse", "ytterbium", "ytterbium"]
-    )
-    html = _build(table).html
-    assert "1 structures are of chemical systems with fewer known" in html
-    assert "2 structures hold Yb" in html

@@ -1,17 +1,15 @@
-"""What the page says in sentences."""
+"""Warnings of the page."""
 
 import pandas as pd
 import pytest
 from helpers import synthetic
 
-from crystalformer_rl.config import Config
-from crystalformer_rl.evaluation.sun import summarise
-from crystalformer_rl.report import notes
-from crystalformer_rl.report.tables import Mean, Share
+from crystalformer_rl.config import Config, JudgeSettings
+from crystalformer_rl.report.warnings import warnings
 
 
-def _warned(table: pd.DataFrame) -> str:
-    return " ".join(notes.warnings(summarise(table), Config(rl={})))
+def _warned(table: pd.DataFrame, config: Config | None = None) -> str:
+    return " ".join(warnings(synthetic.run(table, config=config or Config(rl={}))))
 
 
 def test_a_good_run_has_no_warning() -> None:
@@ -25,7 +23,7 @@ def test_a_good_run_has_no_warning() -> None:
     ("change", "warning"),
     [
         ({"unique": False}, "Low uniqueness"),
-        ({"e_above_hull": -0.5}, "Suspiciously deep"),
+        ({"e_above_hull": -0.5}, "Suspiciously low"),
         ({"hull_status": "no_element_reference"}, "without a reference"),
         ({"relax_status": "not_converged"}, "cut short"),
         ({"hull_compounds": 0, "sun": True}, "base 100 of 100. For them"),
@@ -37,6 +35,7 @@ def test_what_spoils_a_run_is_said(change: dict[str, object], warning: str) -> N
 
 def test_only_sun_structures_without_a_known_compound_are_warned_of() -> None:
     table = synthetic.structures({"base": 4, "sft": 4}).assign(
+        formula=["NaCl", "NaCl", "Na2TiO3", "Si"] * 2,
         hull_compounds=[0, 1, 0, 0] * 2,
         sun=[True, True, True, True, False, True, False, False],
         supported=[False, True, False, False] * 2,
@@ -53,21 +52,19 @@ def test_few_structures_and_none_are_said() -> None:
     assert "No structures" in _warned(table.head(0))
 
 
-def test_comparison_states_whether_intervals_part() -> None:
-    table = synthetic.structures({"base": 200, "rl-ehull": 200}, shift={"rl-ehull": 0.5})
-    text = notes.findings(summarise(table), losses={"base": synthetic.losses()}, config=Config())
-    assert "validation loss 31.60 before" in text
-    assert "<strong>do not overlap</strong>" in text
-    assert "<td>overlap</td>" in text
+def test_what_the_hull_leaves_out_is_counted() -> None:
+    text = _warned(
+        synthetic.structures({"base": 4}).assign(
+            hull_status=["ok", "sparse", "ytterbium", "ytterbium"]
+        )
+    )
+    assert "1 structures are of chemical systems with fewer known" in text
+    assert "2 structures contain Yb" in text
+    assert "<code>hull.exclude_ytterbium</code>" in text
 
 
-def test_without_a_base_nothing_is_compared() -> None:
-    summary = summarise(synthetic.structures({"sft": 5}))
-    assert "no second policy" in notes.findings(summary, losses={}, config=Config())
-
-
-def test_intervals_without_ends_are_never_apart() -> None:
-    nan = float("nan")
-    one = Mean(value=1.0, low=nan, high=nan, median=1.0, n=1)
-    assert not notes.apart(one, Mean(value=9.0, low=8.0, high=10.0, median=9.0, n=5))
-    assert notes.apart(Share(1, 9, 0.0, 0.2), Share(8, 9, 0.7, 1.0))
+def test_without_a_judge_the_rewarding_potential_is_warned_of() -> None:
+    table = synthetic.structures({"base": 4})
+    without = _warned(table, Config(judge=JudgeSettings(potential=None)))
+    assert "One potential for reward and evaluation" in without
+    assert "One potential" not in _warned(table, Config())

@@ -1,0 +1,78 @@
+"""The failures of a run, by reason."""
+
+import re
+
+import pandas as pd
+from markupsafe import Markup
+
+from crystalformer_rl.report import markup
+from crystalformer_rl.report.markup import Section, percent
+from crystalformer_rl.report.run import Run
+from crystalformer_rl.report.values import by_policy, flag, text
+
+ROWS = 60
+LENGTH = 160
+STAGES = ("decode", "validity", "relax", "hull", "match", "properties")
+CHECKS = ("distance", "volume", "charge", "density")
+
+
+def section(run: Run) -> Section:
+    """The table of failures."""
+    ledger = failures(run.table)
+    body = Markup("<p>Nothing failed.</p>") if ledger.empty else _table(ledger)
+    return Section("failures", "Failure ledger", body, tables={"failures": ledger})
+
+
+def _table(ledger: pd.DataFrame) -> Markup:
+    shown = ledger.head(ROWS)
+    return markup.table(
+        ["policy", "stage", "reason", "structures", "share"],
+        [
+            [
+                row["policy"], row["stage"], row["reason"][:LENGTH],
+                f"{row['count']}/{row['sampled']}", percent(row["count"] / row["sampled"]),
+            ]
+            for row in shown.to_dict("records")
+        ],
+        kind="words",
+        caption="Structures that failed a stage or a check, by reason. A structure can be in "
+        "several rows. All of them stay in every denominator. "
+        f"{len(shown)} of {len(ledger)} rows; all are in tables/failures.csv.",
+    )  # fmt: skip
+
+
+def failures(table: pd.DataFrame) -> pd.DataFrame:
+    """Policy, stage, reason, count, sampled; one row per reason that occurred.
+
+    From the column ``failure``, which names the first stage that failed a crystal, and also failed
+    validity checks and relaxations that ran out of steps. A crystal can be in several rows. Numbers
+    within a reason are left out, so that the same kind of failure is one row.
+    """
+    counts: dict[tuple[str, str, str], int] = {}
+    sampled: dict[str, int] = {}
+    for policy, rows in by_policy(table).items():
+        sampled[policy] = len(rows)
+        decoded = flag(rows, "decoded")
+        found = [_split(failure) for failure in text(rows, "failure") if failure]
+        for name in CHECKS:
+            failed = int((decoded & ~flag(rows, f"valid_{name}")).sum())
+            found += [("validity", f"{name} check")] * failed
+        unfinished = text(rows, "relax_status").count("not_converged")
+        found += [("relax", "out of steps, evaluated as it is")] * unfinished
+        for stage, reason in found:
+            key = (policy, stage, reason)
+            counts[key] = counts.get(key, 0) + 1
+    stages = {stage: place for place, stage in enumerate(STAGES)}
+    order = sorted(
+        counts, key=lambda k: (list(sampled).index(k[0]), stages.get(k[1], 99), -counts[k], k[2])
+    )
+    return pd.DataFrame(
+        [[*key, counts[key], sampled[key[0]]] for key in order],
+        columns=["policy", "stage", "reason", "count", "sampled"],
+    )
+
+
+def _split(failure: str) -> tuple[str, str]:
+    """Stage and reason of ``stage: reason``, without the numbers in the reason."""
+    stage, _, reason = failure.partition(": ")
+    return stage, re.sub(r"(?<![\w.])[-−]?\d+(\.\d+)?(e[-+]?\d+)?(?![\w])", "…", reason)

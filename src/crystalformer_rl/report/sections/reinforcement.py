@@ -1,0 +1,128 @@
+"""The course of RL fine-tuning."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from crystalformer_rl.config.rewards import REWARDS
+from crystalformer_rl.report import markup
+from crystalformer_rl.report.markup import Section
+from crystalformer_rl.report.run import Run
+from crystalformer_rl.report.style import FAINT, Canvas, canvas, percent_axis
+from crystalformer_rl.report.values import numbers
+
+LABELS = {
+    "reward_mean": "mean reward",
+    "kl": "KL to base (nats/crystal)",
+    "unique_fraction": "unique in the batch",
+    "valid_fraction": "rewarded, not failed",
+    "ratio_max": "largest ratio p/p_old",
+    "grad_norm": "gradient norm",
+    **{
+        f"{name}_mean": component.label
+        for reward in REWARDS.values()
+        for name, component in reward.components.items()
+    },
+}
+FRACTIONS = frozenset({"unique_fraction", "valid_fraction"})
+OVERVIEW = ("e_above_hull_mean", "kl", "unique_fraction")
+NOT_DRAWN = frozenset({"step", "round", "reward_std", "baseline", "seconds"})
+SMOOTH_FROM = 60  # steps; fewer are drawn as they are
+WINDOW = 10
+
+
+def section(run: Run) -> Section:
+    """Energy, KL divergence and uniqueness of all branches, then the details of each."""
+    heading = "Course of reinforcement"
+    if not run.branches:
+        body = Markup("<p>No history of an RL branch was given.</p>")
+        return Section("reinforcement", heading, body)
+    figures = {"rl-overview": draw_overview(run.branches, run.colours).svg()}
+    body = markup.picture(
+        "rl-overview",
+        figures["rl-overview"],
+        label="Mean energy above hull, KL divergence and uniqueness against PPO step",
+        caption=Markup(
+            "Per PPO step, of the sampled batch: mean energy above hull of the crystals that could "
+            "be scored (unrelaxed), KL divergence from the base policy (the mean of ln p − ln "
+            "p<sub>base</sub>, which τ multiplies), and the fraction of the batch that is unique. "
+            "A ring marks the first step of a round. Falling uniqueness means that the policy "
+            "collapses, whatever the reward."
+        ),
+    )
+    for branch, history in run.branches.items():
+        name = f"details-{branch}"
+        figures[name] = draw_details(history, run.colours[branch]).svg()
+        body += markup.picture(
+            name,
+            figures[name],
+            label=f"Details of {branch}",
+            caption=f"All other recorded quantities of {branch}. The grey line is the running "
+            "baseline.",
+        )
+    tables = {f"history-{branch}": history for branch, history in run.branches.items()}
+    return Section("reinforcement", heading, body, figures=figures, tables=tables)
+
+
+def draw_overview(branches: Mapping[str, pd.DataFrame], colours: Mapping[str, str]) -> Canvas:
+    """Mean E_hull, KL and uniqueness against step, all branches together."""
+    with canvas(columns=3, height=2.7) as drawing:
+        for axis, column in zip(drawing.axes, OVERVIEW, strict=True):
+            for name, history in branches.items():
+                _curve(axis, history, column, colour=colours[name], label=name)
+            _dress(axis, column)
+        handles, labels = drawing.axes[1].get_legend_handles_labels()
+        if handles:
+            drawing.axes[1].legend(handles, labels, loc="best")
+    return drawing
+
+
+def draw_details(history: pd.DataFrame, colour: str) -> Canvas:
+    """Every other recorded quantity of one branch against step, such as the reward's components."""
+    drawn = [
+        name
+        for name in history.columns
+        if name not in NOT_DRAWN | set(OVERVIEW) and np.isfinite(numbers(history, name)).any()
+    ]
+    columns = max(1, len(drawn)) if len(drawn) <= 4 else 3
+    rows = max(1, -(-len(drawn) // columns))
+    with canvas(rows=rows, columns=columns, height=2.05 * rows) as drawing:
+        for axis, column in zip(drawing.axes, drawn, strict=False):
+            _curve(axis, history, column, colour=colour, label=column)
+            if column == "reward_mean":
+                _curve(axis, history, "baseline", colour=FAINT, label="baseline")
+            _dress(axis, column)
+        drawing.hide_after(len(drawn))
+    return drawing
+
+
+def _curve(axis: Axes, history: pd.DataFrame, column: str, *, colour: str, label: str) -> None:
+    step, values = numbers(history, "step"), numbers(history, column)
+    known = np.isfinite(values) & np.isfinite(step)
+    if not known.any():
+        return
+    step, values = step[known], values[known]
+    if len(values) >= SMOOTH_FROM:
+        axis.plot(step, values, color=colour, lw=0.7, alpha=0.35)
+        smooth = pd.Series(values).rolling(WINDOW, min_periods=1).mean().to_numpy()
+        axis.plot(step, smooth, color=colour, label=label)
+    else:
+        smooth = values
+        axis.plot(step, values, color=colour, marker=".", ms=3, lw=1.3, label=label)
+    rounds = numbers(history, "round")[known]
+    starts = np.flatnonzero(np.diff(rounds, prepend=rounds[:1]) > 0)
+    axis.plot(step[starts], smooth[starts], "o", ms=6, mfc="none", color=colour, mew=1.2)
+
+
+def _dress(axis: Axes, column: str) -> None:
+    axis.set_title(LABELS.get(column, column), fontsize=8.5)
+    axis.set_xlabel("PPO step")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axis.grid(axis="y")
+    if column in FRACTIONS:
+        axis.set_ylim(0, 1.03)
+        percent_axis(axis)

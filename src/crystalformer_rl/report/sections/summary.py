@@ -1,0 +1,166 @@
+"""The summary: headline numbers, how they were obtained, warnings, and what the run shows."""
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from crystalformer_rl.config import Config
+from crystalformer_rl.config.potentials import title
+from crystalformer_rl.config.rewards import HullReward, RewardSettings
+from crystalformer_rl.evaluation.columns import BY_NAME
+from crystalformer_rl.report import markup
+from crystalformer_rl.report.markup import (
+    EHULL,
+    Section,
+    mean_text,
+    number,
+    percent,
+    prose,
+    share_text,
+)
+from crystalformer_rl.report.run import Run
+from crystalformer_rl.report.values import Mean, Share, apart, numbers
+from crystalformer_rl.report.warnings import warnings
+
+HULLS = {
+    "dataset": "the {potential} energies of the dataset's structures and of the elements",
+    "csv": "formation energies read from {files}",
+    "entries": "entries read from {files}",
+    "alexandria": "Alexandria's entries, read from {files}",
+}
+COMPARED = ("stable", "unique", "sun", "sun_supported")
+
+
+def section(run: Run) -> Section:
+    """Tiles, statement, warnings and findings."""
+    notes = Markup("").join(
+        Markup('<div class="note warning">{}</div>').format(warning) for warning in warnings(run)
+    )
+    body = tiles(run) + statement(run) + notes + Markup("<h3>What this run shows</h3>")
+    return Section("summary", "In short", body + findings(run))
+
+
+def tiles(run: Run) -> Markup:
+    """One tile per policy with its headline numbers."""
+    shown = []
+    for name in run.policies:
+        sun, supported, unique = (run.share(name, f) for f in ("sun", "sun_supported", "unique"))
+        energy = run.mean(name, "e_above_hull_initial").value
+        lines = [
+            f"S.U.N., {sun.k} of {sun.n}",
+            f"S.U.N., supported {percent(supported.fraction)}, {supported.k} of {supported.n}",
+            Markup("mean unrelaxed {} {} eV/atom").format(EHULL, number(energy)),
+            f"unique {percent(unique.fraction)}",
+        ]
+        big = percent(sun.fraction)
+        shown.append({"name": name, "colour": run.colours[name], "sun": big, "lines": lines})
+    return markup.piece("tiles", shown)
+
+
+def statement(run: Run) -> Markup:
+    """Two paragraphs: the potentials, the rewards, the hull, and the denominators."""
+    config = run.config
+    counts = ", ".join(f"{name} {entry['generated']}" for name, entry in run.policies.items())
+    hull = Markup(HULLS[config.hull.reference]).format(
+        potential=title(config.hull.potential),
+        files=Markup("<code>{}</code>").format(", ".join(config.hull.files)),
+    )
+    return Markup(
+        "<p>Run <b>{run}</b>, seed {seed}. Every structure sampled from a policy ({counts}) was "
+        "relaxed with <b>{potential}</b>, and its formation energy was compared with a convex hull "
+        "of {hull}. {judge}{branches}. A structure is called stable if its relaxed energy above "
+        "hull ({ehull}) is below {threshold:g} eV/atom. All energies are those of a "
+        "machine-learned potential, and band gap and dielectric constant are those of small "
+        "regression models: no number on this page comes from a density-functional "
+        "calculation.</p>"
+        "<p>Fractions are of <em>all sampled structures</em>: one that could not be decoded, "
+        "relaxed or evaluated counts as a failure and is listed in the "
+        "<a href='#failures'>ledger</a>. Brackets are 95\u202f% intervals, Wilson's for fractions "
+        "and Student's for means. They describe the spread of sampling from <em>this</em> trained "
+        "policy, not that of training again with another seed.</p>"
+    ).format(
+        run=config.run,
+        seed=config.seed,
+        counts=counts or "none",
+        potential=title(config.relax.potential),
+        hull=hull,
+        judge=_judge(config),
+        branches=_branches(config),
+        ehull=EHULL,
+        threshold=run.threshold,
+    )
+
+
+def findings(run: Run) -> Markup:
+    """What training learned, and which intervals differ from the base policy's."""
+    learned = [line for name, h in run.losses.items() if (line := _learned(name, h))]
+    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in learned)
+    lines = Markup("<ul class='findings'>{}</ul>").format(items) if learned else Markup("")
+    others = [name for name in run.policies if name != "base"]
+    if "base" not in run.policies or not others:
+        return lines + Markup("<p>There is no second policy to compare the base with.</p>")
+    return lines + markup.table(
+        ["policy", "quantity", "this policy", "base", "95 % intervals"],
+        [row for name in others for row in _against_base(name, run)],
+        kind="words",
+        caption="Every policy against the base policy. Intervals that do not overlap are evidence "
+        "of a difference. Intervals that overlap are no evidence, in either direction.",
+    )
+
+
+def _judge(config: Config) -> Markup:
+    if config.judge.potential is None:
+        return Markup("")
+    count = config.judge.count
+    which = "the same structures" if count is None else f"the first {count} structures of each"
+    return Markup(
+        "<b>{}</b>, which rewarded no policy, relaxed {} again and compared them with a hull of "
+        "its own energies. "
+    ).format(title(config.judge.potential), which)
+
+
+def _branches(config: Config) -> Markup | str:
+    rewarded = (
+        Markup("<b>rl-{}</b> was rewarded by {}").format(name, _reward(branch.reward))
+        for name, branch in config.rl.items()
+    )
+    return Markup("; ").join(rewarded) or "No policy was fine-tuned with RL"
+
+
+def _reward(settings: RewardSettings) -> str:
+    if isinstance(settings, HullReward):
+        return f"{settings.title} with {title(settings.potential)}"
+    return settings.title
+
+
+def _learned(name: str, history: pd.DataFrame) -> Markup | None:
+    values = numbers(history, "val_loss")
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return None
+    return Markup(
+        "Training of <b>{}</b>: validation loss {} before, {} at best, {} at the end (nats per "
+        "crystal)."
+    ).format(name, *(number(loss, 2) for loss in (known[0], known.min(), known[-1])))
+
+
+def _against_base(name: str, run: Run) -> list[list[str]]:
+    means = {"e_above_hull_initial": prose("mean unrelaxed E_hull (eV/atom)")}
+    branch = run.config.rl.get(name.removeprefix("rl-"))
+    if branch is not None and (column := branch.reward.column) is not None:
+        means[column] = Markup("mean {}").format(markup.heading(column))
+    rows: list[list[str]] = []
+    for column, label in means.items():
+        own, base = run.mean(name, column), run.mean("base", column)
+        rows.append([label, mean_text(own), mean_text(base), _overlap(own, base)])
+    for flag in COMPARED:
+        first, second = run.share(name, flag), run.share("base", flag)
+        label = prose(BY_NAME[flag].heading)
+        rows.append([label, share_text(first), share_text(second), _overlap(first, second)])
+    return [[name if place == 0 else "", *row] for place, row in enumerate(rows)]
+
+
+def _overlap(first: Mean | Share, second: Mean | Share) -> str:
+    if apart(first, second):
+        return Markup("<strong>do not overlap</strong>")
+    return "overlap"

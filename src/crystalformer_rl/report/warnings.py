@@ -1,0 +1,135 @@
+"""Everything about a run that a reader must know before trusting a number."""
+
+from collections.abc import Mapping
+
+from markupsafe import Markup
+
+from crystalformer_rl.report.markup import EHULL, number, trusted
+from crystalformer_rl.report.run import Run
+from crystalformer_rl.report.values import Share
+from crystalformer_rl.stability.hull import ARTEFACT_BELOW
+
+FEW = 100
+UNIQUE_AT_LEAST = 0.9
+MANY_SHORT = 0.1  # fraction of the structures
+NO_ENERGY = {
+    "no_element_reference": ("Elements without a reference", "contain an element that the hull "
+                             "does not know"),
+    "sparse": ("Sparse systems", "are of chemical systems with fewer known compositions than "
+               "`hull.min_references`"),
+    "ytterbium": ("Ytterbium", "contain Yb, whose reference energies are wrong in the Materials "
+                  "Project (`hull.exclude_ytterbium`)"),
+}  # fmt: skip
+
+
+def warnings(run: Run) -> list[Markup]:
+    """The warnings that apply, in the order of the page."""
+    if not run.policies:
+        return [*_no_judge(run), _warning("No structures", "The table is empty.")]
+    return [*_no_judge(run), *_few(run), *_hull(run), *_short(run), *_unplaced(run), *_repeats(run)]
+
+
+def _no_judge(run: Run) -> list[Markup]:
+    potential = run.config.relax.potential
+    same = [f"rl-{name}" for name, b in run.config.rl.items() if b.reward.potential == potential]
+    if run.config.judge.potential is not None or not same:
+        return []
+    return [
+        _warning(
+            "One potential for reward and evaluation",
+            "The potential that rewarded {} also relaxed and evaluated all structures. Part of the "
+            "gain of RL fine-tuning may be errors of the potential, found and exploited. Treat the "
+            "gain as an upper bound until another potential or density-functional theory has "
+            "confirmed it (`judge.potential`).",
+            " and ".join(same),
+        )
+    ]
+
+
+def _few(run: Run) -> list[Markup]:
+    few = {n: e["generated"] for n, e in run.policies.items() if e["generated"] < FEW}
+    text = (
+        f"Fewer than {FEW} were sampled of a policy: {{}}. The intervals are wide, and small "
+        "differences mean nothing."
+    )
+    return [_warning("Few structures", text, _listed(few))] if few else []
+
+
+def _hull(run: Run) -> list[Markup]:
+    found = []
+    alone = {
+        name: f"{count} of {entry['fractions']['sun']['k']}"
+        for name, entry in run.policies.items()
+        if (count := entry["sun_on_elements_alone"])
+    }
+    if alone:
+        found.append(
+            _warning(
+                "Hulls of elements alone",
+                "S.U.N. structures in whose chemical system the hull contains the elements and no "
+                "compound: {}. For them <i>stable</i> only means a formation energy below {} "
+                "eV/atom; whether they decompose into compounds was not tested. <i>S.U.N., "
+                "supported</i> excludes them.",
+                _listed(alone),
+                f"{run.threshold:g}",
+            )
+        )
+    deep = {
+        name: count
+        for name, entry in run.policies.items()
+        if (count := entry["below_hull_artefacts"]["e_above_hull"])
+    }
+    if deep:
+        found.append(
+            _warning(
+                "Suspiciously low energies",
+                "Relaxed {} below {} eV/atom: {}. So far below a hull, a compound missing from the "
+                "hull or an error of the potential is more likely than a discovery.",
+                EHULL,
+                number(ARTEFACT_BELOW, 1),
+                _listed(deep),
+            )
+        )
+    return found
+
+
+def _short(run: Run) -> list[Markup]:
+    short = {
+        name: f"{count}/{e['generated']}"
+        for name, e in run.policies.items()
+        if (count := e["relax_status"].get("not_converged", 0)) > MANY_SHORT * e["generated"]
+    }
+    text = (
+        "Out of steps: {}. Such a structure is evaluated as it is, above its minimum, so that the "
+        "number of stable structures is a lower bound."
+    )
+    return [_warning("Relaxations cut short", text, _listed(short))] if short else []
+
+
+def _unplaced(run: Run) -> list[Markup]:
+    found = []
+    for status, (title, what) in NO_ENERGY.items():
+        count = sum(entry["hull_status"].get(status, 0) for entry in run.policies.values())
+        if count:
+            text = f"{{}} structures {what}. They have no energy above hull and are not stable."
+            found.append(_warning(title, text, count))
+    return found
+
+
+def _repeats(run: Run) -> list[Markup]:
+    unique = {name: Share.of(entry["fractions"]["unique"]) for name, entry in run.policies.items()}
+    low = {n: f"{u.k}/{u.n}" for n, u in unique.items() if u.n and u.fraction < UNIQUE_AT_LEAST}
+    text = (
+        "Unique structures: {}. Repeats and samples that could not be decoded lower the number. "
+        "After RL fine-tuning it may be a collapse: see the uniqueness over the steps."
+    )
+    return [_warning("Low uniqueness", text, _listed(low))] if low else []
+
+
+def _warning(title: str, text: str, *values: object) -> Markup:
+    """A title and a text of trusted HTML with `code`; the values are escaped."""
+    return Markup("<b>{}.</b> {}").format(title, trusted(text).format(*values))
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

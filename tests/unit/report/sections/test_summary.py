@@ -1,0 +1,39 @@
+"""Headline numbers and findings."""
+
+from helpers import synthetic
+
+from crystalformer_rl.config import Config, JudgeSettings
+from crystalformer_rl.report.sections.summary import findings, section, tiles
+
+
+def test_comparison_states_whether_intervals_part() -> None:
+    table = synthetic.structures({"base": 200, "rl-ehull": 200}, shift={"rl-ehull": 0.5})
+    text = findings(synthetic.run(table, histories={"base": [synthetic.losses()]}))
+    assert "validation loss 31.60 before" in text
+    assert "<strong>do not overlap</strong>" in text
+    assert "<td>overlap</td>" in text
+
+
+def test_without_a_base_nothing_is_compared() -> None:
+    run = synthetic.run(synthetic.structures({"sft": 5}))
+    assert "no second policy" in findings(run)
+
+
+def test_supported_sun_is_shown_with_sun() -> None:
+    table = synthetic.structures({"base": 4}).assign(
+        sun=[True, True, True, False], supported=[True, False, False, True]
+    )
+    assert "<p>S.U.N., 3 of 4</p><p>S.U.N., supported 25.0\u202f%, 1 of 4</p>" in tiles(
+        synthetic.run(table)
+    )
+
+
+def test_the_judge_is_named_where_there_is_one() -> None:
+    table = synthetic.structures({"base": 4})
+    config = Config(judge=JudgeSettings(potential="sevennet"))
+    assert (
+        "<b>SevenNet</b>, which rewarded no policy"
+        in section(synthetic.run(table, config=config)).body
+    )
+    config = Config(judge=JudgeSettings(potential=None))
+    assert "SevenNet" not in section(synthetic.run(table, config=config)).body
