@@ -56,29 +56,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Call :func:`build_hull` with the arguments of the verb."""
+    build_hull(
+        HullSettings.model_validate_json(args.settings),
+        structures=args.structures,
+        element_energies=args.elements,
+        trust_pickles=args.trust_pickles,
+        out=args.out,
+    )
+
+
+def build_hull(
+    settings: HullSettings,
+    *,
+    structures: Path,
+    element_energies: Path,
+    out: Path,
+    trust_pickles: bool = False,
+) -> None:
     """Write the hull (:func:`~.reference.write_hull`), rejected rows and ``provenance.json``."""
-    settings = HullSettings.model_validate_json(args.settings)
     device = best_device()
-    sources = [Path(path) for path in settings.files] or [args.structures]
+    sources = [Path(path) for path in settings.files] or [structures]
     verify(sources)
     provenance = Provenance(
         __name__,
         potential=settings.potential,
         settings=settings.model_dump(mode="json"),
-        inputs={"source": sources, "elements": args.elements},
+        inputs={"source": sources, "elements": element_energies},
         device=device,
     )
-    elements = read_elements(args.elements)
+    elements = read_elements(element_energies)
     if elements.potential != settings.potential:
         raise ValueError(
-            f"{args.elements}: energies of potential {elements.potential!r}, but hull.potential is "
-            f"{settings.potential!r}: energies of two potentials do not mix"
+            f"{element_energies}: energies of potential {elements.potential!r}, but "
+            f"hull.potential is {settings.potential!r}: energies of two potentials do not mix"
         )
     counts: dict[str, int] = {}
     if settings.reference == "dataset":
-        dataset = read_table(args.structures)
+        dataset = read_table(structures)
         load = partial(
-            registry.load, settings.potential, device=device, trust_pickles=args.trust_pickles
+            registry.load, settings.potential, device=device, trust_pickles=trust_pickles
         )
         energies, failures, counts = _energies(dataset, potential=settings.potential, load=load)
         entries, rejected = _from_dataset(dataset, energies, failures, elements.references)
@@ -106,10 +123,10 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{named}: no entry for the hull; {len(rejected)} rows were rejected")
     log.info("%d entries, %d rejected; corrections: %s", len(entries), len(rejected), scheme)
     rules = HullRules(settings.min_references, settings.exclude_ytterbium)
-    write_hull(args.out, entries, elements=elements, rules=rules)
-    write_table(args.out / "rejected.parquet", rejected)
+    write_hull(out, entries, elements=elements, rules=rules)
+    write_table(out / "rejected.parquet", rejected)
     provenance.write(
-        args.out / "provenance.json",
+        out / "provenance.json",
         items=len(entries),
         rejected=len(rejected),
         corrections=scheme,

@@ -36,6 +36,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Call :func:`tokenize_structures` with the arguments of the verb."""
+    tokenize_structures(
+        TokenizeSettings.model_validate_json(args.settings),
+        structures=args.structures,
+        processes=args.processes,
+        out=args.out,
+    )
+
+
+def tokenize_structures(
+    settings: TokenizeSettings, *, structures: Path, processes: int, out: Path
+) -> None:
     """Write ``tokens-{train,val,test}.safetensors``, ``rejected.parquet``, ``space_groups.json``.
 
     A tokens file holds the arrays of ``PackedTokens``, and ``row``, the row of each crystal in
@@ -46,20 +58,19 @@ def run(args: argparse.Namespace) -> None:
     ValueError
         If the structures cannot be read, or none of the training split is kept.
     """
-    settings = TokenizeSettings.model_validate_json(args.settings)
     provenance = Provenance(
         __name__,
         settings=settings.model_dump(mode="json"),
-        inputs={"structures": args.structures},
+        inputs={"structures": structures},
     )
-    table = read_table(args.structures, ["id", "split", *COLUMNS])
+    table = read_table(structures, ["id", "split", *COLUMNS])
     if missing := int(table[list(COLUMNS)].isna().any(axis=1).sum()):
-        raise ValueError(f"{args.structures}: {missing} rows have no structure")
+        raise ValueError(f"{structures}: {missing} rows have no structure")
     tokens, kept, rejected = tokenize_many(
         _structures(table),
         symprec=settings.symprec,
         max_sites=settings.max_sites,
-        processes=args.processes,
+        processes=processes,
         track=partial(progress, label="tokenize", total=len(table)),
     )
     reasons = Counter(rejection.reason for _, rejection in rejected)
@@ -67,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     split_of_kept = table["split"].to_numpy()[kept]
     if not (split_of_kept == "train").any():
         raise ValueError(
-            f"{args.structures}: no crystal of split 'train' could be tokenized; rejected "
+            f"{structures}: no crystal of split 'train' could be tokenized; rejected "
             f"{dict(reasons)} of {len(table)}"
         )
     histograms = {}
@@ -75,15 +86,15 @@ def run(args: argparse.Namespace) -> None:
         chosen = np.flatnonzero(split_of_kept == split)
         part = tokens[chosen]
         write_tensors(
-            args.out / f"tokens-{split}.safetensors",
+            out / f"tokens-{split}.safetensors",
             PackedTokens.from_tokens(part).to_arrays() | {"row": kept[chosen]},
             {"settings": json.dumps(settings.model_dump(mode="json"), sort_keys=True)},
         )
         groups, numbers = np.unique(part.space_group, return_counts=True)
         histograms[split] = dict(zip(map(str, groups.tolist()), numbers.tolist(), strict=True))
-    write_json(args.out / "space_groups.json", histograms)
+    write_json(out / "space_groups.json", histograms)
     write_table(
-        args.out / "rejected.parquet",
+        out / "rejected.parquet",
         pd.DataFrame(
             [
                 (table["id"][index], table["split"][index], rejection.reason, rejection.detail)
@@ -94,9 +105,9 @@ def run(args: argparse.Namespace) -> None:
         ),
     )
     provenance.write(
-        args.out / "provenance.json",
+        out / "provenance.json",
         items=len(table),
-        processes=args.processes,
+        processes=processes,
         **{f"kept_{split}": int((split_of_kept == split).sum()) for split in SPLITS},
         **{f"rejected_{reason}": number for reason, number in sorted(reasons.items())},
     )

@@ -1,6 +1,5 @@
 """The hull stage: whose energies it takes, what it computes, what it refuses."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -49,19 +48,13 @@ def write_dataset(path: Path, structures: list[Structure], **columns: Any) -> No
 
 
 def run(folder: Path, elements: Path, **settings: Any) -> Path:
-    parser = argparse.ArgumentParser()
-    hull.add_arguments(parser)
     out = folder / "hull"
-    hull.run(
-        parser.parse_args(
-            [
-                "--settings", HullSettings.model_validate(settings).model_dump_json(),
-                "--structures", str(folder / "structures.parquet"),
-                "--elements", str(elements),
-                "--out", str(out),
-            ]
-        )
-    )  # fmt: skip
+    hull.build_hull(
+        HullSettings.model_validate(settings),
+        structures=folder / "structures.parquet",
+        element_energies=elements,
+        out=out,
+    )
     return out
 
 

@@ -1,6 +1,5 @@
 """The tokenize stage: what it writes agrees with the structures it read."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -36,11 +35,9 @@ def structures(tmp_path: Path) -> Path:
 
 
 def _run(path: Path, out: Path, *, processes: int = 1, **settings: object) -> None:
-    text = TokenizeSettings.model_validate(settings).model_dump_json()
-    parser = argparse.ArgumentParser()
-    tokenize.add_arguments(parser)
-    words = ["--settings", text, "--structures", str(path), "--processes", str(processes)]
-    tokenize.run(parser.parse_args([*words, "--out", str(out)]))
+    tokenize.tokenize_structures(
+        TokenizeSettings.model_validate(settings), structures=path, processes=processes, out=out
+    )
 
 
 def test_tokens_decode_to_the_structures_of_their_rows(structures: Path, tmp_path: Path) -> None:
