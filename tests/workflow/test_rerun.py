@@ -91,14 +91,29 @@ def docstring(path: str) -> Edit:
     return source(path, '"""', '"""Edited. ')
 
 
-def added(path: str, like: str) -> Edit:
-    """Add a module, the copy of another one."""
+def new_potential(copy: Copy) -> None:
+    """A wrapper, and its row in the list of potentials."""
+    package = copy.folder / "src/crystalformer_rl"
+    shutil.copy(package / "potentials/mace.py", package / "potentials/another.py")
+    row = 'PotentialInfo("a", title="A", module="crystalformer_rl.potentials.another", '
+    row += 'packages=("a",), licence="MIT"),'
+    source("config/potentials.py", "_ROWS = (", f"_ROWS = (\n    {row}")(copy)
 
-    def edit(copy: Copy) -> None:
-        room = copy.folder / "src/crystalformer_rl"
-        shutil.copy(room / like, room / path)
 
-    return edit
+def new_reward(copy: Copy) -> None:
+    """A reward, its settings, and its place in the list of rewards."""
+    package = copy.folder / "src/crystalformer_rl"
+    shutil.copy(package / "rewards/ehull.py", package / "rewards/another.py")
+    settings = """class AnotherReward(RewardSettings):
+    module = "crystalformer_rl.rewards.another"
+    title = "another"
+    kind: Literal["another"] = "another"
+
+
+"""
+    source("config/rewards.py", "AnyReward =", f"{settings}AnyReward =")(copy)
+    union = "AnyReward = Annotated["
+    source("config/rewards.py", union, f"{union}AnotherReward | ")(copy)
 
 
 def helps(copy: Copy) -> None:
@@ -264,8 +279,8 @@ WITHOUT_EFFECT: dict[str, Edit] = {
     "code of jobs/progress.py": code("jobs/progress.py"),
     "code of jobs/tensorboard.py": code("jobs/tensorboard.py"),
     "code of a potential that is not used": code("potentials/mace.py"),
-    "a new potential": added("potentials/another.py", like="potentials/mace.py"),
-    "a new reward": added("rewards/another.py", like="rewards/ehull.py"),
+    "a new potential": new_potential,
+    "a new reward": new_reward,
     "a new key, not in config.yaml": new_key(None),
     "resources of the profile and of rules": resources,
     "files touched without a change": touch(

@@ -14,6 +14,9 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from crystalformer_rl.config.potentials import parse
+from crystalformer_rl.config.rewards import REWARDS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT.name
 WITHOUT_EFFECT = {
@@ -53,16 +56,17 @@ def closure(
     Raises
     ------
     ValueError
-        If one of them is not a module of the package.
+        If the module is not part of the package, or the potential or the reward is unknown.
     """
+    if _path(module) is None:
+        raise ValueError(f"{module}: no such module in {PACKAGE}")
     waiting = [module]
     if potential is not None:
-        waiting.append(f"{PACKAGE}.potentials.{potential.partition(':')[0]}")
+        waiting.append(parse(potential)[0].module)
     if reward is not None:
-        waiting.append(f"{PACKAGE}.rewards.{reward}")
-    for name in waiting:
-        if _path(name) is None:
-            raise ValueError(f"{name}: no such module in {PACKAGE}")
+        if reward not in REWARDS:
+            raise ValueError(f"unknown reward {reward!r}: allowed are {', '.join(REWARDS)}")
+        waiting.append(REWARDS[reward].module)
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -73,8 +77,13 @@ def closure(
 
 
 def fingerprint(module: str, *, potential: str | None = None, reward: str | None = None) -> str:
-    """Digest of the code in the :func:`closure` and of the data files that it names."""
+    """Digest of the code in the :func:`closure` and of the data files that it names.
+
+    The model that the bare name of a potential stands for counts too.
+    """
     digest = hashlib.sha256()
+    if potential is not None:
+        digest.update(f"model {parse(potential)[1]}\n".encode())
     for name in closure(module, potential=potential, reward=reward):
         digest.update(f"{name} {_digest(name)}\n".encode())
     return digest.hexdigest()[:16]

@@ -12,15 +12,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from crystalformer_rl.config.potentials import POTENTIALS
+from crystalformer_rl.config.potentials import parse
 from crystalformer_rl.files import write_json
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.seeds import file_digest
 
 PACKAGES = (
     "ase", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "smact", "spglib",
-    "torch", *(package for info in POTENTIALS.values() for package in info.packages),
+    "torch",
 )  # fmt: skip
+"""Their versions are recorded, and those of the packages of the potential that is used."""
 
 
 class Provenance:
@@ -53,6 +54,7 @@ class Provenance:
     ) -> None:
         self._start = time.monotonic()
         text = json.dumps(settings, sort_keys=True)
+        packages = PACKAGES if potential is None else (*PACKAGES, *parse(potential)[0].packages)
         self._record: dict[str, Any] = {
             "stage": module.rpartition(".")[2],
             "settings": dict(settings),
@@ -66,7 +68,7 @@ class Provenance:
             },
             "python": sys.version.split()[0],
             "platform": platform.platform(),
-            "packages": {name: _version(name) for name in PACKAGES},
+            "packages": {name: _version(name) for name in packages},
             "git_commit": _git_commit(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }

@@ -54,6 +54,17 @@ def test_the_record(tmp_path: Path) -> None:
     assert record["settings"] == {"a": 2, "b": 1}
 
 
+def test_the_packages_of_the_potential_are_recorded(tmp_path: Path) -> None:
+    for potential, found in (("chgnet", True), ("nequix:weights.nqx", False), (None, False)):
+        module = "crystalformer_rl.stages.relax"
+        provenance = Provenance(module, settings={}, inputs={}, potential=potential)
+        provenance.write(tmp_path / "provenance.json")
+        packages = read_json(tmp_path / "provenance.json")["packages"]
+        assert ("chgnet" in packages) == found
+        assert ("torch-geometric" in packages) == (potential == "nequix:weights.nqx")
+        assert not found or packages["chgnet"]
+
+
 def test_a_missing_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.txt"):
         Provenance(
