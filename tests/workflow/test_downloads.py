@@ -11,11 +11,11 @@ def test_a_failed_download_says_what_to_do_and_where_its_log_is(copy: Copy) -> N
         "resources/manifest.yaml", lambda old: old.replace("https://raw.githubuser", "file:///no")
     )
     output = copy.snakemake(TRAIN, *MP20, "--retries", "0", check=False)
-    assert "mp_20/train.csv: no download: " in output
+    assert "mp_20/train.csv: download failed: " in output
     assert f"and put it at {TRAIN}" in output
     assert "cannot be written" not in output
     assert "logs in logs/mp20/ and logs/download/." in output
-    assert "no download: " in (copy.folder / "logs/download/mp_20/train.csv.log").read_text()
+    assert "download failed: " in (copy.folder / "logs/download/mp_20/train.csv.log").read_text()
 
 
 def test_files_put_in_place_by_hand_are_verified_where_they_are_read(copy: Copy) -> None:

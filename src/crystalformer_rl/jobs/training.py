@@ -1,4 +1,4 @@
-"""What the three training stages share: arguments, device, interruption, results."""
+"""The common part of the training stages: arguments, device, interruption, results."""
 
 import argparse
 import logging
@@ -27,54 +27,52 @@ COUNTERS = ("epoch", "step", "round")
 log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of every training stage."""
     parser.add_argument("--settings", required=True, help="the section, as JSON")
     parser.add_argument("--seed", type=int, required=True, help="seed of the run")
-    parser.add_argument(
-        "--checkpoints", type=Path, required=True, help="folder that survives an interruption"
-    )
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument(
         "--minutes",
         type=float,
         default=None,
-        help="time limit of the job: stop before it, with a checkpoint and exit code 75",
+        help="time limit of the job; stops before it with a checkpoint and exit code 75",
     )
     parser.add_argument(
         "--checkpoint-minutes", type=float, default=10, help="minutes between checkpoints"
     )
     parser.add_argument(
-        "--tensorboard", type=Path, help="also write the history into this folder, for TensorBoard"
+        "--tensorboard", type=Path, help="also write TensorBoard files into this folder"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
 class Training:
-    """One training stage: what it depends on, where it runs, how it ends.
+    """One training stage: its dependencies, device, loop and results.
 
     Parameters
     ----------
     stage
-        Its verb.
+        Name of the stage.
     args
-        With the arguments of :func:`add_arguments`.
+        Parsed arguments of :func:`add_training_arguments`.
     sections
         The settings it depends on, by name.
     names
-        What tells it from others of the same settings and inputs, such as the round.
+        Distinguishes trainings with the same settings and inputs, such as rounds.
     seed
         Derived seed.
     inputs
-        Files it reads.
+        Input files.
     potential, reward
         Those that the stage loads, if any.
     parallel
-        The processes that share the work; None for a stage that is one process.
+        The processes that share the work; None for a stage that runs in one process.
 
     Raises
     ------
     ValueError
-        If a stage that is one process was started as several.
+        If a stage that runs in one process was started as several.
     """
 
     def __init__(
@@ -91,7 +89,7 @@ class Training:
         parallel: Parallel | None = None,
     ) -> None:
         if parallel is None and (size := world_size()) > 1:
-            raise ValueError(f"{stage} runs in one process, and WORLD_SIZE is {size}")
+            raise ValueError(f"{stage} runs in one process, but WORLD_SIZE is {size}")
         self._parallel = parallel or alone(best_device())
         self.device = self._parallel.device
         cuda = self.device.type == "cuda"
@@ -127,29 +125,29 @@ class Training:
         self._tensorboard = TensorBoard(args.tensorboard) if wanted else None
 
     def track(self, steps: Iterable[int]) -> Iterator[int]:
-        """The steps with a progress bar, in the first process; counts those of this job."""
+        """The steps, with a progress bar in the first process; counts the steps of this job."""
         for step in progress(steps, label=self._stage) if self._parallel.first else steps:
             yield step
             self._steps += 1
 
     def record(self, row: Mapping[str, Any]) -> None:
-        """Show a new row of the history in TensorBoard, if asked for."""
+        """Write a new row of the history for TensorBoard, if requested."""
         if self._tensorboard is not None:
             self._tensorboard.add(row)
 
     def finish(
         self, history: list[dict[str, Any]], *, steps: int, items: int, **counts: float | str
     ) -> None:
-        """Write history and provenance beside the policy; of the checkpoints keep the newest.
+        """Write history and provenance next to the policy, and delete all but the last checkpoint.
 
-        The first process does; the others have nothing to write. The workflow deletes what is kept
-        (saved.py).
+        Only the first process writes. The workflow deletes the last checkpoint at the end of the
+        run (jobs/cleanup.py).
 
         Parameters
         ----------
         steps, items
-            Steps made and crystals seen by all jobs of this training. The provenance counts those
-            of this job alone, so that its throughput is right after an interruption.
+            Steps and crystals of all jobs of this training. The provenance counts those of this job
+            only, so that its throughput is right after an interruption.
         """
         if not self._parallel.first:
             return

@@ -1,4 +1,4 @@
-"""The folder of a policy: its files, and the histogram of space groups in its description.
+"""The folder of a policy: its files, and the space-group histogram in its description.
 
 Nothing here loads weights or torch: a run can be refused before its first job.
 """
@@ -11,10 +11,11 @@ from crystalformer_rl.config import Config
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 PRETRAINED = Path(__file__).parents[3] / "resources" / "pretrained"
 WITHOUT_HISTOGRAM = (
-    "name groups (space_groups; --space-group of `sample`), weigh all alike (space_group_weights: "
-    "uniform; --uniform of `sample`), or import the policy again with --space-groups mp20-small"
+    "name space groups (space_groups, or --space-group of `sample`), use uniform weights "
+    "(space_group_weights: uniform, or --uniform of `sample`), or import the policy again with "
+    "--space-groups mp20-small"
 )
-"""What to do with a policy that does not know how often each space group was trained on."""
+"""What to do with a policy that has no histogram of its training space groups."""
 
 
 def policy_folder(name: str) -> Path:
@@ -23,7 +24,7 @@ def policy_folder(name: str) -> Path:
     Raises
     ------
     FileNotFoundError
-        If it is neither; the message lists the names.
+        If there is no such policy; the message lists the names.
     """
     for folder in (Path(name), PRETRAINED / name):
         if all(path.is_file() for path in policy_files(folder)):

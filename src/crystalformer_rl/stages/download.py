@@ -16,7 +16,7 @@ from crystalformer_rl.seeds import file_digest
 SECONDS_WITHOUT_DATA = 60
 USER_AGENT = "crystalformer-rl (https download of resources/manifest.yaml)"
 BLOCK = 1 << 20
-MOST_BYTES = 1 << 35  # 32 GiB, where the manifest does not say how large a file is
+MOST_BYTES = 1 << 35  # 32 GiB, for files whose size is not in the manifest
 
 log = logging.getLogger(__name__)
 
@@ -24,19 +24,21 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--manifest", type=Path, default=Path("resources/manifest.yaml"))
-    parser.add_argument("--name", required=True, help="key in the manifest: mp_20/train.csv")
+    parser.add_argument(
+        "--name", required=True, help="key in the manifest, such as mp_20/train.csv"
+    )
     parser.add_argument("--out", type=Path, required=True, help="file to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Download one file; nothing is left at its place unless it is the right one.
+    """Download one file; it appears at its path only if its checksum is right.
 
     Raises
     ------
     ValueError
-        If the manifest has no such file, or what came is not it.
+        If the manifest has no such file, or the downloaded file does not match it.
     ConnectionError
-        If the download fails; the message tells how to do it by hand.
+        If the download fails; the message says how to download by hand.
     OSError
         If the file cannot be written.
     """
@@ -44,16 +46,16 @@ def run(args: argparse.Namespace) -> None:
     if args.name not in entries:
         raise ValueError(f"{args.name}: not in {args.manifest}, which has: {', '.join(entries)}")
     entry = entries[args.name]
-    by_hand = f"by hand: fetch {entry.url} ({entry.checksum}) and put it at {args.out}"
+    by_hand = f"to download by hand, save {entry.url} ({entry.checksum}) as {args.out}"
     log.info("%s: %s, licence: %s", args.name, entry.description, entry.licence)
     sidecar = sidecar_of(args.out)
     with atomic(args.out) as temporary:
         try:
             _fetch(entry.url, temporary, most=entry.size or MOST_BYTES)
         except ConnectionError as error:
-            raise ConnectionError(f"{args.name}: no download: {error}; {by_hand}") from error
+            raise ConnectionError(f"{args.name}: download failed: {error}; {by_hand}") from error
         if problem := mismatch(temporary, entry, sha256=recorded(args.out)):
-            raise ValueError(f"{args.name}: what came is not the file: {problem}; {by_hand}")
+            raise ValueError(f"{args.name}: the downloaded file is wrong: {problem}; {by_hand}")
         digest = file_digest(temporary)
     if entry.sha256 is None:
         write_text(sidecar, f"{digest}  {args.out.name}\n")
@@ -62,30 +64,30 @@ def run(args: argparse.Namespace) -> None:
 
 
 class _HttpsOnly(urllib.request.BaseHandler):
-    """Refuses what a server could redirect to and could be read or changed on its way."""
+    """Refuses redirects to addresses without encryption."""
 
     handler_order = 0
 
     def http_open(self, request: urllib.request.Request) -> NoReturn:
-        raise urllib.error.URLError(f"it is redirected to {request.full_url}, which is not https")
+        raise urllib.error.URLError(f"redirected to {request.full_url}, which is not https")
 
     ftp_open = http_open
 
 
 def _fetch(url: str, path: Path, *, most: int) -> None:
-    """Write what lies at ``url`` to ``path``."""
+    """Download ``url`` to ``path``."""
     with path.open("wb") as target:
         for block in _blocks(url, most=most):
             target.write(block)
 
 
 def _blocks(url: str, *, most: int) -> Iterator[bytes]:
-    """What lies at ``url``, up to ``most`` bytes.
+    """Download ``url`` in blocks, up to ``most`` bytes.
 
     Raises
     ------
     ConnectionError
-        If it does not come, or more comes; what the disk says is not among it.
+        If the download fails or is larger than ``most``. Errors of the disk are not included.
     """
     request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT})
     try:
@@ -96,7 +98,7 @@ def _blocks(url: str, *, most: int) -> Iterator[bytes]:
             while block := source.read(BLOCK):
                 read += len(block)
                 if read > most:
-                    raise ConnectionError(f"more than the {most} bytes that it should have came")
+                    raise ConnectionError(f"received more than the expected {most} bytes")
                 yield block
     except (OSError, HTTPException) as error:
         raise ConnectionError(getattr(error, "reason", None) or error) from error

@@ -1,4 +1,4 @@
-"""``elements``: the energies of the elements that a potential's formation energies start from."""
+"""``elements``: compute a potential's reference energies of the elements."""
 
 import argparse
 import logging
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crystals", type=Path, required=True, help="table of crystals of one element each"
     )
-    # As tight as the references that come with the project; elements need few steps.
+    # The values used for the shipped references; elements need few steps.
     parser.add_argument("--max-force", type=float, default=0.05, help="eV/Å")
     parser.add_argument("--max-steps", type=int, default=200)
     registry.add_arguments(parser)
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If a crystal is missing or holds several elements, or none converges.
+        If a crystal is missing or has several elements, or none converges.
     """
     device = best_device()
     provenance = Provenance(
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     symbols: list[str] = []
     for name, crystal in zip(table["id"], crystals, strict=True):
         if crystal is None or crystal.n_elems != 1:
-            raise ValueError(f"{args.crystals}: {name} must be a crystal of one element")
+            raise ValueError(f"{args.crystals}: crystal {name} must consist of one element")
         symbols.append(crystal.elements[0].symbol)
     potential = registry.load(args.potential, device=device, trust_pickles=args.trust_pickles)
     with tqdm(total=len(crystals), desc="elements", disable=None) as bar:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.crystals}: no crystal converges with potential {args.potential!r}")
     missing = sorted(set(symbols) - energies.keys())
     if missing:
-        log.warning("%s: no energy of %s", args.potential, ", ".join(missing))
+        log.warning("%s: no energy for %s", args.potential, ", ".join(missing))
     write_elements(args.out, Elements(args.potential, potential.energy_convention, energies))
     provenance.write(
         args.out.with_suffix(".provenance.json"),

@@ -1,4 +1,4 @@
-"""``pretrain``: tokens to the base policy."""
+"""``pretrain``: train the base policy on the tokens."""
 
 import argparse
 from collections.abc import Mapping
@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from crystalformer_rl.config import ModelSettings, PretrainSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.files import map_tensors
-from crystalformer_rl.jobs import training as trainings
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.parallel import Parallel, join
-from crystalformer_rl.jobs.training import Training
+from crystalformer_rl.jobs.training import Training, add_training_arguments
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.training.fit import fit
@@ -22,7 +21,7 @@ from crystalformer_rl.training.fit import fit
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    trainings.add_arguments(parser)
+    add_training_arguments(parser)
     parser.add_argument("--model", required=True, help="the model section, as JSON")
     parser.add_argument("--tokens", type=Path, required=True, help="folder of the tokenize stage")
 
@@ -30,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
 
-    Several processes that torchrun started share every batch. The tokens stay in their files and
-    are read as they are needed.
+    Processes started by torchrun share every batch. The tokens are memory-mapped and read when
+    needed.
     """
     with join(best_device()) as parallel:
         _train(args, parallel)

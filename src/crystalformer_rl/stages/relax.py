@@ -1,7 +1,7 @@
-"""``relax``: one shard of generated crystals, relaxed with one potential.
+"""``relax``: relax one shard of sampled crystals with one potential.
 
-What is finished is kept in a journal, from which an interrupted job goes on; the crystals that were
-under way start again from their start. The workflow deletes the journal (saved.py).
+Finished crystals are kept in a journal, from which an interrupted job continues; unfinished ones
+are relaxed again from the start. The workflow deletes the journal (jobs/cleanup.py).
 """
 
 import argparse
@@ -42,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write a record per crystal of the shard, whatever became of it, and the provenance.
+    """Write one record per crystal of the shard, including failures, and the provenance.
 
-    SIGTERM ends the process with code 75. On a CPU crystals are relaxed one by one: a batch gains
-    little there, and so an interruption changes no bit of the result
+    SIGTERM ends the process with code 75. On a CPU crystals are relaxed one by one: a batch is
+    hardly faster there, and an interruption then does not change the result by a single bit
     (docs/explanation/relaxation.md).
     """
     with Termination() as termination:
@@ -111,7 +111,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
 
 
 def _row(record: Relaxation) -> dict[str, Any]:
-    """A row of the shard, ready for JSON."""
+    """A row of the shard, serialisable as JSON."""
     cell = structure_columns([record.structure])
     return {
         "status": record.status,

@@ -1,4 +1,4 @@
-"""``rl``: one round of reinforcement fine-tuning."""
+"""``rl``: one round of RL fine-tuning."""
 
 import argparse
 import logging
@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from crystalformer_rl.config import RLSettings
-from crystalformer_rl.jobs import training as trainings
-from crystalformer_rl.jobs.training import Training
+from crystalformer_rl.jobs.training import Training, add_training_arguments
 from crystalformer_rl.model import constraints
 from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
@@ -23,13 +22,16 @@ log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    trainings.add_arguments(parser)
+    add_training_arguments(parser)
     registry.add_arguments(parser)
     parser.add_argument(
         "--policy", type=Path, required=True, help="folder of the policy to start from"
     )
     parser.add_argument(
-        "--base", type=Path, required=True, help="folder of the frozen base policy (KL anchor)"
+        "--base",
+        type=Path,
+        required=True,
+        help="folder of the frozen base policy of the KL penalty",
     )
     parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
     parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
 
-    Running baseline and step number travel from round to round in the policy's ``model.json``.
+    The running baseline and the step number are passed between rounds in ``model.json``.
     """
     settings = RLSettings.model_validate_json(args.settings)
     seed = derive_seed(args.seed, "rl", args.name, args.round)
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         reward=settings.reward.kind,
     )
     policy, base = (
-        _scored_as_drawn(Policy.load(folder, device=training.device), folder)
+        _with_sampled_density(Policy.load(folder, device=training.device), folder)
         for folder in (args.policy, args.base)
     )
     prompts = prompt_probabilities(
@@ -93,13 +95,13 @@ def run(args: argparse.Namespace) -> None:
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
 
 
-def _scored_as_drawn(policy: Policy, folder: Path) -> Policy:
-    """The policy with a density that is that of its samples: only such make a probability ratio."""
+def _with_sampled_density(policy: Policy, folder: Path) -> Policy:
+    """The policy with the density of its samples, which a probability ratio requires."""
     if policy.settings.coordinate_density == "independent":
         return policy
     log.info(
-        "%s: coordinate_density is set from published to independent, so that the coordinates that "
-        "are drawn are those that are scored; weights and samples stay the same",
+        "%s: coordinate_density is changed from published to independent, so that exactly the "
+        "sampled coordinates are scored; weights and samples stay the same",
         folder,
     )
     return policy.with_coordinate_density("independent")
@@ -110,7 +112,7 @@ def _previous(policy: Policy, args: argparse.Namespace) -> RoundState:
         return RoundState()
     if "rl" not in policy.metadata:
         raise ValueError(
-            f"{args.policy}: --round {args.round} continues a policy of the round before, and this "
-            "model.json has no rl entry; round 1 starts from any policy"
+            f"{args.policy}: --round {args.round} needs the policy of the previous round, but this "
+            "model.json has no rl entry; only round 1 starts from any policy"
         )
     return RoundState(**policy.metadata["rl"])

@@ -1,30 +1,30 @@
-"""``sample``: crystals drawn from a policy.
+"""``sample``: sample crystals from a policy.
 
 examples:
-  rock-salt group, 100 crystals of the policy that comes with the checkout
+  100 crystals in the rock-salt group, from the shipped policy
     crystalformer-rl sample --policy mp20-small --space-group 225 -n 100
-  as many of each space group as in the training crystals, as a folder of CIFs
+  space groups as frequent as in the training set, written as a folder of CIFs
     crystalformer-rl sample --policy results/default/pretrain -n 500 --out crystals
-  all 230 groups alike, without elements that nobody can handle
+  all 230 space groups equally often, without radioactive elements and noble gases
     crystalformer-rl sample --policy mp20-small -n 460 --uniform \\
         --exclude-radioactive --exclude-noble-gases
-  iron oxides, possibly with cobalt, of at most 10 atoms
+  iron oxides, optionally with cobalt, with at most 10 atoms
     crystalformer-rl sample --policy mp20-small --elements Fe Co O --require Fe O --max-atoms 10
-  a cubic perovskite, element by element
+  a cubic perovskite with chosen elements on each site
     crystalformer-rl sample --policy mp20-small --space-group 221 --wyckoff a b c \\
         --site-elements Ca,Sr,Ba Ti,Zr O --out perovskites.extxyz
-  the most probable crystals, with some variety in the first element
+  more probable crystals, with more variety in the first element
     crystalformer-rl sample --policy mp20-small --space-group 194 --temperature 0.7 --top-p 0.95 \\
         --first-element-temperature 1.5 --out hexagonal.zip
-  other elements in a known structure, and crystals near it (see crystalformer-rl chain --help)
+  element substitution in a known structure (see crystalformer-rl chain --help)
     crystalformer-rl chain --policy mp20-small --template NaCl.cif --move elements -n 50
     crystalformer-rl chain --policy mp20-small --template TiO2.cif --steps 200 --width 0.05
-  led by a reward
+  biased by a reward
     crystalformer-rl chain --policy mp20-small --template NaCl.cif --reward ehull \\
         --hull results/default/hull --tau 0.1
 
-Masks (elements, letters, atoms) are part of the density: ln p is that of what was drawn from.
-Temperature and top-p change what is drawn and not the ln p. docs/howto/sample.md says more.
+Constraints (elements, letters, atoms) are part of the density that ln p refers to. Temperature and
+top-p change which crystals are sampled, but not their ln p. docs/howto/sample.md says more.
 """
 
 import argparse
@@ -46,15 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``crystalformer-rl sample``."""
     flags.add_examples(parser, __doc__)
     flags.add_policy(parser)
-    prompts = parser.add_argument_group("how many, in which space groups")
-    prompts.add_argument("-n", "--count", type=int, help="crystals to draw (default: 200)")
+    prompts = parser.add_argument_group("number and space groups")
+    prompts.add_argument("-n", "--count", type=int, help="number of crystals (default: 200)")
     prompts.add_argument(
-        "--space-group", nargs="+", metavar="G", help="only these, 1 to 230 (default: all)"
+        "--space-group", nargs="+", metavar="G", help="space groups, 1 to 230 (default: all)"
     )
     prompts.add_argument(
         "--uniform",
         action="store_true",
-        help="all groups alike (default: as often as in the training crystals)",
+        help="sample all groups equally often (default: as often as in the training set)",
     )
     obeyed = flags.add_elements(parser)
     obeyed.add_argument(
@@ -63,8 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LETTER",
         help="exactly these Wyckoff letters, one per site, in order",
     )
-    obeyed.add_argument("--max-atoms", type=int, help="most atoms in the primitive cell")
-    drawing = parser.add_argument_group("how to draw")
+    obeyed.add_argument(
+        "--max-atoms", type=int, help="maximum number of atoms in the primitive cell"
+    )
+    drawing = parser.add_argument_group("sampling")
     drawing.add_argument("--temperature", type=float, help="softmax temperature (default: 1)")
     drawing.add_argument(
         "--top-p", type=float, help="nucleus of letters, elements and components (default: 1)"
@@ -72,12 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawing.add_argument(
         "--first-element-temperature",
         type=float,
-        help="temperature of the first site's element (default: as the others)",
+        help="temperature of the first site's element (default: --temperature)",
     )
     workflow = parser.add_argument_group("for the workflow")
-    workflow.add_argument("--settings", help="sample section, as JSON; the flags override it")
     workflow.add_argument(
-        "--shard", type=int, help="number of the shard, from 0: draw shard_size, not count"
+        "--settings", help="the sample section, as JSON; the other options override it"
+    )
+    workflow.add_argument(
+        "--shard",
+        type=int,
+        help="number of the shard, from 0; samples shard_size crystals instead of count",
     )
 
 
@@ -87,13 +93,13 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If the policy cannot be read, or what is asked for cannot be drawn or written.
+        If the policy cannot be read or an argument is invalid.
     """
     settings = _settings(args)
     if args.shard is not None and args.shard < 0:
         raise ValueError(f"--shard must be 0 or more, got {args.shard}")
     if args.shard is not None and args.count is not None:
-        raise ValueError("--count and --shard exclude each other: a shard has shard_size crystals")
+        raise ValueError("--count and --shard cannot be combined: a shard has shard_size crystals")
     out = Path(args.out)
     check_out(out)
     folder = policy_folder(args.policy)
@@ -130,7 +136,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace) -> SampleSettings:
-    """The section in ``--settings`` with what the flags say instead."""
+    """The section of ``--settings``, overridden by the other options."""
     section = SampleSettings.model_validate_json(args.settings or "{}")
     start = section.model_dump(exclude_unset=True)
     asked = flags.given(

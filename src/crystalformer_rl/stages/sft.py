@@ -1,4 +1,4 @@
-"""``sft``: the base policy fine-tuned on its own relaxed samples that pass a filter."""
+"""``sft``: fine-tune the base policy on its own relaxed, filtered samples."""
 
 import argparse
 from pathlib import Path
@@ -9,10 +9,9 @@ from crystalformer_rl.config import SftSettings
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_table
-from crystalformer_rl.jobs import training as trainings
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.parallel import Parallel, join
-from crystalformer_rl.jobs.training import Training
+from crystalformer_rl.jobs.training import Training, add_training_arguments
 from crystalformer_rl.layout import shards
 from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
@@ -24,7 +23,7 @@ from crystalformer_rl.training.selection import Relaxed, select
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    trainings.add_arguments(parser)
+    add_training_arguments(parser)
     parser.add_argument("--policy", type=Path, required=True, help="folder of the base policy")
     parser.add_argument(
         "--relaxed",
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
 
-    Several processes that torchrun started share every batch; each selects the same samples.
+    Processes started by torchrun share every batch; each selects the same samples.
     """
     with join(best_device()) as parallel:
         _train(args, parallel)

@@ -1,25 +1,25 @@
-"""``chain``: Markov chains from a known structure, letters fixed, a reward if wished.
+"""``chain``: Markov chains from a known structure with fixed Wyckoff letters.
 
 examples:
-  other elements in the structure (element substitution): 50 chains of 100 sweeps
+  element substitution in a known structure: 50 chains of 100 sweeps
     crystalformer-rl chain --policy mp20-small --template NaCl.cif --move elements -n 50
   only alkali halides
     crystalformer-rl chain --policy mp20-small --template NaCl.cif --move elements \\
         --site-elements Li,Na,K,Rb,Cs F,Cl,Br,I
-  the same elements, other coordinates
+  same elements, other coordinates
     crystalformer-rl chain --policy mp20-small --template TiO2.cif --move positions --width 0.05
-  both, colder than the policy, with oxygen
+  elements and coordinates, at a lower temperature, with oxygen required
     crystalformer-rl chain --policy mp20-small --template TiO2.cif --temperature 0.7 --require O
-  towards the convex hull, exp(-E_hull / 0.1 eV/atom)
+  biased towards the convex hull by exp(-E_hull / 0.1 eV/atom)
     crystalformer-rl chain --policy mp20-small --template NaCl.cif --steps 20 --reward ehull \\
         --hull results/default/hull --tau 0.1
-  towards a large band gap x dielectric constant, as a folder of CIFs
+  biased towards a large band gap x dielectric constant, written as a folder of CIFs
     crystalformer-rl chain --policy mp20-small --template NaCl.cif --steps 20 \\
         --reward figure_of_merit --hull results/default/hull --tau 2 --out found
 
-Without a reward the lattice is drawn at the end from its density given the sites. To draw crystals
-from nothing but a space group: crystalformer-rl sample --help. docs/howto/sample.md says what the
-chains converge to.
+Without a reward the lattice is sampled at the end from its density given the sites. To sample
+crystals from a space group only, see crystalformer-rl sample --help. docs/howto/sample.md says what
+the chains converge to.
 """
 
 import argparse
@@ -68,31 +68,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``crystalformer-rl chain``."""
     flags.add_examples(parser, __doc__)
     flags.add_policy(parser)
-    start = parser.add_argument_group("where the chains start")
+    start = parser.add_argument_group("start")
     start.add_argument(
-        "--template", type=Path, required=True, help="CIF, POSCAR or other file with a structure"
+        "--template",
+        type=Path,
+        required=True,
+        help="file with the start structure: CIF, POSCAR or another format of pymatgen",
     )
     start.add_argument(
-        "--symprec", type=float, default=0.01, help="its symmetry tolerance, Å (default: 0.01)"
+        "--symprec",
+        type=float,
+        default=0.01,
+        help="symmetry tolerance of the template, Å (default: 0.01)",
     )
-    start.add_argument("-n", "--count", type=int, default=10, help="chains (default: 10)")
-    walk = parser.add_argument_group("how they move")
+    start.add_argument("-n", "--count", type=int, default=10, help="number of chains (default: 10)")
+    walk = parser.add_argument_group("moves")
     walk.add_argument("--steps", type=int, default=100, help="sweeps over the sites (default: 100)")
     walk.add_argument(
-        "--move", choices=[*MOVES, "both"], default="both", help="what changes (default: both)"
+        "--move",
+        choices=[*MOVES, "both"],
+        default="both",
+        help="what the moves change (default: both)",
     )
     walk.add_argument(
-        "--width", type=float, default=0.1, help="of a step, fractional (default: 0.1)"
+        "--width",
+        type=float,
+        default=0.1,
+        help="width of a position step, fractional (default: 0.1)",
     )
     walk.add_argument(
-        "--temperature", type=float, default=1.0, help="T of p^(1/T), the target (default: 1)"
+        "--temperature", type=float, default=1.0, help="T of the target p^(1/T) (default: 1)"
     )
     flags.add_elements(parser)
-    lead = parser.add_argument_group("what leads them")
-    lead.add_argument("--reward", choices=KINDS, help="reward, as for rl (default: none)")
+    lead = parser.add_argument_group("reward")
+    lead.add_argument("--reward", choices=KINDS, help="reward of the rl stage (default: none)")
     lead.add_argument("--hull", type=Path, help="folder of the hull stage, for the reward")
     lead.add_argument(
-        "--tau", type=float, default=0.1, help="τ of exp(r/τ), in eV(/atom) (default: 0.1)"
+        "--tau",
+        type=float,
+        default=0.1,
+        help="τ of exp(r/τ), in the unit of the reward (default: 0.1)",
     )
 
 
@@ -104,13 +119,15 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If the policy or the template cannot be read, the template has no tokens, or what is asked
-        for cannot be done or written.
+        If the policy or the template cannot be read, the template cannot be tokenized, or an
+        argument is invalid.
     """
     asked = flags.constraints(args)
     constraints = ConstraintSettings.model_validate(asked)
     if asked and args.move == "positions":
-        raise ValueError(f"--move positions leaves the elements as they are, asked: {asked}")
+        raise ValueError(
+            f"--move positions does not change elements, but constraints are given: {asked}"
+        )
     for flag, number in (("--count", args.count), ("--steps", args.steps)):
         if number < 1:
             raise ValueError(f"{flag} must be at least 1, got {number}")
@@ -131,7 +148,9 @@ def run(args: argparse.Namespace) -> None:
     seed = derive_seed(args.seed, "chain", name)
     hull = hull_files(args.hull) if args.hull else []
     if missing := [path for path in hull if not path.is_file()]:
-        raise FileNotFoundError(f"--hull: {missing[0]}: no such file; name a folder of `hull`")
+        raise FileNotFoundError(
+            f"--hull: {missing[0]}: no such file; give a folder of the hull stage"
+        )
     words = ("symprec", "count", "steps", "move", "width", "temperature", "reward", "tau")
     provenance = Provenance(
         __name__,
@@ -184,21 +203,21 @@ def _read(path: Path) -> Structure:
             return Structure.from_file(path)
         structures = CifParser(path).parse_structures(primitive=False)
     except Exception as error:
-        # pymatgen meets damaged files with errors of a dozen kinds.
+        # pymatgen raises many kinds of exceptions for damaged files.
         raise ValueError(
             f"--template {path}: cannot be read as a structure: {type(error).__name__}: {error}"
         ) from error
     if len(structures) > 1:
-        log.info("%s: the first of %d structures is taken", path, len(structures))
+        log.info("%s: using the first of %d structures", path, len(structures))
     return structures[0]
 
 
 def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) -> CrystalTokens:
-    """The template's tokens, once for each chain."""
+    """The tokens of the template, repeated for each chain."""
     tokens, _, rejected = tokenize_many([structure], symprec=args.symprec, max_sites=max_sites - 1)
     for _, why in rejected:
         raise ValueError(
-            f"--template {args.template}: no tokens at symprec {args.symprec}: "
+            f"--template {args.template}: cannot be tokenized at symprec {args.symprec}: "
             f"{why.reason.replace('_', ' ')} ({why.detail})"
         )
     group, letters = tokens.space_group[0], tokens.wyckoff[0, : tokens.num_sites[0]]

@@ -1,31 +1,31 @@
-"""``export``: judged crystals in the formats that other people's benchmarks read.
+"""``export``: evaluated crystals in the formats of other benchmarks.
 
-Of each policy a folder:
+One folder per policy:
 
-  cifs/, cifs.zip     a CIF per crystal, named by its id, in P 1
-  structures.extxyz   a frame per crystal: id, space group, total energy (eV, as the potential gives
-                      it), energy above hull (eV/atom); per atom only element and position
-  energies.npy        total energies (eV) in the order of the frames, without MP2020 corrections:
-                      MatterGen's evaluator corrects what it is given
+  cifs/, cifs.zip     one CIF per crystal in P 1, named by its id
+  structures.extxyz   one frame per crystal with id, space group, total energy of the potential (eV)
+                      and energy above hull (eV/atom)
+  energies.npy        total energies (eV) in the order of the frames, without MP2020 corrections,
+                      which MatterGen's evaluator adds
   lemat-genbench.csv  the columns material_id and structure (pymatgen's JSON)
 
 examples:
-  everything that was relaxed, and how MatterGen's and LeMat-GenBench's evaluators take it
+  all relaxed crystals, and the evaluators of MatterGen and LeMat-GenBench
     crystalformer-rl export --evaluation results/default/evaluate --out exported
     mattergen-evaluate --structures_path=exported/base/structures.extxyz \\
         --energies_path=exported/base/energies.npy --relax=False
     run_benchmarks.py --csv exported/base/lemat-genbench.csv --name base
-  as generated, for an evaluator that relaxes itself (without energies.npy)
+  unrelaxed crystals, for an evaluator that relaxes them (without energies.npy)
     crystalformer-rl export --evaluation results/default/evaluate --generated --out exported
-  only what is stable, unique and novel
+  only stable, unique and novel crystals
     crystalformer-rl export --evaluation results/default/evaluate --only sun --out finds
 
-A crystal without a structure cannot be exported: provenance.json tells how many each policy has,
-for a denominator that counts them.
+Crystals without a structure cannot be exported. provenance.json has the number of generated
+crystals of each policy, which is the denominator of every fraction.
 """
-# Formats: github.com/microsoft/mattergen, README, Evaluation (a zip or folder of CIFs is read in
-# the order of the file system, to which no list of energies can belong: hence the frames), and its
-# MetricsEvaluator, whose scheme of corrections is pymatgen's MaterialsProject2020Compatibility;
+# Formats: github.com/microsoft/mattergen, README, Evaluation, and its MetricsEvaluator, which
+# applies pymatgen's MaterialsProject2020Compatibility. A zip or folder of CIFs is read in the order
+# of the file system, so that energies cannot be assigned; hence the extxyz file.
 # github.com/LeMaterial/lemat-genbench, README, Input Formats (--cifs FOLDER, --csv FILE).
 
 import argparse
@@ -66,22 +66,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluation", type=Path, required=True, help="folder of the evaluate stage"
     )
-    parser.add_argument("--only", choices=ONLY, default="all", help="which crystals (default: all)")
+    parser.add_argument(
+        "--only", choices=ONLY, default="all", help="crystals to export (default: all)"
+    )
     parser.add_argument(
         "--generated",
         action="store_true",
-        help="crystals and energies as generated (default: after relaxation)",
+        help="export unrelaxed crystals (default: relaxed ones)",
     )
     parser.add_argument("--out", type=Path, required=True, help="new folder to write")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write a folder per policy, and the provenance.
+    """Write one folder per policy, and the provenance.
 
     Raises
     ------
     ValueError
-        If the folder is not empty, the table lacks a column, or there is nothing to export.
+        If the folder is not empty, the table lacks a column, or no crystal is selected.
     """
     check_out(args.out)
     path = args.evaluation / "structures.parquet"
@@ -90,35 +92,35 @@ def run(args: argparse.Namespace) -> None:
         settings={"only": args.only, "generated": args.generated},
         inputs={"structures": path},
     )
-    judged = read_table(path, [*READ, *COLUMNS, *(f"relaxed_{name}" for name in COLUMNS)])
-    table = _chosen(judged, generated=args.generated)
+    evaluated = read_table(path, [*READ, *COLUMNS, *(f"relaxed_{name}" for name in COLUMNS)])
+    table = _chosen(evaluated, generated=args.generated)
     if args.only != "all":
         table = table[table[args.only]]
     if table.empty:
-        raise ValueError(f"{path}: none of {len(judged)} crystals is to be exported")
+        raise ValueError(f"{path}: none of the {len(evaluated)} crystals is selected for export")
     convention = None if args.generated else _convention(table)
     counts: dict[str, int] = {}
-    for policy, rows in judged.groupby("policy", sort=False):
-        part = table[table["policy"] == policy]
+    for policy, rows in evaluated.groupby("policy", sort=False):
+        chosen = table[table["policy"] == policy]
         counts[f"{policy}_generated"] = len(rows)
-        counts[f"{policy}_exported"] = len(part)
-        if len(part):
-            _write(args.out / str(policy), part, convention)
+        counts[f"{policy}_exported"] = len(chosen)
+        if len(chosen):
+            _write(args.out / str(policy), chosen, convention)
     log.info("%s: %s", args.out, counts)
     provenance.write(args.out / "provenance.json", items=len(table), **counts)
 
 
-def _chosen(judged: pd.DataFrame, *, generated: bool) -> pd.DataFrame:
-    """The rows with a structure, which stands in the columns without prefix; energies in eV/atom.
+def _chosen(evaluated: pd.DataFrame, *, generated: bool) -> pd.DataFrame:
+    """The rows with a structure, in the columns without prefix, and energies in eV/atom.
 
-    A crystal whose relaxation failed has no relaxed structure worth an energy.
+    Crystals whose relaxation failed are left out unless ``generated``.
     """
     prefix, energy = ("", "energy_initial") if generated else ("relaxed_", "energy_final")
     above = "e_above_hull_initial" if generated else "e_above_hull"
-    table = judged.assign(
-        **{name: judged[prefix + name] for name in COLUMNS},
-        energy=judged[energy].to_numpy(dtype=np.float64, na_value=np.nan),
-        above=judged[above].to_numpy(dtype=np.float64, na_value=np.nan),
+    table = evaluated.assign(
+        **{name: evaluated[prefix + name] for name in COLUMNS},
+        energy=evaluated[energy].to_numpy(dtype=np.float64, na_value=np.nan),
+        above=evaluated[above].to_numpy(dtype=np.float64, na_value=np.nan),
         decode_error=None,
     )
     kept = table["lattice"].notna()
@@ -133,7 +135,7 @@ def _convention(table: pd.DataFrame) -> EnergyConvention:
 
 
 def _write(folder: Path, table: pd.DataFrame, convention: EnergyConvention | None) -> None:
-    """The files of one policy; without a convention no list of energies."""
+    """Write the files of one policy; without a convention, no energies.npy."""
     structures = [structure for structure in structures_of(table) if structure is not None]
     sizes = np.array([len(structure) for structure in structures])
     energies = table["energy"].to_numpy() * sizes

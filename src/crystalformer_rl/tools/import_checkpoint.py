@@ -1,4 +1,4 @@
-"""``import-checkpoint``: a checkpoint of the published JAX code becomes a policy."""
+"""``import-checkpoint``: convert a checkpoint of the published JAX code to a policy."""
 
 import argparse
 import logging
@@ -20,7 +20,7 @@ EXAMPLES = """examples:
       --space-groups results/alex20/tokenize/space_groups.json
   snakemake --config base_policy=mp20-published
 
-The pickle is read without jax and without running anything that it names."""
+The pickle is read without jax and without running any code it names."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--heads",
         type=int,
-        help="attention heads, of which the file tells only the product with the key size "
+        help="number of attention heads; the file has only heads x key size "
         "(default: the key size is four times the heads, as in all published models)",
     )
     parser.add_argument(
@@ -42,14 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-sites",
         type=int,
-        help="sites of the sequence, where positions are rotary (default: 21, as published)",
+        help="length of the sequence in sites, for rotary positions (default: 21, as published)",
     )
     parser.add_argument(
         "--space-groups",
         metavar="POLICY|FILE",
-        help="the training histogram to draw space groups by: that of a policy (a folder, or a "
-        "name in resources/pretrained), or the space_groups.json of a tokenize stage; without it "
-        "groups must be named, or weighed alike",
+        help="source of the space-group histogram: a policy (a folder, or a name in "
+        "resources/pretrained) or the space_groups.json of a tokenize stage; without it, sampling "
+        "needs named groups or uniform weights",
     )
 
 
@@ -59,10 +59,10 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     FileNotFoundError
-        If the checkpoint, or what the histogram is to come from, is not there.
+        If the checkpoint or the source of the histogram does not exist.
     ValueError
         If the checkpoint is damaged, names anything but arrays, or a parameter does not fit; if
-        what the histogram is to come from has none.
+        the source of the histogram has none.
     """
     if not args.checkpoint.is_file():
         raise FileNotFoundError(f"{args.checkpoint}: no such file")
@@ -76,9 +76,9 @@ def run(args: argparse.Namespace) -> None:
     policy = import_policy(args.checkpoint, **sizes)
     if source is None:
         log.warning(
-            "without --space-groups the policy does not know how often each space group is drawn: "
-            "chains and draws from named groups work; sample, sft and rl with their default "
-            "weights do not. For those %s",
+            "without --space-groups the policy has no space-group histogram: chains and samples "
+            "from named groups work; sample, sft and rl with their default weights do not. For "
+            "those %s",
             WITHOUT_HISTOGRAM,
         )
     else:
@@ -94,28 +94,28 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _source(text: str) -> Path:
-    """The file with the histogram: itself, or the description of a policy."""
+    """The file with the histogram: the given file, or the description of a policy."""
     return Path(text) if Path(text).is_file() else policy_folder(text) / DESCRIPTION
 
 
 def _histogram(path: Path) -> NDArray[np.int64]:
-    """(231,) crystals of the training split by space group."""
+    """(231,) number of training crystals per space group."""
     if path.name == DESCRIPTION:
         counts = Policy.load(path.parent).space_group_counts
         if not counts.any():
-            raise ValueError(f"{path}: this policy has no histogram of space groups either")
+            raise ValueError(f"{path}: this policy has no space-group histogram either")
         return counts
     try:
         found = {int(group): int(count) for group, count in read_json(path)["train"].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path}: not the space_groups.json of a tokenize stage, which has counts of the split "
-            f"train: {error!r}"
+            f"{path}: not a space_groups.json of a tokenize stage with counts of the split train: "
+            f"{error!r}"
         ) from error
     if wrong := sorted(group for group in found if not 1 <= group <= GROUPS):
         raise ValueError(f"{path}: space group {wrong[0]} must be 1 to {GROUPS}")
     if min(found.values(), default=0) < 0 or not any(found.values()):
-        raise ValueError(f"{path}: counts of the split train must be 0 or more, and some above 0")
+        raise ValueError(f"{path}: counts of the split train must not be negative or all 0")
     counts = np.zeros(GROUPS + 1, dtype=np.int64)
     counts[list(found)] = list(found.values())
     return counts

@@ -1,4 +1,4 @@
-"""``publish``: a trained policy as a small folder to share, in bfloat16 and with its history."""
+"""``publish``: pack a trained policy into a small folder, in bfloat16 and with its history."""
 
 import argparse
 import logging
@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--policy", type=Path, required=True, help="folder of a training stage, such as pretrain"
+        "--policy",
+        type=Path,
+        required=True,
+        help="folder of a training stage, such as results/default/pretrain",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
 
@@ -34,8 +37,8 @@ def run(args: argparse.Namespace) -> None:
     for name in RECORDS:
         if not (args.policy / name).is_file():
             raise FileNotFoundError(
-                f"{args.policy / name}: no such file; a policy is published with the history and "
-                "the provenance of its training"
+                f"{args.policy / name}: no such file; a published policy needs the history and the "
+                "provenance of its training"
             )
     policy = Policy.load(args.policy)
     policy.metadata |= {"precision_of_the_file": "bfloat16"}

@@ -58,14 +58,14 @@ def test_an_element_without_a_converged_crystal_is_named_and_left_out(
     ]
     out = run(tmp_path, crystals.assign(lattice=squeezed))
     assert list(read_elements(out).references.energies) == ["Al"]
-    assert "no energy of Si" in caplog.text
+    assert "no energy for Si" in caplog.text
     counts = read_json(out.with_suffix(".provenance.json"))["counts"]
     assert (counts["missing"], counts["unphysical"]) == ("Si", 2)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
     salt = read_table(EMBEDDED / "crystals.parquet").query("formula == 'NaCl'").head(1)
-    with pytest.raises(ValueError, match="must be a crystal of one element"):
+    with pytest.raises(ValueError, match="must consist of one element"):
         run(tmp_path, salt)
     squeezed = crystals_of("Al").assign(lattice=[[0.1, 0, 0, 0, 0.1, 0, 0, 0, 0.1]] * 2)
     with pytest.raises(ValueError, match="no crystal converges with potential 'chgnet'"):

@@ -81,7 +81,7 @@ def test_two_rounds(folder: Path) -> None:
 
 
 def test_later_round_needs_the_round_before(folder: Path) -> None:
-    with pytest.raises(ValueError, match="--round 2 continues a policy of the round before"):
+    with pytest.raises(ValueError, match="--round 2 needs the policy of the previous round"):
         run(folder, policy="pretrain", number=2, out="round-2")
 
 
@@ -92,7 +92,7 @@ def test_published_density_gives_way_to_that_of_the_samples(
     Policy(published, seed=1).save(folder / "pretrain")
     with caplog.at_level("INFO", logger="crystalformer_rl"):
         first = run(folder, policy="pretrain", number=1, out="round-1")
-    assert "pretrain: coordinate_density is set from published to independent" in caplog.text
+    assert "pretrain: coordinate_density is changed from published to independent" in caplog.text
     assert Policy.load(first).settings.coordinate_density == "independent"
 
 

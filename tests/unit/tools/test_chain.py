@@ -97,8 +97,8 @@ def test_a_template_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[s
     for name, message in {
         "none.cif": "none.cif: no such file",
         "broken.cif": "broken.cif: cannot be read as a structure",
-        "alloy.cif": "alloy.cif: no tokens at symprec 0.01: disordered (",
-        "low.cif": "low.cif: no tokens at symprec 0.01: too many sites (8 sites, at most 5)",
+        "alloy.cif": "alloy.cif: cannot be tokenized at symprec 0.01: disordered (",
+        "low.cif": "low.cif: cannot be tokenized at symprec 0.01: too many sites (8 sites,",
     }.items():
         assert message in mistake(folder, capsys, template=name)
 
@@ -118,12 +118,12 @@ def test_a_template_that_cannot_be(folder: Path, capsys: pytest.CaptureFixture[s
         ("--symprec nan", "--symprec must be above 0 and finite, got nan"),
         ("--symprec inf", "--symprec must be above 0 and finite, got inf"),
         ("--site-elements Na Cl O", "--site-elements has 3 lists, the template 2 sites"),
-        ("--name a/b", "--name 'a/b' becomes part of the names of files"),
+        ("--name a/b", "--name 'a/b' is used in file names"),
         ("--reward ehull --hull none", "--hull: none/hull.parquet: no such file"),
         ("--elements Zz", "elements.0: unknown element 'Zz'"),
         ("--require Na Cl O", "crystal 0 has 2 sites, but 3 elements are required"),
         ("--reward ehull", "--reward ehull needs --hull"),
-        ("--move positions --elements O", "--move positions leaves the elements as they are"),
+        ("--move positions --elements O", "--move positions does not change elements"),
         ("--out a.png", "cannot write .png"),
         ("--policy nowhere", "policy 'nowhere': no folder with model.safetensors"),
     ],
@@ -150,5 +150,5 @@ def test_the_first_of_several_structures(folder: Path, capsys: pytest.CaptureFix
     salt = (folder / "salt.cif").read_text()
     (folder / "two.cif").write_text(salt.replace("Na", "K") + salt)
     table = ask(folder, "--move", "positions", "-n", "1", template="two.cif")
-    assert "two.cif: the first of 2 structures is taken" in capsys.readouterr().err
+    assert "two.cif: using the first of 2 structures" in capsys.readouterr().err
     assert set(table["element"][0]) == {17, 19}

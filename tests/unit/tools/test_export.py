@@ -105,7 +105,7 @@ def test_as_generated(judged: Path) -> None:
 
 
 def test_nothing_to_export_is_refused(judged: Path) -> None:
-    with pytest.raises(ValueError, match="none of 5 crystals is to be exported"):
+    with pytest.raises(ValueError, match="none of the 5 crystals is selected"):
         run(judged, "--only", "sun")
 
 

@@ -52,7 +52,7 @@ def test_without_a_histogram_the_log_says_what_works(
     main(["import-checkpoint", str(GOLDEN), "--out", str(tmp_path / "a")])
     (said,) = [line for line in capsys.readouterr().err.splitlines() if "--space-groups" in line]
     assert " WARNING " in said
-    assert "draws from named groups work; sample, sft and rl with their default" in said
+    assert "samples from named groups work; sample, sft and rl with their default" in said
     assert not Policy.load(tmp_path / "a").space_group_counts.any()
 
 
@@ -60,8 +60,8 @@ def test_without_a_histogram_the_log_says_what_works(
     ("source", "message"),
     [
         ("nowhere", "policy 'nowhere': no folder with model.safetensors"),
-        ("without", "without/model.json: this policy has no histogram of space groups either"),
-        ("space_groups.json", "counts of the split train must be 0 or more, and some above 0"),
+        ("without", "without/model.json: this policy has no space-group histogram either"),
+        ("space_groups.json", "counts of the split train must not be negative or all 0"),
     ],
 )
 def test_where_no_histogram_is(
@@ -87,7 +87,7 @@ def test_where_no_histogram_is(
         ("code", "it names posix.system"),
         ("missing", "epoch_000001.pkl: no such file"),
         ("heads", "not a multiple of 7 heads"),
-        ("histogram", "not the space_groups.json of a tokenize stage"),
+        ("histogram", "not a space_groups.json of a tokenize stage"),
         ("group", "space group 231 must be 1 to 230"),
     ],
 )
