@@ -11,7 +11,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the ends of its interval; None where there are too few numbers for it."""
+    """An estimate with the ends of its interval; None where there are too few values for it."""
 
     estimate: float | None
     low: float | None
@@ -21,7 +21,8 @@ class Interval:
 def wilson(successes: int, trials: int, *, confidence: float = CONFIDENCE) -> Interval:
     """Wilson score interval of a fraction (Wilson, J. Am. Stat. Assoc. 22, 209 (1927)).
 
-    It stays within [0, 1] and keeps its coverage for few successes. Without trials all is None.
+    It stays within [0, 1] and keeps its coverage for few successes. Without trials, all three
+    values are None.
 
     Raises
     ------
@@ -32,19 +33,12 @@ def wilson(successes: int, trials: int, *, confidence: float = CONFIDENCE) -> In
         raise ValueError(f"successes must be between 0 and {trials}, got {successes}")
     if trials == 0:
         return Interval(None, None, None)
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    fraction = successes / trials
-    centre = (fraction + z * z / (2 * trials)) / (1 + z * z / trials)
-    spread = np.sqrt(fraction * (1 - fraction) / trials + (z / (2 * trials)) ** 2)
-    half = float(z * spread / (1 + z * z / trials))
-    # At the ends the bound is exact; rounding must not put it past the estimate.
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == trials else centre + half
-    return Interval(fraction, low, high)
+    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Interval(successes / trials, float(interval.low), float(interval.high))
 
 
 def fraction(successes: int, total: int) -> dict[str, int | float | None]:
-    """A fraction as the summary gives it: counts, estimate and :func:`wilson`'s interval."""
+    """A fraction as in the summary: counts, estimate and the interval of :func:`wilson`."""
     interval = wilson(successes, total)
     return {
         "k": successes,
@@ -56,7 +50,7 @@ def fraction(successes: int, total: int) -> dict[str, int | float | None]:
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> Interval:
-    """Mean with Student's t interval; values that are not finite are refused.
+    """Mean with Student's t interval.
 
     Raises
     ------

@@ -1,11 +1,11 @@
-"""The Materials Project's energy corrections of 2020 (MP2020), from a structure alone.
+"""The Materials Project's energy corrections of 2020 (MP2020), computed from a structure.
 
-PBE errs on anions and, because only the oxides and fluorides of some metals are computed with a
-Hubbard U, on energies of the two kinds together. MP2020 adds an energy per atom of such a species:
-Wang et al., Sci. Rep. 11, 15496 (2021); Jain et al., Phys. Rev. B 84, 045115 (2011). The amounts
-are read from the file in pymatgen. Equal to pymatgen's ``MaterialsProject2020Compatibility`` for a
-calculation with the Materials Project's settings, which has a U exactly where the scheme expects
-one; no VASP input is needed to know where that is.
+PBE has systematic errors for anions. In addition, only the oxides and fluorides of some metals are
+computed with a Hubbard U, and their energies do not compare with those without. MP2020 adds an
+energy for each atom of such a species: Wang et al., Sci. Rep. 11, 15496 (2021); Jain et al., Phys.
+Rev. B 84, 045115 (2011). The values are read from the file in pymatgen. The result equals
+pymatgen's ``MaterialsProject2020Compatibility`` for a calculation with the Materials Project's
+settings, which use a U exactly where the scheme expects one, so no VASP input is needed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,26 +17,26 @@ from pymatgen.core import Composition, Element, Structure
 from crystalformer_rl.stability.elements import element_amounts
 from crystalformer_rl.stability.oxidation import likeliest_states
 
-# Corrected where they are anions. Oxygen and sulphur are told by distances instead.
+# Corrected if they are anions. Oxygen and sulphur are classified by distances instead.
 ANIONS = ("Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl")
-# An average state between this and 0 is that of a metal-rich compound, which the fit does not know.
+# Average states between this and 0 occur in metal-rich compounds, which are not in the fit.
 WEAKEST_ANION = -1
-# O-O and O-H bonds may be so much longer than in the molecules.
+# Factor by which O-O and O-H bonds may be longer than in the molecules.
 BOND_TOLERANCE = 1.05
 
 
 def mp2020_correction(structure: Structure) -> float:
-    """What MP2020 adds to the energy of a crystal, eV/atom; 0 for an element.
+    """Correction that MP2020 adds to the energy of a crystal, eV/atom; 0 for an element.
 
-    To be added to uncorrected energies only: once, and never to those of a potential that was
-    trained on corrected ones.
+    Add it once, and only to uncorrected energies, not to those of a potential that was trained on
+    corrected ones.
     """
     composition = Composition(element_amounts(structure.composition))
     if len(composition) == 1:
         return 0.0
     scheme = _scheme()
     amounts = {element.symbol: amount for element, amount in composition.items()}
-    # The last of the elements of equal electronegativity counts, as in pymatgen.
+    # Among elements of equal electronegativity the last one counts, as in pymatgen.
     strongest = sorted(amounts, key=_electronegativity)[-1]
     total = 0.0
     if "S" in amounts and not _is_sulphate(structure, amounts):
@@ -56,13 +56,13 @@ def mp2020_correction(structure: Structure) -> float:
 
 
 def is_correctable(symbols: Iterable[str]) -> bool:
-    """Whether a compound of these elements holds an anion that MP2020 corrects."""
+    """Whether a compound of these elements contains an anion that MP2020 corrects."""
     ordered = sorted(symbols, key=_electronegativity)
     return len(ordered) > 1 and ordered[-1] in ("O", "S", *ANIONS)
 
 
 def is_surely_corrected(amounts: Mapping[str, float]) -> bool:
-    """Whether MP2020 corrects every crystal of a composition, whatever its structure.
+    """Whether MP2020 corrects a composition in every structure.
 
     Parameters
     ----------
@@ -72,9 +72,10 @@ def is_surely_corrected(amounts: Mapping[str, float]) -> bool:
     Returns
     -------
     bool
-        True of oxides, sulphides, and compounds whose one most electronegative element is another
-        of the :data:`ANIONS` and by its likeliest oxidation state an anion. False where the bonds
-        decide (sulphates), where there is no likeliest state, and where nothing is corrected.
+        True for oxides, for sulphides, and for compounds with one most electronegative element that
+        is among the :data:`ANIONS` and an anion by its likeliest oxidation state. False if it
+        depends on the bonds (sulphates), if there is no likeliest state, and if nothing is
+        corrected.
     """
     if len(amounts) == 1:
         return False
@@ -82,7 +83,7 @@ def is_surely_corrected(amounts: Mapping[str, float]) -> bool:
         return True
     strongest = max(amounts, key=_electronegativity)
     others = [_electronegativity(symbol) for symbol in amounts if symbol != strongest]
-    # Not so either where an electronegativity is unknown, NaN.
+    # Also False if an electronegativity is unknown (NaN).
     if not all(_electronegativity(strongest) > other for other in others):
         return False
     if strongest not in ANIONS:
@@ -93,7 +94,7 @@ def is_surely_corrected(amounts: Mapping[str, float]) -> bool:
 
 @dataclass(frozen=True)
 class _Scheme:
-    """eV per atom of an anion or kind of oxide, and of a metal by its compound's anion."""
+    """eV per atom of an anion or kind of oxide, and of a metal by the anion of its compound."""
 
     anions: Mapping[str, float]
     metals: Mapping[str, Mapping[str, float]]
@@ -101,7 +102,7 @@ class _Scheme:
 
 @cache
 def _scheme() -> _Scheme:
-    # Takes a second to import, which most runs do not need.
+    # The import takes a second, and most runs do not need it.
     from pymatgen.entries.compatibility import MP2020_COMPAT_CONFIG  # noqa: PLC0415
 
     corrections = MP2020_COMPAT_CONFIG["Corrections"]
@@ -109,7 +110,7 @@ def _scheme() -> _Scheme:
 
 
 def _is_anion(symbol: str, state: float, strongest: str) -> bool:
-    """By its oxidation state if that is negative, else by being the most electronegative."""
+    """By its oxidation state if that is negative, else if it is the most electronegative."""
     return state <= WEAKEST_ANION if state < 0 else symbol == strongest
 
 

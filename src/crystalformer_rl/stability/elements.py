@@ -1,4 +1,4 @@
-"""Amounts and energies of the elements: from a total energy to a formation energy."""
+"""Amounts and energies of the elements, and formation energies from total energies."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ _SYMBOLS = frozenset(Element.__members__)
 
 
 def element_amounts(composition: Composition) -> dict[str, float]:
-    """Amount of each element by symbol: oxidation states dropped, isotopes counted as H.
+    """Amount of each element by symbol, without oxidation states; isotopes count as hydrogen.
 
     >>> element_amounts(Composition("NaD"))
     {'Na': 1.0, 'H': 1.0}
@@ -28,7 +28,7 @@ def element_amounts(composition: Composition) -> dict[str, float]:
 def parse_formula(formula: str) -> dict[str, float]:
     """Amount of each element of a neutral compound; isotopes count as hydrogen.
 
-    Plain formulas skip pymatgen's parser, which is 20 times slower.
+    Plain formulas do not go through pymatgen's parser, which is 20 times slower.
 
     >>> parse_formula("NaN")
     {'Na': 1.0, 'N': 1.0}
@@ -36,7 +36,7 @@ def parse_formula(formula: str) -> dict[str, float]:
     Raises
     ------
     ValueError
-        If the formula cannot be read, is that of an ion, or names no element.
+        If the formula cannot be read, has a charge, or contains an unknown element.
     """
     amounts: dict[str, float] = {}
     if _PLAIN_FORMULA.fullmatch(formula):
@@ -52,7 +52,7 @@ def parse_formula(formula: str) -> dict[str, float]:
             raise ValueError(f"formula {formula!r} cannot be read: {error}") from error
     unknown = sorted(set(amounts) - _SYMBOLS)
     if unknown or not amounts or min(amounts.values()) <= 0:
-        what = f"no element {', '.join(unknown)}" if unknown else "no positive amounts"
+        what = f"unknown element {', '.join(unknown)}" if unknown else "no positive amounts"
         raise ValueError(f"formula {formula!r} cannot be read: {what}")
     return amounts
 
@@ -66,9 +66,9 @@ class ElementReferences:
     energies
         eV/atom by symbol, in the potential's own energy convention.
     correction
-        What is added to the potential's energy of a crystal, eV/atom, before the elements are
-        subtracted; None for a potential that was trained on corrected energies. Elements are not
-        corrected.
+        Energy of a crystal, eV/atom, that is added to the potential's before the energies of the
+        elements are subtracted; None for a potential that was trained on corrected energies.
+        Elements are not corrected.
     """
 
     energies: Mapping[str, float]
@@ -77,14 +77,14 @@ class ElementReferences:
     def formation_energy(self, crystal: Structure | Composition, energy_per_atom: float) -> float:
         """Formation energy, eV/atom: corrected energy − Σ x_i μ_i over atomic fractions x_i.
 
-        A composition alone will do where nothing is corrected.
+        A composition is enough if there is no correction.
 
         Raises
         ------
         ValueError
             If an element has no reference energy, or the composition is empty.
         TypeError
-            If energies are to be corrected and ``crystal`` is a composition.
+            If there is a correction and ``crystal`` is a composition.
         """
         composition = crystal.composition if isinstance(crystal, Structure) else crystal
         amounts = element_amounts(composition)
@@ -100,7 +100,7 @@ class ElementReferences:
         if self.correction is not None:
             if not isinstance(crystal, Structure):
                 raise TypeError(
-                    f"{composition.reduced_formula}: to correct its energy takes the structure"
+                    f"{composition.reduced_formula}: the correction of its energy needs a structure"
                 )
             energy_per_atom += self.correction(crystal)
         return energy_per_atom - reference / total

@@ -1,8 +1,8 @@
-"""Reference energies, and by which scheme they were corrected.
+"""Entries of a hull, and the scheme by which their energies were corrected.
 
-Energies that were corrected by different schemes, or not at all, do not belong on one hull: they
-differ by some tenths of an eV per atom. Each entry says how it was corrected as far as it shows;
-files of which this does not fit together are refused.
+Energies that were corrected by different schemes, or not at all, must not be on one hull: they
+differ by some tenths of an eV per atom. The scheme of a file is found from its entries, and files
+with different schemes are an error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from crystalformer_rl.stability.elements import parse_formula
 
 MP2020 = "MP2020"
 UNCORRECTED = "uncorrected"
-# A table of formation energies that does not say.
+# The scheme of a table of formation energies that does not state it.
 UNSTATED = "unstated"
 
 
 @dataclass(frozen=True)
-class Entry:
+class HullEntry:
     """One reference energy.
 
     Attributes
@@ -29,11 +29,11 @@ class Entry:
     energy
         eV/atom, corrections included: a formation energy or a total energy.
     scheme
-        What corrected it; None where it carries no correction and may have needed none.
+        What corrected it; None if it has no correction, perhaps because it needs none.
     id
         Its name in the file, if any.
     problem
-        Why it has no place on a hull, if so.
+        Why it cannot be on a hull, or None.
     """
 
     formula: str
@@ -43,20 +43,21 @@ class Entry:
     problem: str | None = None
 
 
-def scheme_of(path: Path, entries: Sequence[Entry]) -> str | None:
-    """The correction scheme of a file's entries; None if they do not show any.
+def scheme_of(path: Path, entries: Sequence[HullEntry]) -> str | None:
+    """The correction scheme of a file's entries; None if it cannot be seen from them.
 
-    Every scheme corrects oxides, so that one without a correction is uncorrected. What else is
-    corrected differs: other compounds tell where no entry of the file carries a correction, or
-    among entries of MP2020 where that corrects the composition whatever its structure.
+    Every scheme corrects oxides, so an oxide without a correction is uncorrected. Which other
+    compounds are corrected depends on the scheme. Without a correction, they are uncorrected if no
+    entry of the file has one, or if the other entries have MP2020's and it corrects all structures
+    of their composition.
 
     Raises
     ------
     ValueError
-        If there are two; the message names an entry of each.
+        If there are two schemes; the message names an entry of each.
     """
-    first: dict[str, Entry] = {}
-    bare: list[Entry] = []
+    first: dict[str, HullEntry] = {}
+    bare: list[HullEntry] = []
     for entry in entries:
         if entry.problem is not None:
             continue
@@ -74,28 +75,34 @@ def scheme_of(path: Path, entries: Sequence[Entry]) -> str | None:
                 first.setdefault(UNCORRECTED, entry)
     if len(first) > 1:
         named = "; ".join(
-            f"{e.id or 'one without id'} ({e.formula}): {s}" for s, e in first.items()
+            f"{e.id or 'an entry without id'} ({e.formula}): {s}" for s, e in first.items()
         )
-        raise ValueError(f"{path}: entries of different correction schemes do not mix: {named}")
+        raise ValueError(
+            f"{path}: entries of different correction schemes do not mix: {named}. Give "
+            "entries that were all corrected by the same scheme"
+        )
     return next(iter(first), None)
 
 
 def common_scheme(schemes: Mapping[Path, str | None]) -> str | None:
-    """The correction scheme of several files; a file that shows none goes with any.
+    """The correction scheme of several files; a file that shows no scheme fits any.
 
     Raises
     ------
     ValueError
-        If two differ; the message names the files.
+        If two schemes differ; the message names the files.
     """
     known = {path: scheme for path, scheme in schemes.items() if scheme is not None}
     if len(set(known.values())) > 1:
         named = "; ".join(f"{path}: {scheme}" for path, scheme in known.items())
-        raise ValueError(f"files of different correction schemes do not mix: {named}")
+        raise ValueError(
+            f"files of different correction schemes do not mix: {named}. Give files that were all "
+            "corrected by the same scheme"
+        )
     return next(iter(known.values()), None)
 
 
-def lowest_elements(entries: Sequence[Entry]) -> dict[str, float]:
+def lowest_elements(entries: Sequence[HullEntry]) -> dict[str, float]:
     """Lowest energy of each element among the entries, eV/atom by symbol."""
     lowest: dict[str, float] = {}
     for entry in entries:

@@ -1,7 +1,7 @@
-"""Energy above the convex hull of formation energies: one index, every chemical system.
+"""Energy above the convex hull of formation energies, for all chemical systems.
 
-Entries are indexed by chemical system. The lower hull of a system is found when first asked for
-and kept; after that, the energies of any number of compositions are one matrix product.
+Entries are indexed by chemical system. The lower hull of a system is computed when it is first
+needed and then kept, so that the energies of any number of compositions are one matrix product.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -70,7 +70,7 @@ class HullResult:
 
 @dataclass(frozen=True)
 class _System:
-    """What the hull knows of one chemical system, its subsystems included."""
+    """What the hull knows about one chemical system, including its subsystems."""
 
     lower: LowerHull
     references: int
@@ -88,14 +88,14 @@ class Hull:
     formation_energies
         (n,) eV/atom.
     elements
-        Symbols of the elements that have a reference, which is at 0. An entry that is a pure
-        element (another crystal of it) counts if it lies below.
+        Symbols of the elements that have a reference energy, which is at 0. An entry of a pure
+        element (another crystal of it) counts if it is lower.
     min_references
         Chemical systems with fewer known compositions than this are ``sparse``.
     exclude_ytterbium
         Give crystals with ytterbium no energy above hull. The Materials Project computed them with
-        a pseudopotential (Yb_2) that is wrong for Yb3+ (pymatgen issue 2968), and potentials that
-        were trained on its data learned that.
+        a pseudopotential (Yb_2) that is wrong for Yb3+ (pymatgen issue 2968), and potentials
+        trained on its data have learned these energies.
 
     Raises
     ------
@@ -115,7 +115,8 @@ class Hull:
         energies = np.asarray(formation_energies, dtype=np.float64)
         if energies.shape != (len(formulas),):
             raise ValueError(
-                f"{len(formulas)} formulas need as many energies, got shape {energies.shape}"
+                f"{len(formulas)} formulas need {len(formulas)} energies, "
+                f"got shape {energies.shape}"
             )
         if not np.isfinite(energies).all():
             bad = int(np.flatnonzero(~np.isfinite(energies))[0])
@@ -129,7 +130,7 @@ class Hull:
         self._system = lru_cache(maxsize=SYSTEMS_KEPT)(self._find_system)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the systems that were found, which another process finds for itself."""
+        """Without the cached systems, which another process computes itself."""
         return {name: value for name, value in vars(self).items() if name != "_system"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -149,7 +150,7 @@ class Hull:
         energies = np.asarray(formation_energies, dtype=np.float64)
         if energies.shape != (len(compositions),):
             raise ValueError(
-                f"{len(compositions)} compositions need as many energies, "
+                f"{len(compositions)} compositions need {len(compositions)} energies, "
                 f"got shape {energies.shape}"
             )
         above = np.full(len(compositions), np.nan)

@@ -1,13 +1,13 @@
 """The lower convex hull of one chemical system, as planes of chemical potentials.
 
 A point of the hull's domain is a composition x on the unit simplex (n atomic fractions that sum
-to 1), its height a formation energy. A facet of the lower hull spans n compounds M (n × n, rows
-their fractions) with energies e, and its plane is the n chemical potentials μ = M⁻¹ e: the facet's
-height at x is x·μ. A convex function is the largest of its supporting planes, hence
+to 1), its height a formation energy. A facet of the lower hull spans n compounds with the
+fractions M (n × n, one row each) and energies e. Its plane is the n chemical potentials μ = M⁻¹ e,
+and its height at x is x·μ. A convex function is the maximum of its supporting planes, hence
 
     E_hull(x) = max over facets of x·μ
 
-with no search for the facet that holds x. Facets: Barber, Dobkin & Huhdanpaa, ACM TOMS 22, 469
+without a search for the facet that contains x. Facets: Barber, Dobkin & Huhdanpaa, ACM TOMS 22, 469
 (1996); phase diagrams: Ong, Wang, Kang & Ceder, Chem. Mater. 20, 1798 (2008).
 """
 
@@ -18,9 +18,9 @@ from scipy.spatial import ConvexHull, QhullError
 
 # Energies closer to the plane of the elements than this count as on it, eV/atom (as pymatgen).
 FLAT = 1e-11
-# A facet of a smaller share of the domain than this stands upright.
+# A facet that covers a smaller share of the domain than this is vertical.
 UPRIGHT = 1e-13
-# What rounding may do: to a plane that passes an entry, eV/atom; to the sum of the facets' shares.
+# Tolerances for rounding: distance of an entry below a plane, eV/atom; sum of the facets' shares.
 SUPPORT_TOLERANCE = 1e-8
 COVER_TOLERANCE = 1e-7
 # The number of facets grows steeply with the dimension; from here on a linear programme per
@@ -29,7 +29,7 @@ MAX_ELEMENTS_OF_FACETS = 6
 
 
 class LowerHull:
-    """Lower hull over ``n`` elements, each of which is at 0 or at its lowest entry below.
+    """Lower hull over ``n`` elements, each at 0 or at its lowest entry if that is below 0.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ class LowerHull:
         return np.asarray(relative + fractions @ self._corners, dtype=np.float64)
 
     def _find_planes(self) -> NDArray[np.float64] | None:
-        """(f, n) planes of the facets relative to the corners, or None if they cannot be had."""
+        """(f, n) planes of the facets relative to the corners, or None if they cannot be found."""
         entries, n = self._fractions.shape
         if entries == n:
             return np.zeros((1, n))
         if n > MAX_ELEMENTS_OF_FACETS:
             return None
-        # The last fraction follows from the others. A point far above closes the hull from the
-        # top, so that a facet without it belongs to the lower hull or stands upright.
+        # The last fraction follows from the others. A point far above closes the hull at the
+        # top, so that a facet without this point belongs to the lower hull or is vertical.
         points = np.column_stack([self._fractions[:, :-1], self._heights])
         roof = np.append(np.full(n - 1, 1 / n), 1.0 - self._heights.min())
         try:
@@ -82,7 +82,7 @@ class LowerHull:
         ]
         gap = self._heights[:, None] - self._fractions @ planes.T
         supports = gap.min(axis=0) > -SUPPORT_TOLERANCE
-        # Seen from above, the facets of a lower hull tile the simplex of compositions.
+        # Projected onto the simplex of compositions, the facets of a lower hull tile it.
         covered = shares[~standing][supports].sum()
         return planes[supports] if abs(covered - 1) < COVER_TOLERANCE else None
 

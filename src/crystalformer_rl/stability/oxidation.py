@@ -1,16 +1,16 @@
-"""The likeliest oxidation states of a composition, by statistics of known compounds.
+"""The likeliest oxidation states of a composition, from statistics of known compounds.
 
-Of all ways to give each atom one of the oxidation states of its element that make the whole
-neutral, the likeliest is the one whose states occur most often in the ICSD. The states, their
-counts and the order in which equals are ranked are pymatgen's (``Composition.oxi_state_guesses``,
-whose first answer this is); there every combination is listed, here sums are added up.
+An assignment gives each atom one of the oxidation states of its element so that the compound is
+neutral. The likeliest assignment is the one whose states occur most often in the ICSD. The states,
+their counts and the ranking of equals are pymatgen's, and the result is the first guess of its
+``Composition.oxi_state_guesses``. pymatgen lists every combination; here sums are added up.
 """
 
 from functools import cache
 
 from pymatgen.core import Composition, Element
 
-# pymatgen's schemes of corrections give up on larger formulas.
+# pymatgen's correction schemes do not guess the states of larger formulas.
 MAX_ATOMS = 20
 
 
@@ -20,20 +20,20 @@ def likeliest_states(composition: Composition) -> dict[str, float]:
     Parameters
     ----------
     composition
-        Of at least two elements, not decorated with oxidation states.
+        At least two elements, without oxidation states.
 
     Returns
     -------
     dict
-        By symbol; empty where there is no neutral assignment, where amounts are not whole, or
-        where the reduced formula has more than ``MAX_ATOMS`` atoms.
+        By symbol; empty if there is no neutral assignment, if amounts are not whole numbers, or
+        if the reduced formula has more than ``MAX_ATOMS`` atoms.
     """
     reduced = composition.reduced_composition
     amounts = {element.symbol: amount for element, amount in reduced.items()}
     if reduced.num_atoms > MAX_ATOMS or any(int(n) != n for n in amounts.values()):
         return {}
-    # By the sum so far: the best score of the elements before, and their places in the order of
-    # enumeration, the first of which wins among equals.
+    # For each sum so far: the best score of the previous elements, and their indices in the order
+    # of enumeration. Among equals the first one wins.
     best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
     choices = [_sums(symbol, int(amount)) for symbol, amount in amounts.items()]
     for options in choices:
@@ -56,7 +56,7 @@ def likeliest_states(composition: Composition) -> dict[str, float]:
 
 @cache
 def _sums(symbol: str, count: int) -> tuple[tuple[int, int], ...]:
-    """(total charge, best score) of ``count`` atoms, in the order that combinations meet them.
+    """(total charge, best score) of ``count`` atoms, in the order of the combinations.
 
     Combinations are those of ``itertools.combinations_with_replacement``: lexicographic.
     """
@@ -89,6 +89,6 @@ def _first_combinations(states: tuple[int, ...], count: int) -> dict[int, tuple[
 @cache
 def _occurrences() -> dict[tuple[str, int], int]:
     """How often an element has an oxidation state in the ICSD, as pymatgen counts."""
-    # pymatgen reads its table when it is first asked for a guess.
+    # pymatgen reads its table on the first guess.
     Composition("NaCl").oxi_state_guesses()
     return {(s.symbol, int(s.oxi_state)): n for s, n in Composition.oxi_prob.items()}

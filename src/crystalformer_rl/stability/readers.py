@@ -14,7 +14,7 @@ import numpy as np
 from pymatgen.core import Composition, Species
 
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
-from crystalformer_rl.stability.entries import MP2020, UNSTATED, Entry
+from crystalformer_rl.stability.entries import MP2020, UNSTATED, HullEntry
 
 CSV_COLUMNS = ("formula", "formation_energy_per_atom")
 DAMAGED = (EOFError, OSError, UnicodeError, lzma.LZMAError, zlib.error, csv.Error, ijson.JSONError)
@@ -23,23 +23,23 @@ _OPENERS: Mapping[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def read_csv(path: Path) -> list[Entry]:
+def read_csv(path: Path) -> list[HullEntry]:
     """Formation energies, eV/atom with the elements at 0, from a CSV.
 
     Columns ``formula`` and ``formation_energy_per_atom``; optional ``material_id`` or ``id``, and
-    ``scheme``, the corrections behind the energy (``MP2020``). A formula that is unreadable or
-    charged is a problem of its row. The file is plain (``.csv``) or compressed (``.csv.gz``,
-    ``.csv.bz2``, ``.csv.xz``). A plain one that was cut at the end of a line cannot be told from a
-    whole one.
+    ``scheme``, the corrections in the energy (``MP2020``). An entry with an unreadable formula or
+    a charge has a ``problem``. The file is plain (``.csv``) or compressed (``.csv.gz``,
+    ``.csv.bz2``, ``.csv.xz``). It is not detected if a plain file was truncated at the end of a
+    line.
 
     Raises
     ------
     ValueError
-        If the file is cut or damaged or lacks a column, a row is shorter or longer than the
-        header, or an energy is not a finite number.
+        If the file is truncated or damaged, a column is missing, a row is shorter or longer than
+        the header, or an energy is not a finite number.
     """
-    entries: list[Entry] = []
-    # Without newline="\n" half of a Windows line end would pass for a whole one.
+    entries: list[HullEntry] = []
+    # Without newline="\n", half of a Windows line end would count as a line end.
     with _opener(path, ".csv")(path, "rt", encoding="utf-8-sig", newline="\n") as stream:
         table = csv.DictReader(_whole_lines(stream, path), strict=True)
         try:
@@ -47,30 +47,31 @@ def read_csv(path: Path) -> list[Entry]:
             if missing := [name for name in CSV_COLUMNS if name not in header]:
                 raise ValueError(f"{path}: columns {missing} are missing; it has {[*header]}")
             for number, row in enumerate(table, start=1):
-                # What is too much stands under None, what lacks is None.
+                # DictReader puts extra fields under the key None and fills missing ones with None.
                 if None in row or None in row.values():
                     raise ValueError(f"{path}: row {number} must have {len(header)} fields")
                 entries.append(_csv_entry(row, place=f"{path}: row {number}"))
         except DAMAGED as error:
             raise ValueError(
-                f"{path}: cannot be read as CSV: cut or damaged after {len(entries)} rows: "
+                f"{path}: cannot be read as CSV: truncated or damaged after {len(entries)} rows: "
                 f"{type(error).__name__}: {error}"
             ) from error
     return entries
 
 
-def read_entries(path: Path) -> Iterator[Entry]:
+def read_entries(path: Path) -> Iterator[HullEntry]:
     """Total energies, eV/atom with their corrections, from pymatgen's entries as JSON.
 
-    The file (``.json``, or compressed: ``.json.gz``, ``.json.bz2``, ``.json.xz``) holds an array
-    of ``ComputedEntry`` or ``ComputedStructureEntry`` dictionaries, or an object with such an array
-    under ``entries``, as Alexandria publishes its hulls. It is read entry by entry, never whole,
-    and structures are dropped. A charged entry is a problem of its own.
+    The file (``.json``, or compressed: ``.json.gz``, ``.json.bz2``, ``.json.xz``) contains an
+    array of ``ComputedEntry`` or ``ComputedStructureEntry`` dictionaries, or an object with such an
+    array under ``entries``, which is the format of Alexandria's hulls. It is read one entry at a
+    time, and structures are dropped. A charged entry has a ``problem``.
 
     Raises
     ------
     ValueError
-        If the file is cut or damaged, or something in the array is no entry; with the place.
+        If the file is truncated or damaged, or an item of the array is not an entry; the message
+        says which.
     """
     count = 0
     with _opener(path, ".json")(path, "rb") as stream:
@@ -81,19 +82,19 @@ def read_entries(path: Path) -> Iterator[Entry]:
         except DAMAGED as error:
             what = str(error).splitlines()[0] if str(error) else "no message"
             raise ValueError(
-                f"{path}: cut or damaged after {count} entries, before byte {stream.tell()} of its "
-                f"text: {type(error).__name__}: {what}"
+                f"{path}: truncated or damaged after {count} entries, before byte {stream.tell()} "
+                f"of its text: {type(error).__name__}: {what}"
             ) from error
     if not count:
         raise ValueError(f'{path}: no entries; it must be an array, or an object with "entries"')
 
 
 def _opener(path: Path, kind: str) -> Callable[..., Any]:
-    """What opens a file of this kind, by its suffix."""
+    """The function that opens a file of this kind, by its suffix."""
     openers = {f"{kind}{suffix}": opener for suffix, opener in _OPENERS.items()}
     found = next((o for suffix, o in openers.items() if path.name.endswith(suffix)), None)
     if found is None:
-        raise ValueError(f"{path}: unknown kind of file; allowed: {', '.join(openers)}")
+        raise ValueError(f"{path}: unknown kind of file: the name must end in {', '.join(openers)}")
     return found
 
 
@@ -101,12 +102,12 @@ def _whole_lines(stream: Iterable[str], path: Path) -> Iterator[str]:
     for number, line in enumerate(stream, start=1):
         if not line.endswith("\n"):
             raise ValueError(
-                f"{path}: ends within line {number}: it is cut, or lacks its last line end"
+                f"{path}: ends within line {number}: it is truncated or lacks its last line end"
             )
         yield line
 
 
-def _csv_entry(row: Mapping[str, str], *, place: str) -> Entry:
+def _csv_entry(row: Mapping[str, str], *, place: str) -> HullEntry:
     formula, text = (row[name] for name in CSV_COLUMNS)
     try:
         energy = float(text)
@@ -117,7 +118,7 @@ def _csv_entry(row: Mapping[str, str], *, place: str) -> Entry:
             f"{place}, {formula}: formation_energy_per_atom {text!r} must be a finite number"
         )
     name = row.get("material_id", row.get("id"))
-    return Entry(formula, energy, row.get("scheme") or UNSTATED, name, _problem(formula))
+    return HullEntry(formula, energy, row.get("scheme") or UNSTATED, name, _problem(formula))
 
 
 def _problem(formula: str) -> str | None:
@@ -139,7 +140,7 @@ def _records(stream: BinaryIO) -> Iterator[Any]:
     )
 
 
-def _entry(record: Any, *, place: str) -> Entry:
+def _entry(record: Any, *, place: str) -> HullEntry:
     try:
         composition = _composition(record)
         amounts = element_amounts(composition)
@@ -149,14 +150,14 @@ def _entry(record: Any, *, place: str) -> Entry:
         scheme = _scheme(record)
     except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(
-            f"{place}: not an entry of pymatgen: {type(error).__name__}: {error}"
+            f"{place}: not a ComputedEntry of pymatgen: {type(error).__name__}: {error}"
         ) from error
     formula = Composition(amounts).reduced_formula
     if not np.isfinite(energy):
         raise ValueError(f"{place}, {formula}: energy {energy} must be finite")
     charge = _charge(record, composition)
     problem = f"{formula} has charge {charge:+g}: only neutral compounds are allowed"
-    return Entry(
+    return HullEntry(
         formula,
         energy,
         scheme,
@@ -166,7 +167,7 @@ def _entry(record: Any, *, place: str) -> Entry:
 
 
 def _composition(record: Mapping[str, Any]) -> Composition:
-    """Of the cell; entries of some versions have it in the structure alone."""
+    """Composition of the cell; entries of some versions have it only in the structure."""
     if record.get("composition"):
         return Composition(record["composition"])
     amounts: dict[str, float] = {}
@@ -190,7 +191,7 @@ def _charge(record: Mapping[str, Any], composition: Composition) -> float:
 
 
 def _scheme(record: Mapping[str, Any]) -> str | None:
-    """Classes that made the adjustments, or None where there are none."""
+    """The classes that made the adjustments, or None if there are none."""
     adjustments = record.get("energy_adjustments") or []
     names = sorted({_maker(adjustment) for adjustment in adjustments})
     if not names and float(record["correction"]) != 0:

@@ -25,7 +25,7 @@ from crystalformer_rl.stability.elements import ElementReferences, parse_formula
 from crystalformer_rl.stability.entries import (
     MP2020,
     UNSTATED,
-    Entry,
+    HullEntry,
     common_scheme,
     lowest_elements,
     scheme_of,
@@ -40,6 +40,7 @@ from crystalformer_rl.stability.reference import (
 
 CHUNK = 512
 COLUMNS = ["formula", "formation_energy_per_atom", "source", "id"]
+REJECTED_COLUMNS = ["id", "split", "reason"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", required=True, help="the hull section, as JSON")
     parser.add_argument("--structures", type=Path, required=True, help="table of the dataset stage")
     parser.add_argument(
-        "--elements", type=Path, required=True, help="JSON: potential, energies of the elements"
+        "--elements",
+        type=Path,
+        required=True,
+        help="JSON with the potential and the energies of the elements",
     )
     registry.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
@@ -88,8 +92,8 @@ def build_hull(
     elements = read_elements(element_energies)
     if elements.potential != settings.potential:
         raise ValueError(
-            f"{element_energies}: energies of potential {elements.potential!r}, but "
-            f"hull.potential is {settings.potential!r}: energies of two potentials do not mix"
+            f"{element_energies}: has energies of potential {elements.potential!r}, but "
+            f"hull.potential is {settings.potential!r}: give element energies of the same potential"
         )
     counts: dict[str, int] = {}
     if settings.reference == "dataset":
@@ -104,13 +108,15 @@ def build_hull(
         if elements.convention in OWN_HULL_ONLY:
             raise ValueError(
                 f"hull.potential {settings.potential!r} has energies of another kind "
-                f"({elements.convention}) than any file: hull.reference must be 'dataset'"
+                f"({elements.convention}) than the files of hull.files: hull.reference must be "
+                "'dataset'"
             )
         known, scheme = _from_files(sources, csv=settings.reference == "csv")
         if settings.reference != "csv":
             lowest = ElementReferences(lowest_elements(known))
             known = [_formed(entry, lowest) for entry in known]
-            # An element without an entry has no place on this hull, whatever the potential knows.
+            # Compounds of an element without an entry cannot be placed on this hull, even if the
+            # potential knows the element.
             energies_of_both = {
                 symbol: energy
                 for symbol, energy in elements.energies.items()
@@ -134,9 +140,9 @@ def build_hull(
     )
 
 
-def _from_files(paths: Sequence[Path], *, csv: bool) -> tuple[list[Entry], str]:
-    """The entries of all files, and what corrected them: MP2020 as far as they show."""
-    found: list[Entry] = []
+def _from_files(paths: Sequence[Path], *, csv: bool) -> tuple[list[HullEntry], str]:
+    """The entries of all files, and their correction scheme: MP2020 or unstated."""
+    found: list[HullEntry] = []
     schemes: dict[Path, str | None] = {}
     for path in paths:
         entries = read_csv(path) if csv else list(progress(read_entries(path), label=path.name))
@@ -145,14 +151,14 @@ def _from_files(paths: Sequence[Path], *, csv: bool) -> tuple[list[Entry], str]:
     scheme = common_scheme(schemes)
     if scheme not in (MP2020, UNSTATED, None):
         raise ValueError(
-            f"{', '.join(map(str, paths))}: correction scheme {scheme!r}, but the hull is one of "
+            f"{', '.join(map(str, paths))}: correction scheme {scheme!r}, but the hull needs "
             f"{MP2020} energies: apply pymatgen's MaterialsProject2020Compatibility to the entries"
         )
     return found, scheme or UNSTATED
 
 
-def _formed(entry: Entry, elements: ElementReferences) -> Entry:
-    """The entry with its formation energy in place of its total energy."""
+def _formed(entry: HullEntry, elements: ElementReferences) -> HullEntry:
+    """The entry with its formation energy instead of its total energy."""
     if entry.problem is not None:
         return entry
     try:
@@ -162,24 +168,22 @@ def _formed(entry: Entry, elements: ElementReferences) -> Entry:
         return replace(entry, problem=str(error))
 
 
-def _tables(entries: Sequence[Entry], *, source: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Entries with a place on the hull, and the others with the reason."""
+def _tables(entries: Sequence[HullEntry], *, source: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Entries of the hull, and rejected entries with the reason."""
     good = [e for e in entries if e.problem is None]
     bad = [e for e in entries if e.problem is not None]
     return (
         pd.DataFrame([(e.formula, e.energy, source, e.id) for e in good], columns=COLUMNS),
-        pd.DataFrame(
-            [(e.id, None, e.problem) for e in bad], columns=["id", "split", "reason"], dtype="str"
-        ),
+        pd.DataFrame([(e.id, None, e.problem) for e in bad], columns=REJECTED_COLUMNS, dtype="str"),
     )
 
 
 def _energies(
     dataset: pd.DataFrame, *, potential: str, load: Callable[[], Potential]
 ) -> tuple[list[float], list[str | None], dict[str, int]]:
-    """Energy per atom of each row, eV, or NaN and the reason why there is none.
+    """Energy of each row, eV/atom, or NaN and the reason why there is none.
 
-    ``load`` makes the potential, if it is needed: a dataset may bring the energies.
+    ``load`` makes the potential and is called only if the dataset does not have all energies.
     """
     energies = np.full(len(dataset), np.nan)
     if {"energy_per_atom", "potential"} <= set(dataset.columns):
@@ -189,7 +193,7 @@ def _energies(
     missing = np.flatnonzero(~np.isfinite(energies))
     if len(missing):
         log.info("%d of %d energies to compute with %s", len(missing), len(dataset), potential)
-        # Datasets repeat crystals; none is evaluated twice.
+        # Datasets contain duplicates, which the cache evaluates once.
         model = CachedPotential(load())
         for start in progress(range(0, len(missing), CHUNK), label="hull"):
             rows = missing[start : start + CHUNK]
@@ -216,7 +220,7 @@ def _from_dataset(
     references: ElementReferences,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Entries and rejected rows."""
-    # The composition is enough, and quicker to have, where nothing is corrected.
+    # Without a correction the composition is enough, and faster to build.
     corrected = references.correction is not None
     crystals = structures_of(dataset) if corrected else map(Composition, dataset["formula"])
     entries: list[tuple[str, float, str, str]] = []
@@ -243,5 +247,5 @@ def _from_dataset(
             rejected.append((name, split, problem))
     return (
         pd.DataFrame(entries, columns=COLUMNS),
-        pd.DataFrame(rejected, columns=["id", "split", "reason"], dtype="str"),
+        pd.DataFrame(rejected, columns=REJECTED_COLUMNS, dtype="str"),
     )

@@ -33,7 +33,7 @@ def test_what_is_uncorrected_is_corrected_first() -> None:
     plain = REFERENCES.formation_energy(salt, -3.0)
     assert plain == REFERENCES.formation_energy(salt.composition, -3.0)
     assert references.formation_energy(salt, -3.0) == pytest.approx(plain - 0.3)
-    with pytest.raises(TypeError, match="NaCl: to correct its energy takes the structure"):
+    with pytest.raises(TypeError, match="NaCl: the correction of its energy needs a structure"):
         references.formation_energy(salt.composition, -3.0)
 
 

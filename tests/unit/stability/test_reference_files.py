@@ -23,7 +23,7 @@ from crystalformer_rl.stability.entries import (
     MP2020,
     UNCORRECTED,
     UNSTATED,
-    Entry,
+    HullEntry,
     common_scheme,
     lowest_elements,
     scheme_of,
@@ -64,8 +64,8 @@ def test_entries_of_pymatgen_with_their_corrections(tmp_path: Path, suffix: str)
     records = [record("Na"), record("Na", "Cl", corrected=True), record("Al", "Ni")]
     path = written(tmp_path / f"hull{suffix}", records, OPENERS[suffix])
     sodium, salt, alloy = read_entries(path)
-    assert sodium == Entry("Na", -3.0, None, "Na-1")
-    assert salt == Entry("NaCl", pytest.approx(-3.0 - 0.614 / 2), MP2020, "NaCl-1")
+    assert sodium == HullEntry("Na", -3.0, None, "Na-1")
+    assert salt == HullEntry("NaCl", pytest.approx(-3.0 - 0.614 / 2), MP2020, "NaCl-1")
     assert (alloy.formula, alloy.scheme) == ("AlNi", None)
     assert scheme_of(path, [sodium, salt, alloy]) == MP2020
 
@@ -77,7 +77,7 @@ def test_the_layout_of_alexandria(tmp_path: Path) -> None:
     salt |= {"entry_id": None, "data": {"mat_id": "agm002", "elements": ["Na", "Cl"]}}
     path = written(tmp_path / "convex_hull_pbe.json.bz2", {"entries": [salt]}, bz2.open)
     assert list(read_entries(path)) == [
-        Entry("NaCl", pytest.approx(-3.0 - 0.614 / 2), MP2020, "agm002")
+        HullEntry("NaCl", pytest.approx(-3.0 - 0.614 / 2), MP2020, "agm002")
     ]
 
 
@@ -137,7 +137,9 @@ def test_a_file_cut_in_the_middle_is_named_with_the_place(tmp_path: Path, suffix
     records = [record("Na", "Cl") | {"entry_id": f"mp-{i}"} for i in range(200)]
     path = written(tmp_path / f"hull{suffix}", {"entries": records}, OPENERS[suffix])
     path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
-    with pytest.raises(ValueError, match=r"hull\.json.*: cut or damaged after \d+ entries, before"):
+    with pytest.raises(
+        ValueError, match=r"hull\.json.*: truncated or damaged after \d+ entries, before"
+    ):
         list(read_entries(path))
 
 
@@ -146,18 +148,18 @@ def test_a_file_cut_in_the_middle_is_named_with_the_place(tmp_path: Path, suffix
     [
         ("hull.json", "[]", "no entries; it must be an array, or an object"),
         ("hull.json", '{"Na": {}}', "no entries"),
-        ("hull.json", "", "cut or damaged after 0 entries"),
-        ("hull.json", "formula,energy", "cut or damaged after 0 entries, before byte 14"),
-        ("hull.json", '[{"energy": 1}]', "entry 1: not an entry of pymatgen: KeyError"),
-        ("hull.json", "[7]", "entry 1: not an entry of pymatgen: AttributeError"),
-        ("hull.json", '[{"energy": NaN}]', "cut or damaged after 0 entries, before byte 17"),
-        ("hull.json.gz", "[7]", "cut or damaged after 0 entries, before byte 0"),
+        ("hull.json", "", "truncated or damaged after 0 entries"),
+        ("hull.json", "formula,energy", "truncated or damaged after 0 entries, before byte 14"),
+        ("hull.json", '[{"energy": 1}]', "entry 1: not a ComputedEntry of pymatgen: KeyError"),
+        ("hull.json", "[7]", "entry 1: not a ComputedEntry of pymatgen: AttributeError"),
+        ("hull.json", '[{"energy": NaN}]', "truncated or damaged after 0 entries, before byte 17"),
+        ("hull.json.gz", "[7]", "truncated or damaged after 0 entries, before byte 0"),
         (
             "hull.json",
             '[{"energy": "nan", "correction": 0, "composition": {"Na": 1}}]',
             "entry 1, Na: energy nan must be finite",
         ),
-        ("hull.yaml", "[]", "unknown kind of file; allowed: .json, .json.gz"),
+        ("hull.yaml", "[]", "unknown kind of file: the name must end in .json, .json.gz"),
     ],
 )
 def test_other_bad_files_are_named(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -196,9 +198,9 @@ def test_a_whole_csv_is_read_whatever_holds_it(tmp_path: Path) -> None:
         with opener(path := tmp_path / f"hull.csv{suffix}", "wb") as stream:
             stream.write(text.encode())
         assert read_csv(path) == [
-            Entry("NaCl", -2.105, UNSTATED, "mp-1"),
-            Entry("NaN", -0.15, UNSTATED, "mp-2"),
-            Entry("KCl", -2.0, UNSTATED, ""),
+            HullEntry("NaCl", -2.105, UNSTATED, "mp-1"),
+            HullEntry("NaN", -0.15, UNSTATED, "mp-2"),
+            HullEntry("KCl", -2.0, UNSTATED, ""),
         ]
 
 
@@ -231,12 +233,14 @@ def test_damaged_compressed_csv_is_named(tmp_path: Path, suffix: str, damage: st
 @pytest.mark.parametrize("name", ["hull.csv.zst", "hull.csv.zip", "hull.tsv", "hull.json"])
 def test_other_kinds_of_tables_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("".join(ROWS))
-    with pytest.raises(ValueError, match=rf"{name}: unknown kind of file; allowed: .csv, .csv.gz"):
+    with pytest.raises(
+        ValueError, match=rf"{name}: unknown kind of file: the name must end in .csv, .csv.gz"
+    ):
         read_csv(tmp_path / name)
 
 
-def entry(formula: str, scheme: str | None = None, problem: str | None = None) -> Entry:
-    return Entry(formula, -1.0, scheme, f"{formula}-1", problem)
+def entry(formula: str, scheme: str | None = None, problem: str | None = None) -> HullEntry:
+    return HullEntry(formula, -1.0, scheme, f"{formula}-1", problem)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,7 @@ def entry(formula: str, scheme: str | None = None, problem: str | None = None) -
         ([entry("NaCl", MP2020), entry("MgO", problem="charged")], MP2020),
     ],
 )
-def test_scheme_of_a_file(entries: list[Entry], scheme: str | None) -> None:
+def test_scheme_of_a_file(entries: list[HullEntry], scheme: str | None) -> None:
     assert scheme_of(HERE, entries) == scheme
 
 
@@ -315,8 +319,13 @@ def test_two_files_of_different_schemes_are_refused(tmp_path: Path) -> None:
 
 
 def test_lowest_elements() -> None:
-    entries = [Entry("O2", -4.9), Entry("O8", -4.5), Entry("Na", -1.3), Entry("NaO", -9.0)]
-    assert lowest_elements([*entries, Entry("Na", -5.0, problem="charged")]) == {
+    entries = [
+        HullEntry("O2", -4.9),
+        HullEntry("O8", -4.5),
+        HullEntry("Na", -1.3),
+        HullEntry("NaO", -9.0),
+    ]
+    assert lowest_elements([*entries, HullEntry("Na", -5.0, problem="charged")]) == {
         "O": -4.9,
         "Na": -1.3,
     }

@@ -114,7 +114,10 @@ def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
         (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,two\n", "row 2, KCl: .* 'two'"),
         (b"formula,formation_energy_per_atom\nNaCl,\n", "row 1, NaCl: .* '' must be a finite"),
         (b"", r"columns \['formula', .* are missing; it has \[\]"),
-        (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,-", "ends within line 3: it is cut"),
+        (
+            b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,-",
+            "ends within line 3: it is truncated",
+        ),
         (b"formula,formation_energy_per_atom\n", "no entry for the hull"),
     ],
 )
@@ -185,7 +188,9 @@ def test_uncorrected_entries_and_mixed_files_are_refused(tmp_path: Path, element
     first, second = tmp_path / "a.json", tmp_path / "b.json"
     write_entries(first, ComputedEntry("Na", -1.4), ComputedEntry("NaCl", -6.0))
     write_entries(second, corrected("Cl", -1.8), corrected("NaCl", -6.0))
-    with pytest.raises(ValueError, match=r"a\.json: correction scheme 'uncorrected', but the hull"):
+    with pytest.raises(
+        ValueError, match=r"a\.json: correction scheme 'uncorrected', but the hull needs"
+    ):
         run(tmp_path, elements, reference="entries", files=[str(first)])
     with pytest.raises(ValueError, match=r"a\.json: uncorrected; .*b\.json: MP2020"):
         run(tmp_path, elements, reference="entries", files=[str(first), str(second)])
@@ -245,7 +250,7 @@ def test_elements_of_another_potential_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "elements.json"
     write_json(path, {"potential": "orb", "energies": ENERGIES})
     write_dataset(tmp_path / "structures.parquet", [rock_salt("Na", "Cl")])
-    with pytest.raises(ValueError, match="energies of potential 'orb'"):
+    with pytest.raises(ValueError, match="has energies of potential 'orb'"):
         run(tmp_path, path)
 
 
