@@ -1,6 +1,5 @@
 """Verbs as real processes, and the arguments of a pretraining that takes a second."""
 
-import argparse
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.files import write_tensors
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import pretrain
+from helpers.cli import run_verb
 from helpers.tiny import TINY
 
 TIMEOUT = 600
@@ -45,9 +45,7 @@ def pretrain_arguments(
 
 def run_pretrain(args: list[str]) -> None:
     """The stage, in this process."""
-    parser = argparse.ArgumentParser()
-    pretrain.add_arguments(parser)
-    pretrain.run(parser.parse_args(args))
+    run_verb(pretrain, args)
 
 
 def start(verb: str, args: list[str], launcher: list[str] | None = None) -> subprocess.Popen[str]:

@@ -1,10 +1,10 @@
 """The elements stage: the references that are shipped, found again; what it refuses."""
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.cli import run_verb
 
 from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.stability.reference import read_elements
@@ -15,16 +15,13 @@ EMBEDDED = Path(__file__).parents[3] / "resources/embedded"
 
 def run(folder: Path, crystals: pd.DataFrame, *words: str) -> Path:
     write_table(folder / "crystals.parquet", crystals)
-    parser = argparse.ArgumentParser()
-    elements.add_arguments(parser)
     out = folder / "elements.json"
-    elements.run(
-        parser.parse_args(
-            [
-                "--potential", "chgnet", "--crystals", str(folder / "crystals.parquet"),
-                "--out", str(out), *words,
-            ]
-        )
+    run_verb(
+        elements,
+        [
+            "--potential", "chgnet", "--crystals", str(folder / "crystals.parquet"),
+            "--out", str(out), *words,
+        ]
     )  # fmt: skip
     return out
 

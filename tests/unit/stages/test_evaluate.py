@@ -1,6 +1,5 @@
 """The evaluate stage, from shards on disk to the table and the summary."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.cli import parse, run_verb
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.config import EvaluateSettings
@@ -88,8 +88,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *policies: str, judge: bool = False, processes: int = 1) -> Path:
-    parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
     words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
     words += ["--structures", str(folder / "structures.parquet"), "--out", str(folder / "out")]
     words += ["--processes", str(processes), "--training", str(folder / "tokens.safetensors")]
@@ -98,7 +96,7 @@ def run(folder: Path, *policies: str, judge: bool = False, processes: int = 1) -
     if judge:
         words += ["--judge-hull", str(folder / "judge-hull"), "--judged"]
         words += [f"{policy}={folder}/judge-{policy}:1" for policy in policies]
-    evaluate.run(parser.parse_args(words))
+    run_verb(evaluate, words)
     return folder / "out"
 
 
@@ -172,13 +170,11 @@ def test_shards_without_a_crystal_give_a_table_without_a_row(folder: Path) -> No
 
 
 def test_a_judge_needs_its_hull_and_its_relaxations(folder: Path) -> None:
-    parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
     words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
     words += ["--structures", "x", "--training", "x", "--out", "x", "--samples", "base=x:1"]
     words += ["--relaxed", "base=x:1", "--judge-hull", "x"]
     with pytest.raises(ValueError, match="--judged and --judge-hull must be given together"):
-        evaluate.run(parser.parse_args(words))
+        run_verb(evaluate, words)
 
 
 def test_shards_of_another_policy_are_refused(folder: Path) -> None:
@@ -190,13 +186,11 @@ def test_shards_of_another_policy_are_refused(folder: Path) -> None:
 
 
 def test_a_shard_without_a_policy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
     with pytest.raises(SystemExit):
-        parser.parse_args(["--samples", "folder:1"])
+        parse(evaluate, ["--samples", "folder:1"])
     assert "'folder:1' must be POLICY=FOLDER:COUNT" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        parser.parse_args(["--samples", "base=folder"])
+        parse(evaluate, ["--samples", "base=folder"])
     assert "'folder' must be FOLDER:COUNT with a count above 0" in capsys.readouterr().err
 
 

@@ -1,11 +1,11 @@
 """The report stage: files in, files out."""
 
-import argparse
 import json
 from pathlib import Path
 
 import pytest
 from helpers import synthetic
+from helpers.cli import parse
 
 from crystalformer_rl.config import Config, canonical
 from crystalformer_rl.evaluation.sun import summarise
@@ -40,9 +40,7 @@ def arguments(tmp_path: Path) -> list[str]:
 
 
 def _run(arguments: list[str]) -> Path:
-    parser = argparse.ArgumentParser()
-    report.add_arguments(parser)
-    args = parser.parse_args(arguments)
+    args = parse(report, arguments)
     report.run(args)
     return args.out
 

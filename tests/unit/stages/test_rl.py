@@ -1,6 +1,5 @@
 """The rl stage: two rounds with the real reward."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.cli import run_verb
 from helpers.tiny import TINY
 from pymatgen.core import Element
 
@@ -38,8 +38,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *more: str, policy: str, number: int, out: str) -> Path:
-    parser = argparse.ArgumentParser()
-    rl.add_arguments(parser)
     values = {
         "settings": SETTINGS.model_dump_json(),
         "policy": folder / policy,
@@ -51,7 +49,7 @@ def run(folder: Path, *more: str, policy: str, number: int, out: str) -> Path:
         "checkpoints": folder / "checkpoints" / out,
         "out": folder / out,
     }
-    rl.run(parser.parse_args([*(f"--{name}={value}" for name, value in values.items()), *more]))
+    run_verb(rl, [*(f"--{name}={value}" for name, value in values.items()), *more])
     return folder / out
 
 

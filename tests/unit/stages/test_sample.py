@@ -1,12 +1,12 @@
 """The sample stage: a policy in, a shard out."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.cli import run_verb
 
 from crystalformer_rl import cli
 from crystalformer_rl.config import ModelSettings, SampleSettings
@@ -33,8 +33,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *, shard: int = 0, out: str = "shard.parquet", **settings: object) -> Path:
-    parser = argparse.ArgumentParser()
-    sample.add_arguments(parser)
     values = {
         "settings": SampleSettings.model_validate({"shard_size": 40} | settings).model_dump_json(),
         "policy": folder / "policy",
@@ -43,7 +41,7 @@ def run(folder: Path, *, shard: int = 0, out: str = "shard.parquet", **settings:
         "seed": 7,
         "out": folder / out,
     }
-    sample.run(parser.parse_args([f"--{name}={value}" for name, value in values.items()]))
+    run_verb(sample, [f"--{name}={value}" for name, value in values.items()])
     return folder / out
 
 

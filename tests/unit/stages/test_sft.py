@@ -1,12 +1,12 @@
 """The sft stage: which relaxed samples it learns from, and what it says of the rest."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.cli import run_verb
 from helpers.launch import TORCHRUN, end, start
 from helpers.tiny import TINY
 from pymatgen.core import Lattice, Structure
@@ -64,9 +64,7 @@ def arguments(folder: Path, *, out: str = "sft", **settings: float) -> list[str]
 
 
 def run(folder: Path, **settings: float) -> None:
-    parser = argparse.ArgumentParser()
-    sft.add_arguments(parser)
-    sft.run(parser.parse_args(arguments(folder, **settings)))
+    run_verb(sft, arguments(folder, **settings))
 
 
 # On the hull NaCl has (-1 - 2) / 2 - 2 = -3.5 eV/atom.
@@ -112,6 +110,7 @@ def test_every_filter_is_counted(folder: Path, caplog: pytest.LogCaptureFixture)
     assert any(not np.array_equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_two_processes_of_torchrun_end_like_one(folder: Path) -> None:
     quiet = MODEL.model_copy(update={"dropout": 0.0})
     Policy(quiet, seed=1).save(folder / "pretrain")

@@ -1,6 +1,5 @@
 """The export verb: every format holds the same crystals, in the same order, with their energies."""
 
-import argparse
 import zipfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.cli import run_verb
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.structures import structure_columns
@@ -50,10 +50,8 @@ def judged(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *words: str) -> Path:
-    parser = argparse.ArgumentParser()
-    export.add_arguments(parser)
     arguments = ["--evaluation", str(folder / "evaluate"), "--out", str(folder / "out"), *words]
-    export.run(parser.parse_args(arguments))
+    run_verb(export, arguments)
     return folder / "out"
 
 
