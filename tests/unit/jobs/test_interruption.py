@@ -23,6 +23,7 @@ from crystalformer_rl.config import PretrainSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors
 from crystalformer_rl.jobs.loop import EXIT_CODE
 
+pytestmark = pytest.mark.slow
 SETTINGS = PretrainSettings(
     epochs=20, batch_size=8, warmup_steps=30, ema_decay=0.9, validate_every=3
 )

@@ -52,6 +52,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
     return [json.loads((folder / f"result-{rank}.json").read_text()) for rank in (0, 1)]
 
 
+@pytest.mark.slow
 def test_losses_and_weights_are_those_of_one_process(
     folder: Path, results: list[dict[str, Any]], crystals: CrystalTokens, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ def test_losses_and_weights_are_those_of_one_process(
             np.testing.assert_allclose(weights[name], expected[name], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "straight", "resumed"])
 def test_both_end_with_the_same_bits(
     folder: Path, results: list[dict[str, Any]], name: str
@@ -77,6 +79,7 @@ def test_both_end_with_the_same_bits(
     assert results[0][name] == results[1][name]
 
 
+@pytest.mark.slow
 def test_signal_to_one_stops_both_after_the_same_step_and_they_continue_exactly(
     folder: Path, results: list[dict[str, Any]]
 ) -> None:
@@ -91,6 +94,7 @@ def test_signal_to_one_stops_both_after_the_same_step_and_they_continue_exactly(
     assert all(np.array_equal(resumed[key], straight[key]) for key in straight)
 
 
+@pytest.mark.slow
 def test_not_finite_is_told_by_both(folder: Path, results: list[dict[str, Any]]) -> None:
     (path,) = (folder / "broken").rglob("*.safetensors")
     number = int(path.name.partition("-")[0])
@@ -100,6 +104,7 @@ def test_not_finite_is_told_by_both(folder: Path, results: list[dict[str, Any]])
         assert str(path) in result["error"]
 
 
+@pytest.mark.slow
 def test_different_checkpoints_are_refused(results: list[dict[str, Any]]) -> None:
     assert "disagreement" not in results[0]
     assert "process 1 continues after step 1, process 0 after step 0" in results[1]["disagreement"]

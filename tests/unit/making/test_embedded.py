@@ -68,6 +68,7 @@ def test_each_element_has_crystals_for_other_potentials(crystals: pd.DataFrame) 
     assert sum(name in known for name in table["id"]) == 2 * 78
 
 
+@pytest.mark.slow
 def test_relaxes_goes_on_and_judges(tmp_path: Path) -> None:
     library = dict(prototypes(2))
     salt = library["AB_cF8_225_a_b-1"]

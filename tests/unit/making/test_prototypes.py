@@ -31,6 +31,7 @@ def test_elements_leave_out_what_cannot_be_handled() -> None:
     assert not {"He", "Ar", "Tc", "Po", "Ra", "Pu", "Am"} & set(names)
 
 
+@pytest.mark.slow
 def test_same_seed_same_candidates() -> None:
     first, second, other = (
         [
