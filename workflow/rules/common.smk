@@ -105,7 +105,8 @@ def code(stage, potential=None, reward=None):
 
 def branch_code(wildcards):
     reward = SETTINGS.rl[wildcards.branch].reward
-    return code("rl", potential=reward.potential, reward=reward.kind)
+    potential = getattr(reward, "potential", None)
+    return code("rl", potential=potential, reward=reward.kind)
 
 
 # Arguments that change no result. Snakemake does not compare params that are functions of the
