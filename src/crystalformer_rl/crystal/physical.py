@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pymatgen.core import Structure
+from pymatgen.core import DummySpecies, Structure
 
 from crystalformer_rl.crystal.distances import closer_than, shortest_vector
 
@@ -37,6 +37,9 @@ def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANC
     lattice = structure.lattice
     if not len(structure):
         raise UnphysicalError("the crystal has no atoms")
+    unknown = [str(kind) for kind in structure.types_of_species if isinstance(kind, DummySpecies)]
+    if unknown:
+        raise UnphysicalError(f"unknown elements: {', '.join(sorted(unknown))}")
     if not np.isfinite(lattice.matrix).all():
         raise UnphysicalError("a number of the lattice is not finite")
     if not np.isfinite(structure.frac_coords).all():

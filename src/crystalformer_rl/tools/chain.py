@@ -31,11 +31,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
-from pymatgen.io.cif import CifParser
 
 from crystalformer_rl.config import TEMPERATURES, ConstraintSettings
 from crystalformer_rl.config.rewards import REWARDS, HullReward
 from crystalformer_rl.crystal.decoding import decode
+from crystalformer_rl.crystal.structure_files import read_structure
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.crystal.writers import check_out, crystal_table, write_crystals
@@ -73,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--template",
         type=Path,
         required=True,
-        help="file with the start structure: CIF, POSCAR or another format of pymatgen",
+        help="file with the start structure: CIF, POSCAR, extended XYZ or another format of "
+        "pymatgen",
     )
     start.add_argument(
         "--symprec",
@@ -143,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
         )
     out = Path(args.out)
     check_out(out)
-    folder, structure = policy_folder(args.policy), _read(args.template)
+    folder, structure = policy_folder(args.policy), _template(args.template)
     name, device = flags.name_of(args, folder), best_device()
     seed = derive_seed(args.seed, "chain", name)
     hull = hull_files(args.hull) if args.hull else []
@@ -195,21 +196,11 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _read(path: Path) -> Structure:
-    if not path.is_file():
-        raise FileNotFoundError(f"--template {path}: no such file")
+def _template(path: Path) -> Structure:
     try:
-        if path.suffix != ".cif":
-            return Structure.from_file(path)
-        structures = CifParser(path).parse_structures(primitive=False)
-    except Exception as error:
-        # pymatgen raises many kinds of exceptions for damaged files.
-        raise ValueError(
-            f"--template {path}: cannot be read as a structure: {type(error).__name__}: {error}"
-        ) from error
-    if len(structures) > 1:
-        log.info("%s: using the first of %d structures", path, len(structures))
-    return structures[0]
+        return read_structure(path)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"--template {error}") from error
 
 
 def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) -> CrystalTokens:

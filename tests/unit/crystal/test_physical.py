@@ -28,6 +28,7 @@ def test_a_crystal_passes() -> None:
     ("structure", "reason"),
     [
         (_structure(positions=[]), "no atoms"),
+        (Structure(CUBE, ["Xx", "O"], SALT), r"unknown elements: Xx"),
         (_structure(np.diag([4, 4, math.nan])), "the lattice is not finite"),
         (_structure(np.diag([4, 4, math.inf])), "the lattice is not finite"),
         (_structure(positions=[[0, 0, 0], [0.5, math.nan, 0.5]]), "coordinate of atom 1 .* finite"),
