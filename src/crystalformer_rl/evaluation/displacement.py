@@ -1,14 +1,15 @@
-"""How far relaxation has moved the atoms: the RMSD that MatterGen reports.
+"""Displacement of the atoms by relaxation: the RMSD that MatterGen reports.
 
 Zeni et al., Nature 639, 624 (2025), as its public evaluator computes it
 (``microsoft/mattergen``, ``evaluation/utils/utils.py``, ``compute_rmsd_angstrom``): pymatgen's RMS
-distance between the relaxed crystal and the generated one, the latter idealised to the symmetry
-that spglib finds, with tolerances so wide that the atoms are mostly aligned even where the two are
-no longer the same, supercells tried and volumes not scaled. What still cannot be aligned counts
-with the largest distance that would, so that all relaxed crystals are in the mean.
+distance between the relaxed crystal and the generated one, which is first idealised to the symmetry
+that spglib finds. Supercells are tried and volumes are not scaled. The tolerances are so wide that
+most pairs can be aligned, even if they are no longer the same crystal. A pair that cannot be
+aligned counts with the largest distance allowed, so that the mean includes all relaxed crystals.
 
-The distance is in units of the length per atom (V/N)^(1/3). As there, V is the volume of the mean
-of the two cells' parameters in whichever setting each is given, and N the atoms of the relaxed one.
+pymatgen's distance is in units of the length per atom, (V/N)^(1/3). As in MatterGen, V is the
+volume of the cell with the mean of the two cells' parameters, each in the setting in which it is
+given, and N is the number of atoms of the relaxed cell.
 """
 
 from typing import Any
@@ -28,7 +29,7 @@ MATCHER = StructureMatcher(
 
 
 def displacement_columns(generated: Generated) -> dict[str, Any]:
-    """``rmsd`` (n,) in Å, NaN for what was not relaxed; and whether the atoms were aligned."""
+    """``rmsd`` (n,) in Å, NaN if not relaxed, and whether the atoms could be aligned."""
     rmsd = np.full(len(generated.structures), np.nan)
     matched = np.zeros(len(rmsd), dtype=bool)
     for row, before in enumerate(generated.structures):
@@ -39,7 +40,7 @@ def displacement_columns(generated: Generated) -> dict[str, Any]:
 
 
 def displacement(before: MatchingCell, after: MatchingCell) -> tuple[float, bool]:
-    """RMSD between a generated and its relaxed crystal, Å, and whether the two were aligned."""
+    """RMSD between a generated and its relaxed crystal, Å, and whether they could be aligned."""
     ideal, distance = before.structure, None
     if before.problem is None and after.problem is None:
         try:

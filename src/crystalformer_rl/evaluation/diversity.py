@@ -1,13 +1,13 @@
-"""How different the generated crystals are, and how much of the training set's variety they show.
+"""Diversity of the generated crystals, and their coverage of the training set.
 
 Crystals are counted by formula, chemical system, elements, space group and prototype. A prototype
-is here the space group with the sequence of Wyckoff letters of its sites, as generated (that of the
-tokens, which relaxation may raise). The letters are not made unique by the normaliser of the group,
-so that one arrangement may stand under two origins: the number of prototypes is an upper bound.
+here is the space group with the sequence of Wyckoff letters of the sites as generated; relaxation
+may raise the symmetry. The letters are not made unique by the normaliser of the space group, so one
+arrangement may count twice with two origins: the number of prototypes is an upper bound.
 
-The effective number is exp(Shannon entropy) of the frequencies: as many equally frequent kinds
-would be as diverse (Hill, Ecology 54, 427 (1973)). The Vendi score (arXiv 2210.02410) with a kernel
-that is 1 for the same kind and 0 for different ones is this number.
+The effective number is exp(Shannon entropy) of the frequencies: the number of equally frequent
+kinds with the same entropy (Hill, Ecology 54, 427 (1973)). It equals the Vendi score (arXiv
+2210.02410) with a kernel that is 1 for the same kind and 0 for different ones.
 """
 
 from collections import Counter
@@ -27,17 +27,17 @@ from crystalformer_rl.stability.elements import element_amounts
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which of the kinds in the training set occur among n generated crystals.
+    """Kinds of the training set that occur among n generated crystals.
 
     Attributes
     ----------
     covered, of
-        Kinds of the training set that occur, and all there are.
+        Number of kinds of the training set that occur, and number of all its kinds.
     fraction
-        One over the other; None if the training set has none.
+        ``covered`` / ``of``; None if the training set has none.
     expected
-        The fraction expected of n crystals drawn from the training set: a small sample cannot
-        cover much.
+        The fraction expected of n crystals drawn from the training set. A small sample cannot cover
+        much.
     """
 
     covered: int
@@ -48,7 +48,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Kinds:
-    """Distinct kinds, their effective number, and coverage, None where it is not asked for."""
+    """Distinct kinds, their effective number and coverage; None if it is not computed."""
 
     distinct: int
     effective: float
@@ -57,14 +57,14 @@ class Kinds:
 
 @dataclass(frozen=True)
 class Diversity:
-    """Distinct things among n crystals.
+    """Diversity of n crystals.
 
     Attributes
     ----------
     crystals
         n.
     pure_elements
-        Crystals of a single element, where a hull knows least and rewards are most often misled.
+        Crystals of a single element. There, a hull knows least and rewards are least reliable.
     """
 
     crystals: int
@@ -78,7 +78,7 @@ class Diversity:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """How many of its ``crystals`` are of a space group, of a prototype, and hold an element."""
+    """Numbers of its ``crystals`` by space group, by prototype, and by element contained."""
 
     crystals: int
     space_groups: Mapping[int, int]

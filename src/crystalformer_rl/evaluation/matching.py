@@ -1,13 +1,13 @@
 """Uniqueness and novelty: which crystals are the same, by pymatgen's StructureMatcher.
 
-The answers are the matcher's own. Only pairs that it cannot match are left out: those of different
-reduced formula, and those whose reduced (Niggli, primitive) cells differ in the number of atoms,
-since the matcher, which makes no supercells here, demands a one-to-one map of the sites. And each
-cell is reduced once instead of once per comparison.
+The results are those of the matcher. Pairs that it cannot match are skipped: those with different
+reduced formulas, and those whose reduced (Niggli, primitive) cells differ in the number of atoms,
+because the matcher makes no supercells here and needs a one-to-one map of the sites. Each cell is
+reduced once instead of once for each comparison.
 
-Matching is neither symmetric nor transitive to the last structure. What is defined here: in order,
-a crystal is the same as the first representative that matches it, ``fit(representative, crystal)``,
-and is a representative itself if there is none.
+Matching is not exactly symmetric or transitive. The definition here goes through the crystals in
+order: a crystal is the same as the first representative that matches it,
+``fit(representative, crystal)``, and is itself a representative if there is none.
 """
 
 from collections import Counter
@@ -23,16 +23,16 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.distances import min_distance
 
-# Closer atoms are no crystal, and most flat cells have such images.
+# Structures with closer atoms are not compared; most flat cells have such periodic images.
 MIN_DISTANCE_ANGSTROM = 0.5
-# Longest edge cubed over the volume, of a reduced cell. The matcher looks at all lattice vectors as
-# long as each edge and at their pairs: of flat cells so many that memory does not hold them. In
-# MP-20 none is above 244.
+# Longest edge cubed over the volume, of a reduced cell. The matcher lists the lattice vectors as
+# long as each edge and their pairs, which for flat cells do not fit into memory. The maximum in
+# MP-20 is 244.
 MAX_ELONGATION = 500
-# Lattice points that finding the Niggli cell may look at; a degenerate cell takes hours of them.
+# Lattice points in the search for the Niggli cell; for degenerate cells it would take hours.
 MAX_LATTICE_POINTS = 1e6
 
-# What pymatgen raises for a cell that it cannot reduce.
+# Exceptions of pymatgen for a cell that it cannot reduce.
 IRREDUCIBLE = (ValueError, ArithmeticError, LookupError, np.linalg.LinAlgError)
 
 FormulaKey = tuple[tuple[int, int], ...]
@@ -57,7 +57,7 @@ def formula_key(numbers: Sequence[int]) -> FormulaKey:
 
 
 class MatchingCell:
-    """A crystal that may be compared many times: its reduced cell is found once, if ever."""
+    """A crystal to compare, possibly many times: its reduced cell is found once, when needed."""
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
@@ -65,7 +65,7 @@ class MatchingCell:
 
     @cached_property
     def reduced(self) -> Structure | None:
-        """The cell that the matcher compares, or None if it cannot be found (``problem``)."""
+        """The cell that the matcher compares, or None if there is a :attr:`problem`."""
         return self._reduction[0]
 
     @cached_property
@@ -77,7 +77,7 @@ class MatchingCell:
     def _reduction(self) -> tuple[Structure | None, str | None]:
         if (problem := _degeneracy(self.structure)) is not None:
             return None, problem
-        # StructureMatcher reduces in this order; the tests hold the two together.
+        # The same order as in StructureMatcher; a test compares the two.
         try:
             niggli = self.structure.get_reduced_structure(reduction_algo="niggli")
             reduced = niggli.get_primitive_structure()
@@ -90,7 +90,7 @@ class MatchingCell:
 
 
 def _degeneracy(structure: Structure) -> str | None:
-    """Why the search for the Niggli cell would not end, or end in nothing of sense; or None."""
+    """Why the search for the Niggli cell would not end or give no meaningful cell, or None."""
     points = _lattice_points(structure.lattice)
     if not points <= MAX_LATTICE_POINTS:
         return f"degenerate cell, {points:.1g} lattice points within its longest vector"
@@ -111,7 +111,7 @@ def _lattice_points(lattice: Lattice) -> float:
 
 
 def same(matcher: StructureMatcher, first: MatchingCell, second: MatchingCell) -> bool:
-    """``matcher.fit(first, second)``, on the cells reduced once; False if one has none."""
+    """``matcher.fit(first, second)`` on the reduced cells; False if one has none."""
     if first.formula != second.formula:
         return False
     one, other = first.reduced, second.reduced
@@ -127,7 +127,7 @@ class Uniqueness:
     Attributes
     ----------
     flags
-        (n,) True for representatives; False for repeats, for None, and for what cannot be compared.
+        (n,) True for representatives; False for repeats, None, and what cannot be compared.
     representative
         (n,) index of the representative, its own for a representative, -1 where there is none.
     """
@@ -157,12 +157,12 @@ def unique_flags(
 
 
 class ReferenceIndex:
-    """Known crystals, to be asked whether one is among them.
+    """Known crystals, to check whether a crystal is among them.
 
     Parameters
     ----------
     structures, ids
-        The known crystals and their names, in the order in which they are compared.
+        The known crystals and their names, in the order of the comparisons.
     """
 
     def __init__(self, structures: Sequence[Structure], ids: Sequence[str]) -> None:

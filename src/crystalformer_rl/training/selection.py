@@ -1,4 +1,4 @@
-"""Which of the base policy's own relaxed samples supervised fine-tuning learns from."""
+"""Selection of the base policy's relaxed samples for supervised fine-tuning."""
 
 import logging
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Relaxed:
 
 @dataclass(frozen=True)
 class Selection:
-    """The kept samples as tokens, their ids, and how many passed each filter in turn."""
+    """The kept samples as tokens, their ids, and the number that passed each filter."""
 
     tokens: CrystalTokens
     ids: list[str]
@@ -53,7 +53,7 @@ def select(
     max_sites: int,
     processes: int = 1,
 ) -> Selection:
-    """Keep the samples that relaxed, lie low enough above the hull and can be tokenized.
+    """Keep the samples that relaxed, are close enough to the hull and can be tokenized.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def select(
     Raises
     ------
     ValueError
-        If none is kept; the message says how many passed each filter.
+        If none is kept; the message has the number that passed each filter.
     """
     counts = {"samples": len(samples)}
     converged = [
