@@ -5,6 +5,8 @@ from itertools import product
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+# Closer atoms are not a crystal: it is neither valid (CDVAE's rule) nor evaluated nor matched.
+MIN_DISTANCE_ANGSTROM = 0.5
 # No shortest vector takes more steps along an edge of an LLL-reduced cell.
 _STEPS = np.array([step for step in product(range(-3, 4), repeat=3) if any(step)])
 # Volume over the product of the edges below which numbers do not tell a cell from a plane.

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
+from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM
 from crystalformer_rl.evaluation.validity import (
     DENSITY_G_CM3,
-    MIN_DISTANCE_ANGSTROM,
     MIN_VOLUME_ANGSTROM3,
 )
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW

@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.crystal.distances import min_distance
+from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, min_distance
 
-# Structures with closer atoms are not compared; most flat cells have such periodic images.
-MIN_DISTANCE_ANGSTROM = 0.5
 # Longest edge cubed over the volume, of a reduced cell. The matcher lists the lattice vectors as
 # long as each edge and their pairs, which for flat cells do not fit into memory. The maximum in
 # MP-20 is 244.
@@ -97,6 +95,7 @@ def _degeneracy(structure: Structure) -> str | None:
     if not np.isfinite(structure.frac_coords).all():
         return "a coordinate is not finite"
     distance = min_distance(structure)
+    # Most flat cells have periodic images that are too close.
     if distance < MIN_DISTANCE_ANGSTROM:
         return f"atoms {distance:.3f} Å apart"
     return None

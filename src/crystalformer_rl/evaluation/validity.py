@@ -18,10 +18,9 @@ import numpy as np
 from pymatgen.core import Composition, Structure
 from smact import Element, metals
 
-from crystalformer_rl.crystal.distances import min_distance
+from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, min_distance
 from crystalformer_rl.stability.elements import element_amounts
 
-MIN_DISTANCE_ANGSTROM = 0.5
 MIN_VOLUME_ANGSTROM3 = 0.1
 DENSITY_G_CM3 = (0.01, 25.0)
 

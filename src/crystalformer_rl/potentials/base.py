@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.crystal.distances import closer_than
+from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than
 
 EnergyConvention = Literal["mp2020_corrected", "uncorrected", "matpes", "omat24"]
 """What the energies are that a potential was trained on.
@@ -26,7 +26,6 @@ Project's, corrections fitted to it differ from MP2020's by up to 0.5 eV per ato
 and its authors warn against MP2020 (``facebookresearch/fairchem``, ``src/fairchem/data/omat``).
 """
 
-MIN_DISTANCE_ANGSTROM = 0.5
 VOLUME_PER_ATOM_ANGSTROM3 = (1.5, 400.0)
 MAX_LENGTH_ANGSTROM = 100.0
 # The deepest solids of PBE, with the atoms of VASP at 0, lie at -13 (W); potentials far from what
