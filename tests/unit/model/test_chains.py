@@ -149,6 +149,7 @@ def test_lattice_is_drawn_from_its_conditional_density(density: str, max_sites: 
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.slow
 def test_reward_bends_elements_and_lattice(small: Policy, temperature: float) -> None:
     """Chi-square over pairs of elements and bins of the lattice, together."""
     states = pairs(*product(TRIO, TRIO))
@@ -217,6 +218,7 @@ def test_coordinates_of_two_sites(small: Policy) -> None:
     assert fits(seen.ravel().astype(np.int64), weight.ravel())
 
 
+@pytest.mark.slow
 def test_reward_on_coordinates_and_lattice(small: Policy) -> None:
     """Positions keep the lattice they have: its density is in the ratio.
 

@@ -89,6 +89,7 @@ def templates(draw: st.DrawFn) -> tuple[int, tuple[int, ...]]:
     return group, tuple(kept)
 
 
+@pytest.mark.slow
 def test_templates_hold_in_all_groups() -> None:
     random = np.random.default_rng(0)
     for group in range(1, 231):

@@ -56,6 +56,7 @@ def test_same_seed_same_weights() -> None:
     assert first.abs().max() <= 0.02
 
 
+@pytest.mark.slow
 def test_compiled_blocks_compute_the_same_at_any_length(make_policy: MakePolicy) -> None:
     plain, compiled = make_policy().network, make_policy().network
     # What is tested is that the blocks can be traced; the code generator would take minutes.

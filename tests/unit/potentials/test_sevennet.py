@@ -28,6 +28,7 @@ def sevennet() -> Potential:
     return load("sevennet")
 
 
+@pytest.mark.slow
 def test_equals_the_package(sevennet: Potential) -> None:
     check_equals_calculator(sevennet, SevenNetCalculator("7net-0", device="cpu"))
 
@@ -47,11 +48,13 @@ def test_what_it_declares(sevennet: Potential) -> None:
     assert "Po" not in sevennet.elements
 
 
+@pytest.mark.slow
 def test_of_several_fidelities_the_materials_project_s_is_taken() -> None:
     potential = load("sevennet:7net-mf-0")
     check_equals_calculator(potential, SevenNetCalculator("7net-mf-0", modal="PBE", device="cpu"))
 
 
+@pytest.mark.slow
 def test_a_model_of_omat24_says_so(tmp_path: Path) -> None:
     for model, convention in (("7net-0", "omat24"), ("7net-mf-0", "uncorrected")):
         # The fidelity that is asked for, if there are any, says more than the name.

@@ -82,6 +82,7 @@ def test_page_loads_nothing(run_of_four: Report) -> None:
     assert len(run_of_four.html) < 2_000_000
 
 
+@pytest.mark.slow
 def test_same_run_gives_the_same_bytes(run_of_four: Report, build_again) -> None:
     again = build_again()
     assert again.html == run_of_four.html
@@ -168,6 +169,7 @@ def test_diversity_and_both_tolerances_are_shown() -> None:
     assert "ltol 0.1, stol 0.15, angle_tol 3°" in report.html
 
 
+@pytest.mark.slow
 def test_odd_branch_names_and_empty_histories_do_not_break_the_page() -> None:
     config = Config(rl={"a.b-c": RLSettings(reward=FigureOfMeritReward())})
     table = synthetic.structures({"base": 3, "rl-a.b-c": 3})
