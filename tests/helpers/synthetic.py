@@ -42,7 +42,10 @@ def _prototype(index: int) -> tuple[int, Structure]:
 def structures(
     counts: dict[str, int], *, seed: int = 0, shift: dict[str, float] | None = None
 ) -> pd.DataFrame:
-    """A table as of the evaluate stage; ``shift`` lowers a policy's energies, eV/atom."""
+    """A table as of the evaluate stage; ``shift`` lowers a policy's energies, eV/atom.
+
+    A column that is in the list and not made up here is null.
+    """
     generator = np.random.default_rng(seed)
     rows = [
         _row(generator, policy, index, lower=(shift or {}).get(policy, 0.0))
@@ -54,7 +57,7 @@ def structures(
     relaxed = structure_columns([last for _, _, last in rows], prefix="relaxed_")
     lists = {name: pd.Series(v, dtype=object) for name, v in (generated | relaxed).items()}
     table = table.assign(num_atoms=table["num_atoms"].astype("Int64"), **lists)
-    return table[[column.name for column in COLUMNS if not column.only_with]]
+    return table.reindex(columns=[column.name for column in COLUMNS if not column.only_with])
 
 
 def _row(
