@@ -233,6 +233,20 @@ def test_an_invalid_potential_names_its_key(spec: str) -> None:
         read({"hull": {"potential": spec}})
 
 
+def test_a_reward_of_code_needs_trust() -> None:
+    raw = {"rl": {"mine": {"reward": {"kind": "file", "path": "mine.py"}}}}
+    with pytest.raises(ValueError, match=r"^rl\.mine\.reward = mine\.py .*`trust_code: true`"):
+        read(raw)
+    assert read(raw | {"jobs": {"trust_code": True}}).rl["mine"].reward.files == ["mine.py"]
+
+
+def test_a_reward_without_a_potential_fits_every_hull() -> None:
+    mine = {"mine": {"reward": {"kind": "file", "path": "mine.py"}}}
+    raw = {"jobs": {"trust_code": True}, "hull": {"potential": "sevennet"}, "rl": mine}
+    raw |= {"relax": {"potential": "sevennet"}, "judge": {"potential": None}}
+    assert read(raw).rl["mine"].reward.hull_potential is None
+
+
 def test_energies_of_two_potentials_do_not_mix() -> None:
     with pytest.raises(ValueError, match=r"relax\.potential = chgnet must be hull\.potential"):
         read({"hull": {"potential": "sevennet"}, "rl": {}})

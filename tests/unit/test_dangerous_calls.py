@@ -22,6 +22,9 @@ ALLOWED = {
     ("potentials/pickles.py", "pickle"),
     # After the user has said that the file is trusted.
     ("potentials/mace.py", "torch.load"),
+    # A reward that the user has written, after jobs.trust_code has said that it is trusted.
+    ("rewards/file.py", "compile"),
+    ("rewards/file.py", "exec"),
     # Fixed commands without a shell: git; sinfo, sacct, sacctmgr and scontrol; this Python.
     ("jobs/provenance.py", "subprocess"),
     ("tools/doctor/cluster.py", "subprocess"),

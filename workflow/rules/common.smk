@@ -105,8 +105,7 @@ def code(stage, potential=None, reward=None):
 
 def branch_code(wildcards):
     reward = SETTINGS.rl[wildcards.branch].reward
-    potential = getattr(reward, "potential", None)
-    return code("rl", potential=potential, reward=reward.kind)
+    return code("rl", potential=reward.hull_potential, reward=reward.kind)
 
 
 # Arguments that change no result. Snakemake does not compare params that are functions of the

@@ -1,11 +1,38 @@
+def reward_inputs(wildcards):
+    """What the reward reads: the hull, if it needs energies, and files of the user's."""
+    reward = SETTINGS.rl[wildcards.branch].reward
+    files = {"reward": reward.files} if reward.files else {}
+    if reward.hull_potential is not None:
+        hull = rules.hull.output
+        files |= {"hull": hull.hull, "elements": hull.elements, "rules": hull.rules}
+    return files
+
+
+def reward_arguments(wildcards, output):
+    """Arguments for what the reward reads; inputs and settings decide about reruns, not these."""
+    reward = SETTINGS.rl[wildcards.branch].reward
+    words = ["--trust-code"] if reward.runs_code else []
+    if reward.hull_potential is not None:
+        words += ["--hull", str(Path(rules.hull.output.hull).parent)]
+    return words
+
+
+def check_reward_files():
+    for branch, settings in SETTINGS.rl.items():
+        for path in settings.reward.files:
+            if not Path(path).is_file():
+                refuse(f"rl.{branch}.reward.path = {path}: no such file")
+
+
+check_reward_files()
+
+
 rule rl:
     """One round of RL: many PPO steps, from the policy of the round before."""
     input:
+        unpack(reward_inputs),
         policy=lambda wildcards: LAYOUT.start(wildcards.branch, int(wildcards.round)),
         base=LAYOUT.weights("base"),
-        hull=rules.hull.output.hull,
-        elements=rules.hull.output.elements,
-        rules=rules.hull.output.rules,
     output:
         model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
         about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
@@ -30,7 +57,7 @@ rule rl:
         code=branch_code,
         policy=subpath(input.policy, parent=True),
         base=subpath(input.base, parent=True),
-        hull=subpath(input.hull, parent=True),
+        reward=reward_arguments,
         checkpoints=LAYOUT.checkpoints("rl-{branch}/round-{round}"),
         jobs=training_arguments,
         trust=trust_argument,
@@ -41,7 +68,7 @@ rule rl:
         "python -m crystalformer_rl rl --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
-        " --hull {params.hull:q} --checkpoints {params.checkpoints:q}"
+        " {params.reward:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
         " {params.jobs:q} {params.trust:q}"
         " --out {params.out:q}"

@@ -42,6 +42,7 @@ from crystalformer_rl.config.rewards import (
     REWARDS,
     EhullReward,
     FigureOfMeritReward,
+    FileReward,
     HullReward,
     RewardSettings,
 )
@@ -67,8 +68,13 @@ class JobSettings(Section):
     )
     trust_pickles: bool = Field(
         default=False,
-        description="Load potentials whose file is a Python pickle, such as MACE's: that runs "
-        "whatever the file says (docs/explanation/security.md).",
+        description="Load potentials whose file is a Python pickle, such as MACE's: loading it "
+        "runs whatever code it holds (docs/explanation/security.md).",
+    )
+    trust_code: bool = Field(
+        default=False,
+        description="Run the Python file that a reward of the kind `file` names "
+        "(docs/explanation/security.md).",
     )
 
 
@@ -122,15 +128,22 @@ class Config(Section):
                     "a larger run adds shards and changes none"
                 )
         on_hull = {"relax.potential": self.relax.potential} | {
-            f"rl.{name}.reward.potential": branch.reward.potential
+            f"rl.{name}.reward.potential": potential
             for name, branch in self.rl.items()
-            if isinstance(branch.reward, HullReward)
+            if (potential := branch.reward.hull_potential) is not None
         }
         for path, potential in on_hull.items():
             if potential != self.hull.potential:
                 raise ValueError(
                     f"{path} = {potential} must be hull.potential = {self.hull.potential}: "
                     "energies of two potentials do not mix"
+                )
+        for name, branch in self.rl.items():
+            if branch.reward.runs_code and not self.jobs.trust_code:
+                raise ValueError(
+                    f"rl.{name}.reward = {', '.join(branch.reward.files)} is Python code that the "
+                    "run would execute: if you trust it, set `trust_code: true` under `jobs:` in "
+                    "config.yaml"
                 )
         if self.judge.potential == self.hull.potential:
             raise ValueError(
@@ -207,6 +220,7 @@ __all__ = [
     "EhullReward",
     "EvaluateSettings",
     "FigureOfMeritReward",
+    "FileReward",
     "HullReward",
     "HullSettings",
     "JobSettings",

@@ -16,11 +16,10 @@ class PotentialInfo:
     Attributes
     ----------
     name
-        What the configuration calls it; also the extra of ``pyproject.toml`` that installs it.
+        What the configuration calls it; also its module in ``potentials/`` and the extra of
+        ``pyproject.toml`` that installs it.
     title
         What the report calls it.
-    module
-        Module with its ``build(model, *, device)``.
     packages
         Distributions on PyPI that it imports, the one that defines the potential first.
     licence
@@ -38,13 +37,17 @@ class PotentialInfo:
 
     name: str
     title: str
-    module: str
     packages: tuple[str, ...]
     licence: str
     model: str | None = None
     model_is: str = ""
     default: str | None = None
     pickled: bool = False
+
+    @property
+    def module(self) -> str:
+        """The module with its ``build(model, *, device)``."""
+        return f"crystalformer_rl.potentials.{self.name}"
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -57,14 +60,12 @@ _ROWS = (
     PotentialInfo(
         "chgnet",
         title="CHGNet",
-        module="crystalformer_rl.potentials.chgnet",
         packages=("chgnet",),
         licence="modified BSD",
     ),
     PotentialInfo(
         "sevennet",
         title="SevenNet",
-        module="crystalformer_rl.potentials.sevennet",
         packages=("sevenn",),
         licence="MIT",
         model="MODEL",
@@ -75,7 +76,6 @@ _ROWS = (
     PotentialInfo(
         "orb",
         title="Orb",
-        module="crystalformer_rl.potentials.orb",
         packages=("orb-models",),
         licence="Apache-2.0",
         model="MODEL_OR_PATH",
@@ -85,7 +85,6 @@ _ROWS = (
     PotentialInfo(
         "matgl",
         title="MatGL",
-        module="crystalformer_rl.potentials.matgl",
         packages=("matgl",),
         licence="BSD-3-Clause",
         model="FOLDER_OR_NAME",
@@ -95,7 +94,6 @@ _ROWS = (
     PotentialInfo(
         "nequix",
         title="Nequix",
-        module="crystalformer_rl.potentials.nequix",
         packages=("nequix", "e3nn", "torch-geometric"),
         licence="MIT",
         model="PATH",
@@ -104,7 +102,6 @@ _ROWS = (
     PotentialInfo(
         "mace",
         title="MACE",
-        module="crystalformer_rl.potentials.mace",
         packages=("mace-torch",),
         licence="MIT",
         model="PATH",

@@ -1,7 +1,8 @@
 """The list of rewards: their settings, and what the workflow and the report need to know of each.
 
-Adding one takes a module in ``rewards/`` with a function ``build``, a settings class here that is
-named in :data:`AnyReward`, and a test. Whatever names rewards reads this list.
+Adding one takes a module in ``rewards/`` with a function ``build``; a settings
+class here that is named in :data:`AnyReward`; and a test. Whatever names rewards reads
+this list.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from crystalformer_rl.config.fields import PositiveInt, PotentialName, Section
+from crystalformer_rl.config.fields import FilePath, PositiveInt, PotentialName, Section
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class RewardSettings(Section):
     kind: str
 
     @property
+    def hull_potential(self) -> str | None:
+        """The potential whose energies and hull it needs; None if it needs neither."""
+        return None
+
+    @property
     def files(self) -> list[str]:
         """Files that it reads; an edit of one runs the branch again."""
         return []
@@ -72,6 +78,11 @@ class HullReward(RewardSettings):
     potential: PotentialName = Field(
         default="chgnet", description="Potential of the reward; must be that of the hull."
     )
+
+    @property
+    def hull_potential(self) -> str:
+        """The potential of the reward."""
+        return self.potential
 
 
 _E_ABOVE_HULL = Component(r"mean unrelaxed $E_\mathrm{hull}$", "eV/atom")
@@ -162,7 +173,27 @@ class FigureOfMeritReward(HullReward):
     )
 
 
-AnyReward = Annotated[EhullReward | FigureOfMeritReward, Field(discriminator="kind")]
+class FileReward(RewardSettings):
+    """The score of a Python file of your own."""
+
+    module = "crystalformer_rl.rewards.file"
+    title = "the scores of a Python file of the user"
+    components: ClassVar = {"score": Component("mean score of decoded crystals")}
+    runs_code = True
+
+    kind: Literal["file"] = "file"
+    path: FilePath = Field(
+        description="Python file with a function `score(structures)` that returns one number for "
+        "each crystal, larger is better. The run executes it, so `jobs.trust_code` must be set.",
+    )
+
+    @property
+    def files(self) -> list[str]:
+        """The file itself."""
+        return [self.path]
+
+
+AnyReward = Annotated[EhullReward | FigureOfMeritReward | FileReward, Field(discriminator="kind")]
 """The settings of any reward. This union is the list; :data:`REWARDS` is made from it."""
 REWARDS: Mapping[str, type[RewardSettings]] = {
     settings.model_fields["kind"].default: settings for settings in get_args(get_args(AnyReward)[0])

@@ -31,7 +31,8 @@ def warnings(run: Run) -> list[Markup]:
 
 def _no_judge(run: Run) -> list[Markup]:
     potential = run.config.relax.potential
-    same = [f"rl-{name}" for name, b in run.config.rl.items() if b.reward.potential == potential]
+    branches = run.config.rl.items()
+    same = [f"rl-{name}" for name, b in branches if b.reward.hull_potential == potential]
     if run.config.judge.potential is not None or not same:
         return []
     return [

@@ -3,9 +3,10 @@
 import argparse
 import logging
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from crystalformer_rl.config import RLSettings
+from crystalformer_rl.config import RewardSettings, RLSettings
 from crystalformer_rl.jobs.training import Training, add_training_arguments
 from crystalformer_rl.model import constraints
 from crystalformer_rl.model.folder import policy_files
@@ -15,7 +16,10 @@ from crystalformer_rl.potentials import registry
 from crystalformer_rl.rewards.base import build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
+from crystalformer_rl.training.fit import Row
 from crystalformer_rl.training.reinforce import RoundState, reinforce
+
+ROUNDING = 1e-12
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folder of the frozen base policy of the KL penalty",
     )
-    parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
+    parser.add_argument(
+        "--hull", type=Path, help="folder of the hull stage, for a reward that needs a potential"
+    )
+    parser.add_argument(
+        "--trust-code", action="store_true", help="run the Python file that the reward names"
+    )
     parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
     parser.add_argument("--name", required=True, help="name of the branch in the rl section")
 
@@ -42,8 +51,20 @@ def run(args: argparse.Namespace) -> None:
     """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
 
     The running baseline and the step number are passed between rounds in ``model.json``.
+
+    Raises
+    ------
+    ValueError
+        If the reward would run code that is not trusted, needs a hull that is not given, or its
+        code has a mistake; or if ``--policy`` is not the policy of the round before.
     """
     settings = RLSettings.model_validate_json(args.settings)
+    potential, files = settings.reward.hull_potential, settings.reward.files
+    if settings.reward.runs_code and not args.trust_code:
+        raise ValueError(
+            f"{', '.join(files)} is Python code that the reward would run: if you trust it, give "
+            "--trust-code (in the workflow: `trust_code: true` under `jobs:` in config.yaml)"
+        )
     seed = derive_seed(args.seed, "rl", args.name, args.round)
     training = Training(
         "rl",
@@ -53,10 +74,11 @@ def run(args: argparse.Namespace) -> None:
         inputs={
             "policy": policy_files(args.policy),
             "base": policy_files(args.base),
-            "hull": hull_files(args.hull),
+            **({"hull": hull_files(args.hull)} if potential and args.hull else {}),
+            **({"reward": [Path(file) for file in files]} if files else {}),
         },
         seed=seed,
-        potential=settings.reward.potential,
+        potential=potential,
         reward=settings.reward.kind,
     )
     policy, base = (
@@ -69,7 +91,9 @@ def run(args: argparse.Namespace) -> None:
         settings.space_group_weights,
         constraints=constraints.build(settings.constraints, max_sites=policy.settings.max_sites),
     )
-    hull = ReferenceHull.load(args.hull, energies_of=[settings.reward.potential])
+    hull = None
+    if potential is not None and args.hull is not None:
+        hull = ReferenceHull.load(args.hull, energies_of=[potential])
     reward = build(
         settings.reward,
         hull=hull,
@@ -88,11 +112,24 @@ def run(args: argparse.Namespace) -> None:
             loop=training.loop,
             previous=_previous(policy, args),
             track=training.track,
-            record=training.record,
+            record=partial(_record, training, settings.reward),
         )
     policy.metadata |= {"trained_by": f"rl-{args.name}", "rl": asdict(state)}
     policy.save(args.out)
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
+
+
+def _record(training: Training, reward: RewardSettings, row: Row) -> None:
+    training.record(row)
+    spread, mean = row["reward_std"], row["reward_mean"]
+    constant = spread is not None and mean is not None and spread <= ROUNDING * max(1, abs(mean))
+    # The first step of all has no checkpoint before it, so an interruption changes nothing here.
+    if reward.runs_code and row["step"] == 1 and constant:
+        raise ValueError(
+            f"{', '.join(reward.files)}: score returned {mean:g} for every crystal of the first "
+            "batch, and a constant reward trains nothing. Return numbers that differ between "
+            "crystals, such as the distance from a target instead of yes or no"
+        )
 
 
 def _with_sampled_density(policy: Policy, folder: Path) -> Policy:

@@ -178,7 +178,9 @@ def _allowed(field: Mapping[str, Any]) -> str:
         return str(field["const"])
     if "enum" in field:
         return " or ".join(str(value) for value in field["enum"])
-    words = {"object": "paths by name", "array": "list of", "string": "text"}
+    values = field.get("additionalProperties") or field.get("patternProperties")
+    named = "sections by name" if "$ref" in json.dumps(values) else "paths by name"
+    words = {"object": named, "array": "list of", "string": "text"}
     text = words.get(field.get("type", ""), str(field.get("type", "")))
     if field.get("type") == "array":
         return f"{text} {_allowed(field['items'])}"

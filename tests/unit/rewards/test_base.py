@@ -1,6 +1,7 @@
 """Rewards made from their settings, and the batch that they return."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from crystalformer_rl.rewards.base import Reward, RewardBatch, build
 from crystalformer_rl.rewards.ehull import Ehull
 from crystalformer_rl.stability.reference import ReferenceHull
 
-REQUIRED: Mapping[str, Mapping[str, Any]] = {}
-
 
 @pytest.fixture(params=REWARDS)
-def reward(request: pytest.FixtureRequest, hull: ReferenceHull) -> Reward:
-    settings = REWARDS[request.param](**REQUIRED.get(request.param, {}))
-    return build(settings, hull=hull, device="cpu")
+def reward(request: pytest.FixtureRequest, hull: ReferenceHull, tmp_path: Path) -> Reward:
+    file = tmp_path / "mine.py"
+    file.write_text("def score(structures):\n    return [s.density for s in structures]\n")
+    required: Mapping[str, Any] = {"path": str(file)} if request.param == "file" else {}
+    return build(REWARDS[request.param](**required), hull=hull, device="cpu")
 
 
 def test_each_reward_records_the_components_that_its_settings_declare(
@@ -36,7 +37,7 @@ def test_each_reward_records_the_components_that_its_settings_declare(
 )
 def test_a_reward_that_needs_a_hull_says_so(kind: str) -> None:
     with pytest.raises(ValueError, match=f"the reward {kind} needs a hull: give its folder with"):
-        build(REWARDS[kind](**REQUIRED.get(kind, {})), device="cpu")
+        build(REWARDS[kind](), device="cpu")
 
 
 def test_build(hull: ReferenceHull) -> None:

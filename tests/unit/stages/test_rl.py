@@ -1,6 +1,7 @@
 """The rl stage: two rounds with the real reward."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from helpers.tiny import TINY
 from pymatgen.core import Element
 
 from crystalformer_rl import cli
-from crystalformer_rl.config import EhullReward, RLSettings
+from crystalformer_rl.config import EhullReward, FileReward, RLSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors
 from crystalformer_rl.jobs.loop import EXIT_CODE
 from crystalformer_rl.model.policy import Policy
@@ -42,15 +43,30 @@ def run(folder: Path, *more: str, policy: str, number: int, out: str) -> Path:
         "settings": SETTINGS.model_dump_json(),
         "policy": folder / policy,
         "base": folder / "pretrain",
-        "hull": folder / "hull",
         "round": number,
         "name": "ehull",
         "seed": 3,
         "checkpoints": folder / "checkpoints" / out,
         "out": folder / out,
     }
+    if "--trust-code" not in more:
+        values["hull"] = folder / "hull"
     run_verb(rl, [*(f"--{name}={value}" for name, value in values.items()), *more])
     return folder / out
+
+
+@pytest.fixture
+def score(folder: Path) -> Callable[[str], list[str]]:
+    """Writes a reward file, and gives the arguments of a run with it."""
+
+    def arguments(body: str) -> list[str]:
+        path = folder / "mine.py"
+        path.write_text(f"def score(structures):\n    return {body}\n")
+        changes = {"reward": FileReward(path=str(path)), "space_groups": [225], "batch_size": 8}
+        settings = SETTINGS.model_copy(update=changes)
+        return [f"--settings={settings.model_dump_json()}", "--trust-code"]
+
+    return arguments
 
 
 def test_two_rounds(folder: Path) -> None:
@@ -117,3 +133,56 @@ def test_the_history_goes_to_tensorboard_on_request(folder: Path) -> None:
     rewards = [event.value for event in board.Scalars("reward_mean")]
     history = read_table(folder / "round-1" / "history.parquet")
     assert rewards == pytest.approx(history["reward_mean"].tolist())
+
+
+def test_a_file_of_the_users_rewards_without_hull_or_potential(
+    folder: Path, score: Callable[[str], list[str]]
+) -> None:
+    words = score("[-structure.density for structure in structures]")
+    first = run(folder, *words, policy="pretrain", number=1, out="round-1")
+    history = read_table(first / "history.parquet")
+    assert "e_above_hull_mean" not in history
+    assert (history["score_mean"] < 0).all()
+    record = read_json(first / "provenance.json")
+    assert set(record["inputs"]) == {"policy", "base", "reward"}
+    assert record["inputs"]["reward"][0]["path"] == str(folder / "mine.py")
+
+
+def test_code_that_is_not_trusted_does_not_run(
+    folder: Path, score: Callable[[str], list[str]]
+) -> None:
+    settings, _ = score(f"open({str(folder / 'ran')!r}, 'w')")
+    with pytest.raises(ValueError, match=r"mine\.py is Python code .* `trust_code: true` under"):
+        run(folder, settings, policy="pretrain", number=1, out="round-1")
+    assert not (folder / "ran").exists()
+
+
+def test_a_reward_that_needs_a_hull_asks_for_it(folder: Path) -> None:
+    with pytest.raises(ValueError, match="the reward ehull needs a hull: give its folder with"):
+        run(folder, "--trust-code", policy="pretrain", number=1, out="round-1")
+
+
+def test_a_constant_reward_is_refused_in_its_first_batch(
+    folder: Path, score: Callable[[str], list[str]]
+) -> None:
+    words = score("[0.1 for structure in structures]")
+    with pytest.raises(ValueError, match=r"mine\.py: score returned 0\.1 for every crystal of the"):
+        run(folder, *words, policy="pretrain", number=1, out="round-1")
+
+
+def test_an_interrupted_round_goes_on_and_one_of_another_file_starts_over(
+    folder: Path, score: Callable[[str], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = folder / "checkpoints" / "round-1"
+    words = score("[-structure.density for structure in structures]")
+    with pytest.raises(SystemExit):
+        run(folder, *words, "--minutes=0", policy="pretrain", number=1, out="round-1")
+    mistaken = score("structures[0].no_such")
+    with pytest.raises(ValueError, match=r"mine\.py, line 2: score raised AttributeError"):
+        run(folder, *mistaken, policy="pretrain", number=1, out="round-1")
+    assert len(list(checkpoints.rglob("*.safetensors"))) == 1
+    words = score("[-structure.density for structure in structures]")
+    with caplog.at_level("INFO"):
+        run(folder, *words, policy="pretrain", number=1, out="round-1")
+    assert "continuing from checkpoint" in caplog.text
+    assert len(read_table(folder / "round-1" / "history.parquet")) == 2
