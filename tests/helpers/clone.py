@@ -43,7 +43,7 @@ class Copy:
     def requested(self, *words: str) -> list[tuple[str, dict[str, Any]]]:
         """The rule of each job that would run on a node, with its resources."""
         done = subprocess.run(
-            [sys.executable, "-m", "crystalformer_rl.tools.doctor.planner", "--dry-run", *words],
+            [sys.executable, "-m", "crystalformer_rl.tools.doctor.plan", "--dry-run", *words],
             cwd=self.folder,
             capture_output=True,
             text=True,
