@@ -1,5 +1,6 @@
 """The cell and the sites that a block of a CIF lists."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +58,10 @@ def number_of(text: str, what: str) -> float:
     if match is None:
         known = "is not known" if text in {".", "?"} else "is not a number"
         raise ValueError(f"{what} {known}: {text[:40]!r}")
-    return float(match[1])
+    number = float(match[1])
+    if not math.isfinite(number):
+        raise ValueError(f"{what} is too large: {text[:40]!r}")
+    return number
 
 
 def sites_of(block: Block) -> Sites:

@@ -148,7 +148,9 @@ def _next_frame(lines: list[str], start: int) -> int:
         end = start + 2 + int(lines[start])
         if end >= len(lines) == again:
             return len(lines)
-        if end <= again and (not lines[end].strip() or _is_count(lines[end])):
+        # A comment comes after the first line of the next frame, even if that one is damaged.
+        comment = lines[end + 1] if end + 1 < len(lines) else ""
+        if end <= again and (not lines[end].strip() or _is_count(lines[end]) or "=" in comment):
             return end
     return again
 

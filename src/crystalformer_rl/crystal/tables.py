@@ -71,11 +71,18 @@ def _load_csv(path: Path) -> _Table:
     csv.field_size_limit(sys.maxsize)
     try:
         with opener(path, "rb") as stream:  # type: ignore[operator]
-            text = decoded(stream.read())
+            data = stream.read()
+    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        raise ValueError(f"{path}: cannot be read as CSV (is it truncated?): {error}") from error
+    try:
+        text = decoded(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
+    try:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
         header, *rows = [row for row in reader if row]
-    except (ValueError, EOFError, OSError, csv.Error, lzma.LZMAError, zlib.error) as error:
+    except (ValueError, csv.Error) as error:
         raise ValueError(
             f"{path}: cannot be read as CSV (is it truncated?): {type(error).__name__}: {error}"
         ) from error

@@ -1,0 +1,153 @@
+"""Texts of tables and frames as people write them: ids, separators, encodings, odd rows."""
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from crystalformer_rl.crystal.readers import open_source, read_crystals
+from crystalformer_rl.crystal.rows import Row
+
+CIF = """data_x
+_symmetry_space_group_name_H-M 'P 1'
+_cell_length_a 3.4
+_cell_length_b 3.4
+_cell_length_c 3.4
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Cs1 0 0 0
+Cl1 0.5 0.5 0.5
+"""
+CSV = f'material_id,cif,band_gap\n007,"{CIF}",1.5\n1e5,"{CIF}",\n'
+FRAME = """2
+Lattice="3.4 0 0 0 3.4 0 0 0 3.4" Properties=species:S:1:pos:R:3 id={} pbc="T T T"
+Cs 0 0 0
+Cl 1.7 1.7 1.7
+"""
+
+
+def _rows(folder: Path, name: str, text: str | bytes) -> list[Row]:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return list(read_crystals(path))
+
+
+def _formulas(rows: list[Row]) -> list[str | None]:
+    return [None if row.structure is None else row.structure.formula for row in rows]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CSV.encode(),
+        codecs.BOM_UTF8 + CSV.encode(),
+        CSV.encode("utf-16"),
+        CSV.encode("utf-16-le"),
+        CSV.replace("data_x", "# Müller\ndata_x").encode("latin-1"),
+        CSV.replace("\n", "\r\n").encode(),
+        CSV.replace("\n", "\r").encode(),
+        CSV.replace(",", ";").encode(),
+        CSV.replace(",", "\t").encode(),
+        ("," + CSV.replace("\n007", "\n0,007").replace("\n1e5", "\n1,1e5")).encode(),
+        CSV.replace("\n1e5", "\n\n1e5").encode(),
+        CSV.replace("material_id", '"material_id"').encode(),
+    ],
+)
+def test_one_table_in_many_spellings(text: bytes, tmp_path: Path) -> None:
+    rows = _rows(tmp_path, "a.csv", text)
+    assert [row.id for row in rows] == ["007", "1e5"]
+    assert _formulas(rows) == ["Cs1 Cl1"] * 2
+    assert [row.properties["band_gap"] for row in rows] == [1.5, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (CSV.replace("cif", "CIF"), "write 'CIF' in lower case, without spaces"),
+        (CSV.replace(",cif", ", cif"), "write ' cif' in lower case, without spaces"),
+        (CSV.replace("material_id", "Material_ID"), "write 'Material_ID' in lower case"),
+        ("# by hand\n" + CSV, r"no column 'material_id' or 'id'; it has \[# by hand\]"),
+        (CSV.replace("band_gap", "cif"), r"the header has columns twice: \[cif\]"),
+        (CSV.replace("data_x", "data_\0x"), "it has a zero byte at character"),
+        ("version https://git-lfs.github.com/spec/v1\noid", "it is a Git LFS pointer"),
+        ("<!DOCTYPE html>\n<html>", "it is an HTML page"),
+        (",".join(["id", *(f"f{i}" for i in range(5000))]) + "\n", r"f10, … \(5001 in all\)\]"),
+    ],
+)
+def test_tables_that_are_refused(text: str, error: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"a\.csv: .*{error}") as caught:
+        _rows(tmp_path, "a.csv", text)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_row_with_a_field_too_many_costs_that_row(tmp_path: Path) -> None:
+    first, second = _rows(tmp_path, "a.csv", CSV.replace(",1.5\n", ",1.5,\n"))
+    assert first.error == "the row has 4 fields, the header has 3"
+    assert second.structure is not None
+
+
+def test_a_table_holds_one_crystal_in_a_row(tmp_path: Path) -> None:
+    two = CSV.replace(f'"{CIF}",1.5', f'"{CIF}{CIF.replace("data_x", "data_y")}",1.5')
+    first, second = _rows(tmp_path, "a.csv", two)
+    assert "the CIF has 2 crystals (x, y, …)" in str(first.error)
+    assert second.structure is not None
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("009852", "009852"), ("1e5", "1e5"), ("1_000", "1_000"), ("12.50", "12.50"), ("T", "T"),
+     ("NaN", "NaN"), ('"a b/c=1"', "a b/c=1"), ('"[3,4]"', "[3,4]"), ('"1 2"', "1 2"),
+     ("α-CaO", "α-CaO"), (r'"a\"b"', 'a"b')],
+)  # fmt: skip
+def test_ids_of_frames_are_their_texts(written: str, name: str, tmp_path: Path) -> None:
+    (row,) = _rows(tmp_path, "a.extxyz", FRAME.format(written))
+    assert row.id == name
+    assert row.structure is not None
+
+
+def test_labels_of_frames(tmp_path: Path) -> None:
+    words = "a energy_per_atom=-5.95 potential=chgnet prototype=rocksalt split=val band_gap=None"
+    path = tmp_path / "a.extxyz"
+    path.write_text(FRAME.format(words) + FRAME.format("b"))
+    source = open_source(path)
+    assert source.splits == ["val", None]
+    assert source.unread == {"band_gap": ["None"]}
+    first, second = source.read()
+    assert first.properties == {
+        "energy_per_atom": -5.95, "potential": "chgnet", "prototype": "rocksalt", "band_gap": None,
+    }  # fmt: skip
+    assert set(second.properties.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (("Cl 1.7 1.7 1.7\n", ""), "declares 2 atoms and has 1"),
+        (("2\nLat", "3\nLat"), "declares 3 atoms and has 2"),
+        (("2\nLat", "1\nLat"), "declares 1 atoms and has 2|is not a number of atoms"),
+        (("2\nLat", "x\nLat"), "line 5 is not a number of atoms: 'x'"),
+        (("1.7 1.7 1.7", "1.7 nan 1.7"), "coordinate of atom 1 .* is not finite"),
+        (("3.4 0 0 0", "3.4 0 nan 0"), "the lattice is not finite"),
+        (('0 3.4"', '0 0"'), "the cell has no volume"),
+        (('pbc="T T T"', 'pbc="F F F"'), "pbc F F F: not periodic"),
+        (("Cl ", "Xx "), "not extended XYZ: KeyError"),
+        (("Cl ", "X "), "atomic numbers 0"),
+        (("1.7 1.7 1.7", "0 0 0.1"), "atoms are 0.100 Å apart"),
+    ],
+)
+def test_a_damaged_frame_costs_that_frame(
+    change: tuple[str, str], error: str, tmp_path: Path
+) -> None:
+    bad = FRAME.format("bad")
+    assert change[0] in bad
+    text = FRAME.format("first") + bad.replace(*change) + FRAME.format("last")
+    rows = _rows(tmp_path, "a.extxyz", text)
+    assert _formulas(rows) == ["Cs1 Cl1", *[None] * (len(rows) - 2), "Cs1 Cl1"]
+    with pytest.raises(ValueError, match=error):
+        raise ValueError("; ".join(str(row.error) for row in rows if row.error))
