@@ -31,6 +31,9 @@ _INSTEAD = {
     "Cl": ("O", "S", "F", "Cl", "N", "Se"),
 }
 
+# Values of the columns that nothing here depends on.
+_ANY = {"text": "any", "flag": True, "integer": 1, "number": 1.0}
+
 
 @cache
 def _prototype(index: int) -> tuple[int, Structure]:
@@ -57,7 +60,9 @@ def structures(
     relaxed = structure_columns([last for _, _, last in rows], prefix="relaxed_")
     lists = {name: pd.Series(v, dtype=object) for name, v in (generated | relaxed).items()}
     table = table.assign(num_atoms=table["num_atoms"].astype("Int64"), **lists)
-    return table.reindex(columns=[column.name for column in COLUMNS if not column.only_with])
+    wanted = [column for column in COLUMNS if not column.only_with]
+    others = {column.name: _ANY[column.type] for column in wanted if column.name not in table}
+    return table.assign(**others)[[column.name for column in wanted]]
 
 
 def _row(
@@ -118,10 +123,7 @@ def _row(
         "figure_of_merit": gap * dielectric if gap is not None and dielectric else None,
         "rmsd_matched": relaxed,
         "rmsd": float(generator.gamma(1.5, 0.05)) if relaxed else None,
-        "log_prob": float(generator.normal(-20, 5)), "potential": "chgnet",
-        "energy_initial": initial, "energy_final": final,
-        "min_distance": 2.0 if decoded else None, "volume": primitive.volume if decoded else None,
-        "representative": f"{policy}-0000-{index:04d}" if unique else None,
+        "log_prob": float(generator.normal(-20, 5)),
     }  # fmt: skip
     return row, primitive if decoded else None, primitive if relaxed else None
 

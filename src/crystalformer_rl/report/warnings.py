@@ -7,19 +7,11 @@ from markupsafe import Markup
 from crystalformer_rl.report.markup import EHULL, number, trusted
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.values import Share
-from crystalformer_rl.stability.hull import ARTEFACT_BELOW
+from crystalformer_rl.stability.hull import ARTEFACT_BELOW, STATUSES
 
 FEW = 100
 UNIQUE_AT_LEAST = 0.9
 MANY_SHORT = 0.1  # fraction of the structures
-NO_ENERGY = {
-    "no_element_reference": ("Elements without a reference", "contain an element that the hull "
-                             "does not know"),
-    "sparse": ("Sparse systems", "are of chemical systems with fewer known compositions than "
-               "`hull.min_references`"),
-    "ytterbium": ("Ytterbium", "contain Yb, whose reference energies are wrong in the Materials "
-                  "Project (`hull.exclude_ytterbium`)"),
-}  # fmt: skip
 
 
 def warnings(run: Run) -> list[Markup]:
@@ -109,11 +101,14 @@ def _short(run: Run) -> list[Markup]:
 
 def _unplaced(run: Run) -> list[Markup]:
     found = []
-    for status, (title, what) in NO_ENERGY.items():
+    for status, meaning in STATUSES.items():
         count = sum(entry["hull_status"].get(status, 0) for entry in run.policies.values())
-        if count:
-            text = f"{{}} structures {what}. They have no energy above hull and are not stable."
-            found.append(_warning(title, text, count))
+        if count and status not in ("ok", "no_energy"):  # failures are in the ledger
+            text = (
+                f"{{}} structures have the status `{status}`: "
+                f"{meaning[0].lower()}{meaning[1:]} They do not count as stable."
+            )
+            found.append(_warning("No energy above hull", text, count))
     return found
 
 

@@ -18,7 +18,11 @@ from pydantic import BaseModel
 
 from crystalformer_rl.config import Config, read
 from crystalformer_rl.files import write_text
-from crystalformer_rl.tools.list_pages import render_columns
+from crystalformer_rl.tools.list_pages import (
+    render_columns,
+    render_potentials,
+    render_statuses,
+)
 from crystalformer_rl.tools.verb_pages import render_verbs
 
 WIDTH = 100
@@ -223,6 +227,8 @@ def _in_step(text: str, rendered: str) -> bool:
 GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
     "docs/reference/columns.md": ("columns", render_columns),
     "docs/reference/config.md": ("keys", render_table),
+    "docs/reference/potentials.md": ("potentials", render_potentials),
+    "docs/reference/statuses.md": ("statuses", render_statuses),
     "docs/reference/verbs.md": ("verbs", render_verbs),
 }
 """Each page with a generated part, the name in its marks, and the function that writes it."""

@@ -1,8 +1,11 @@
-"""Reference pages of the lists in the code: the columns of the table of structures."""
+"""Reference pages of the lists in the code: columns, statuses and potentials."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from crystalformer_rl.config.potentials import POTENTIALS
 from crystalformer_rl.evaluation.columns import COLUMNS, COMBINED
+from crystalformer_rl.potentials import relax
+from crystalformer_rl.stability import hull
 
 
 def render_columns() -> str:
@@ -22,6 +25,37 @@ def render_columns() -> str:
         + "\n`summary.json` also has the fractions of crystals that carry two flags:\n\n"
         + _table("fraction | flags | definition", combined)
     )
+
+
+def render_statuses() -> str:
+    """Markdown: the statuses of a relaxation and of an energy above hull."""
+    statuses: Mapping[str, Mapping[str, str]] = {
+        "Relaxation: `relax_status`, `judge_status`": dict(relax.STATUSES),
+        "Energy above hull: `hull_status`, `judge_hull_status`, `comparison_hull_status`": dict(
+            hull.STATUSES
+        ),
+    }
+    return "\n".join(
+        f"## {title}\n\n"
+        + _table("status | meaning", [(f"`{name}`", text) for name, text in meanings.items()])
+        for title, meanings in statuses.items()
+    )
+
+
+def render_potentials() -> str:
+    """Markdown: every potential that a configuration can name."""
+    rows = [
+        (
+            " or ".join(f"`{form}`" for form in info.forms),
+            info.title,
+            ", ".join(info.packages),
+            info.licence,
+            f"`{info.model}`: {info.model_is}" if info.model else "one only",
+            "yes" if info.pickled else "no",
+        )
+        for info in POTENTIALS.values()
+    ]
+    return _table("name | potential | packages | licence of the package | model | pickled", rows)
 
 
 def _table(heading: str, rows: Sequence[tuple[str, ...]]) -> str:

@@ -24,7 +24,7 @@ def test_a_good_run_has_no_warning() -> None:
     [
         ({"unique": False}, "Low uniqueness"),
         ({"e_above_hull": -0.5}, "Suspiciously low"),
-        ({"hull_status": "no_element_reference"}, "without a reference"),
+        ({"hull_status": "no_element_reference"}, "element that has no reference"),
         ({"relax_status": "not_converged"}, "cut short"),
         ({"hull_compounds": 0, "sun": True}, "base 100 of 100. For them"),
     ],
@@ -58,8 +58,8 @@ def test_what_the_hull_leaves_out_is_counted() -> None:
             hull_status=["ok", "sparse", "ytterbium", "ytterbium"]
         )
     )
-    assert "1 structures are of chemical systems with fewer known" in text
-    assert "2 structures contain Yb" in text
+    assert "1 structures have the status <code>sparse</code>: the hull knows fewer" in text
+    assert "2 structures have the status <code>ytterbium</code>" in text
     assert "<code>hull.exclude_ytterbium</code>" in text
 
 
