@@ -1,15 +1,14 @@
-"""Stable, unique, novel: from the table of generated crystals to the numbers of the report.
+"""Stable, unique, novel: the summary of each policy, from the table of structures.
 
-Everything here is computed from the table, and coverage from it and the training set. A row is a
-generated crystal; one that failed anywhere is a row whose flags are False, so that it counts in
-every denominator, which is always the number generated.
+Everything is computed from the table, except coverage, which also needs the training set. A row is
+a sampled crystal. The flags of a crystal that failed are False, so that it counts in every
+denominator, which is always the number of sampled crystals.
 
-The published order (CrystalFormer-RL, MatterGen) is: stable; of those the unique; of those the
-novel. Hence two kinds of uniqueness: ``unique`` is the first of its kind among *all* decoded
-crystals, ``stable_unique`` the first among the *stable* ones, which may repeat an unstable one.
-S.U.N. is ``stable_unique`` and ``novel``. The same under stricter tolerances of the matcher stands
-beside each, as ``…_strict``: what the matcher tells apart more easily is more often unique and new.
-"S.U.N., supported" is the part of S.U.N. that does not rest on a gap in the hull
+S.U.N. follows the published order (CrystalFormer-RL, MatterGen): stable; of those, the unique ones;
+of those, the novel ones. It is ``stable_unique`` and ``novel``. ``unique`` is different: the first
+of its kind among *all* decoded crystals, whereas a crystal that is ``stable_unique`` may repeat an
+unstable one. The flags ``…_strict`` are the same with stricter tolerances of the matcher. S.U.N.,
+supported, is the part of S.U.N. that does not depend on compounds missing from the hull
 (``HullResult.supported``).
 """
 
@@ -31,7 +30,7 @@ from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 DEFINITIONS = {
     **{column.name: column.meaning for column in COLUMNS if column.summary},
     **{combined.name: combined.meaning for combined in COMBINED},
-    "denominator": "every fraction is over all generated crystals, failures included",
+    "denominator": "every fraction is of all sampled crystals, failures included",
     "interval": f"{CONFIDENCE:.0%}: Wilson score for fractions, Student's t for means",
     "means": "over all finite values, neither clipped nor trimmed; n is the number of crystals "
     "with a value, without the number of crystals that have none",
@@ -70,10 +69,10 @@ def summarise(
         The evaluation table: the columns of :data:`~.columns.COLUMNS`, without those of the judge
         or of the comparison hull if there is none.
     policies
-        Their order; one of which the table has no crystal is a policy of 0 crystals, whose
-        fractions are null. As the table names them, unless given.
+        Their names, in order; those of the table unless given. A policy without a row has 0
+        crystals, and its fractions are null.
     training
-        What coverage is measured against; without it there is none.
+        The training set, for coverage; without it, coverage is null.
 
     Raises
     ------
@@ -123,7 +122,7 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
 
 
 def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """The same numbers by both potentials where both judged, and how far the two agree."""
+    """Both potentials on the crystals that the judge evaluated, and how far the two agree."""
     if "judge_status" not in rows:
         return None
     rows = rows[rows["judge_status"].notna()]
@@ -142,7 +141,7 @@ def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _comparison(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """The numbers on stability by the comparison hull."""
+    """Stability on the comparison hull."""
     if "comparison_stable" not in rows:
         return None
     return {
@@ -188,7 +187,7 @@ def _finite(column: pd.Series) -> NDArray[np.float64]:
 
 
 def _counts(column: pd.Series) -> dict[str, int]:
-    """How often each value occurs, nulls left out, most frequent first, then by name."""
+    """The number of each value except null, most frequent first, then by name."""
     counts = column.dropna().value_counts()
     return {
         str(name): int(counts[name])

@@ -1,9 +1,10 @@
 """Reference pages of the lists in the code: columns, statuses and potentials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from crystalformer_rl.config.potentials import POTENTIALS
 from crystalformer_rl.evaluation.columns import COLUMNS, COMBINED
+from crystalformer_rl.evaluation.criteria import FAILURE_STAGES
 from crystalformer_rl.potentials import relax
 from crystalformer_rl.stability import hull
 
@@ -28,17 +29,16 @@ def render_columns() -> str:
 
 
 def render_statuses() -> str:
-    """Markdown: the statuses of a relaxation and of an energy above hull."""
-    statuses: Mapping[str, Mapping[str, str]] = {
-        "Relaxation: `relax_status`, `judge_status`": dict(relax.STATUSES),
-        "Energy above hull: `hull_status`, `judge_hull_status`, `comparison_hull_status`": dict(
-            hull.STATUSES
-        ),
-    }
+    """Markdown: the statuses of relaxations and energies above hull, and the stages of failures."""
     return "\n".join(
-        f"## {title}\n\n"
-        + _table("status | meaning", [(f"`{name}`", text) for name, text in meanings.items()])
-        for title, meanings in statuses.items()
+        [
+            _meanings("Relaxation: `relax_status`, `judge_status`", relax.STATUSES.items()),
+            _meanings(
+                "Energy above hull: `hull_status`, `judge_hull_status`, `comparison_hull_status`",
+                hull.STATUSES.items(),
+            ),
+            _meanings("First stage that failed a crystal: `failure`", FAILURE_STAGES.items()),
+        ]
     )
 
 
@@ -56,6 +56,11 @@ def render_potentials() -> str:
         for info in POTENTIALS.values()
     ]
     return _table("name | potential | packages | licence of the package | model | pickled", rows)
+
+
+def _meanings(title: str, meanings: Iterable[tuple[str, str]]) -> str:
+    rows = [(f"`{name}`", meaning) for name, meaning in meanings]
+    return f"## {title}\n\n" + _table("value | meaning", rows)
 
 
 def _table(heading: str, rows: Sequence[tuple[str, ...]]) -> str:

@@ -2,6 +2,7 @@
 
 from crystalformer_rl.config.potentials import FORMS
 from crystalformer_rl.evaluation.columns import BY_NAME, COLUMNS
+from crystalformer_rl.evaluation.criteria import FAILURE_STAGES
 from crystalformer_rl.potentials import relax
 from crystalformer_rl.stability import hull
 from crystalformer_rl.tools.list_pages import render_columns, render_potentials, render_statuses
@@ -17,7 +18,11 @@ def test_every_column_and_fraction_has_a_row_of_the_same_width() -> None:
 
 def test_every_status_has_its_meaning() -> None:
     text = render_statuses()
-    for name, meaning in [*relax.STATUSES.items(), *hull.STATUSES.items()]:
+    for name, meaning in [
+        *relax.STATUSES.items(),
+        *hull.STATUSES.items(),
+        *FAILURE_STAGES.items(),
+    ]:
         assert f"| `{name}` | {meaning} |" in text
 
 

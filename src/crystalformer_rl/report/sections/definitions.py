@@ -2,6 +2,7 @@
 
 from markupsafe import Markup
 
+from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import EHULL, Section
 from crystalformer_rl.report.run import Run
@@ -35,7 +36,7 @@ FIGURES = (
 def section(run: Run) -> Section:
     """Terms, and the table of the paper's figures."""
     e = run.config.evaluate
-    terms = {
+    terms: dict[str, str] = {
         Markup("Energy above hull ({})").format(EHULL): "formation energy per atom minus that of "
         "the cheapest mixture of known phases of the same composition; negative below the "
         "reference hull.",
@@ -47,15 +48,14 @@ def section(run: Run) -> Section:
         f"{e.length_tolerance:g}, stol {e.site_tolerance:g}, angle_tol {e.angle_tolerance:g}°) "
         "within a reduced formula: no earlier sample of the policy matches, and no crystal of the "
         "dataset.",
-        "S.U.N.": "stable, unique and novel. The denominator is the number of sampled structures.",
-        "S.U.N., supported": "S.U.N. structures with a known compound in their chemical system, to "
-        "which their stability is compared, and not suspiciously far below the hull. Same "
-        "denominator.",
+        **{
+            markup.heading(name): markup.prose(BY_NAME[name].meaning)
+            for name in ("sun", "sun_supported", "figure_of_merit")
+        },
         "KL": Markup(
             "mean of ln p − ln p<sub>base</sub> over crystals sampled from the policy, given the "
             "space group, in nats per crystal."
         ),
-        "Figure of merit": "band gap (eV) × electronic dielectric constant, both predicted.",
     }
     mapping = markup.table(
         ["this page", "figure of the paper", "differences there"],

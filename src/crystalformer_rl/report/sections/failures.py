@@ -5,6 +5,7 @@ import re
 import pandas as pd
 from markupsafe import Markup
 
+from crystalformer_rl.evaluation.criteria import FAILURE_STAGES
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import Section, percent
 from crystalformer_rl.report.run import Run
@@ -12,7 +13,7 @@ from crystalformer_rl.report.values import by_policy, flag, text
 
 ROWS = 60
 LENGTH = 160
-STAGES = ("decode", "validity", "relax", "hull", "match", "properties")
+STAGES = ("decode", "validity", *(stage for stage in FAILURE_STAGES if stage != "decode"))
 CHECKS = ("distance", "volume", "charge", "density")
 
 
