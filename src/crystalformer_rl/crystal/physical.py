@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import DummySpecies, Structure
 
-from crystalformer_rl.crystal.distances import closer_than, shortest_vector
+from crystalformer_rl.crystal.distances import (
+    MIN_DISTANCE_ANGSTROM,
+    closer_than,
+    shortest_vector,
+)
 
-# Å. The shortest bond, H2, has 0.74 Å; closer atoms are split sites or errors.
-MIN_DISTANCE = 0.5
 # Far outside what a crystal needs, and far inside what the libraries can compute with.
 MAX_LENGTH = 1000.0
 MAX_COORDINATE = 1000.0
@@ -18,7 +20,7 @@ class UnphysicalError(ValueError):
     """What was read cannot be a crystal."""
 
 
-def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANCE) -> None:
+def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:
     """Raise if ``structure`` cannot be a crystal. Every crystal that is read passes here.
 
     The libraries that find symmetry, and the potentials, crash on some of what is refused here.

@@ -47,18 +47,36 @@ def structures_of(table: pd.DataFrame, *, prefix: str = "") -> list[Structure | 
     ValueError
         If a column is missing, or the numbers of a row do not fit together.
     """
+    structures, faults = readable_structures(table, prefix=prefix)
+    for place, error in faults.items():
+        raise ValueError(f"row {place}: {error}")
+    return structures
+
+
+def readable_structures(
+    table: pd.DataFrame, *, prefix: str = ""
+) -> tuple[list[Structure | None], dict[int, str]]:
+    """The structures of a table, and what is wrong with rows that cannot be read, by row.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
     names = [prefix + name for name in COLUMNS]
     if missing := [name for name in names if name not in table.columns]:
         raise ValueError(
             f"structure columns {missing} are missing; the table has {list(table.columns)}"
         )
-    structures = []
+    structures: list[Structure | None] = []
+    faults = {}
     for place, row in enumerate(zip(*(table[name] for name in names), strict=True)):
         try:
             structures.append(structure_of(*row))
         except ValueError as error:
-            raise ValueError(f"row {place}: {error}") from error
-    return structures
+            structures.append(None)
+            faults[place] = str(error)
+    return structures, faults
 
 
 def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None:

@@ -7,6 +7,7 @@ are relaxed again from the start. The workflow deletes the journal (jobs/cleanup
 import argparse
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from crystalformer_rl.config import RelaxSettings, canonical
-from crystalformer_rl.crystal.structures import COLUMNS, structure_columns, structures_of
+from crystalformer_rl.crystal.structures import COLUMNS, readable_structures, structure_columns
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.fingerprint import fingerprint
@@ -63,7 +64,10 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         device=device,
     )
     sample = read_table(args.sample)
-    ids, structures = sample["id"].tolist(), structures_of(sample)
+    if "id" not in sample.columns:
+        raise ValueError(f"{args.sample}: no column 'id'; it has {list(sample.columns)}")
+    ids = sample["id"].tolist()
+    structures, faults = readable_structures(sample)
     potential = registry.load(settings.potential, device=device, trust_pickles=args.trust_pickles)
     journal = Journal(
         args.journal,
@@ -83,6 +87,8 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
 
         def keep(index: int, record: Relaxation) -> None:
             place = left[index]
+            if place in faults:
+                record = replace(record, error=faults[place])
             rows[place] = _row(record)
             journal.append(place, rows[place])
             bar.update()

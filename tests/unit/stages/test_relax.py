@@ -68,6 +68,27 @@ def test_every_crystal_has_a_record(tmp_path: Path) -> None:
     assert record["counts"]["steps"] == record["counts"]["steps_of_this_job"] > 0
 
 
+def test_a_row_that_cannot_be_read_costs_that_row(tmp_path: Path) -> None:
+    path = tmp_path / "sample.parquet"
+    write_sample(path, [salt(5.6), salt(5.6)])
+    table = read_table(path)
+    table["numbers"] = [[0, 17], [11, 17]]
+    write_table(path, table)
+    main(["relax", *arguments(tmp_path, "shard", '{"max_force": 0.05, "max_steps": 1}')])
+    table = read_table(tmp_path / "relax/shard.parquet")
+    assert table["status"].tolist() == ["unphysical", "not_converged"]
+    assert table["error"][0] == "atomic numbers 0: each must be an integer from 1 to 118"
+
+
+def test_a_sample_without_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sample.parquet"
+    write_sample(path, [salt(5.6)])
+    write_table(path, read_table(path).drop(columns="id"))
+    with pytest.raises(SystemExit):
+        main(["relax", *arguments(tmp_path, "shard", SLOW)])
+    assert "sample.parquet: no column 'id'; it has ['" in capsys.readouterr().err
+
+
 def test_a_shard_without_crystals(tmp_path: Path) -> None:
     write_sample(tmp_path / "sample.parquet", [None])
     write_table(tmp_path / "sample.parquet", read_table(tmp_path / "sample.parquet").head(0))
