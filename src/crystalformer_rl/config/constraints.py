@@ -35,7 +35,7 @@ class PromptSettings(Section):
 
 
 class ConstraintSettings(Section):
-    """What a crystal must obey: masks that are part of the density, renormalised (FACTS §2)."""
+    """What a crystal must obey: masks that are part of the density, renormalised."""
 
     elements: list[ElementSymbol] | None = Field(
         default=None, description="Allowed elements; null: all."

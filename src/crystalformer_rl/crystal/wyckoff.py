@@ -135,8 +135,8 @@ def orbit(space_group: int, letter: int, xyz: ArrayLike) -> NDArray[np.float64]:
 def project(space_group: int, letter: int, xyz: ArrayLike) -> NDArray[np.float64]:
     """Nearest description on the first position: ``(..., 3)`` to ``(..., 3)``, in [0, 1).
 
-    x is kept or set, then y follows from x where it depends on it, then z (FACTS of the published
-    code: not the orthogonal projection).
+    x is kept or set, then y follows from x where it depends on it, then z, as in the
+    published code; this is not the orthogonal projection.
     """
     check_letter(space_group, letter)
     operation = first_operations()[space_group, letter]
