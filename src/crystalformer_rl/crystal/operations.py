@@ -16,7 +16,7 @@ _TERM = re.compile(
 # Translations are multiples of 1/24; rounded ones (0.333) are put right.
 _STEPS, _ROUNDING = 24, 5e-3
 # How well an operation must preserve the metric tensor, relative.
-_METRIC = 0.01
+_METRIC = 0.02
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ def _of_cif(path: Path) -> Structure:
 
 
 def _of_poscar(text: str) -> Structure:
-    lines = text.splitlines()
-    symbols, counts = (line.split() for line in (lines + [""] * 7)[5:7])
+    lines = text.splitlines() + [""] * 8
+    symbols, counts = (line.split() for line in lines[5:7])
     if all(word.isdecimal() for word in symbols):
         raise ValueError(
             "a POSCAR of VASP 4 does not say which elements it has: put a line with their symbols "
@@ -77,6 +77,13 @@ def _of_poscar(text: str) -> Structure:
         )
     if len(symbols) != len(counts):
         raise ValueError(f"{len(symbols)} elements have {len(counts)} numbers of atoms")
+    if lines[7][:1].lower() == "s":
+        atoms = sum(int(count) for count in counts if count.isdecimal())
+        for place, line in enumerate(lines[9 : 9 + atoms], 10):
+            if len(line.split()) < 6:
+                raise ValueError(
+                    f"line {place}: with selective dynamics each atom needs three flags, T or F"
+                )
     return Poscar.from_str(text).structure
 
 

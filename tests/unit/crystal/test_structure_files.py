@@ -80,6 +80,7 @@ def test_one_crystal_in_many_files(name: str, text: str | bytes, tmp_path: Path)
         ("POSCAR", POSCAR[:120], "Cannot parse coordinates"),
         ("POSCAR", POSCAR.replace(".5 .5 .5", "0 0 0"), "atoms are 0.000 Å apart"),
         ("POSCAR", POSCAR.replace(".5 .5 .5", "nan .5 .5"), "not finite"),
+        ("POSCAR", SELECTIVE.replace(".5 .5 .5 T T F", ".5 .5 .5"), "line 11: with selective"),
         ("a.extxyz", XYZ.replace("Lattice", "lattice"), "the frame has no Lattice"),
         ("a.extxyz", XYZ.replace("id=a", 'pbc="T T F"'), "not periodic in all three directions"),
         ("a.extxyz", XYZ.replace("6\n", "5\n", 1), "declares 5 atoms and has 6"),
