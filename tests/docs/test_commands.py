@@ -135,5 +135,6 @@ def test_commands_are_in_blocks_of_their_own() -> None:
 
 def test_python_blocks_compile() -> None:
     for block in BLOCKS:
-        if block.language == "python":
+        # Rules are shown in Python's colours; test_recipes.py gives them to Snakemake.
+        if block.language == "python" and not block.title.endswith(".smk"):
             compile(block.text, str(block), "exec")
