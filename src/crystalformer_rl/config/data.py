@@ -16,24 +16,25 @@ from crystalformer_rl.config.potentials import FORMS
 
 
 class DatasetSettings(Section):
-    """Where the crystals come from, and which are kept."""
+    """The source of the crystals, and which of them are kept."""
 
     sources: dict[Literal["train", "val", "test", "all"], FilePath] = Field(
         default={"all": "resources/embedded/crystals.parquet"},
         description="File or folder per split (csv, csv.gz, csv.xz, parquet, extxyz or a folder of "
-        "CIFs); `all` is one source whose `split` column names the split of each row, or which is "
-        "split 80/10/10 by a hash of the row's id. In an overlay, null takes a source away.",
+        "CIFs). `all` is a single source: its column `split` gives the split of each row, or it is "
+        "split 80/10/10 by a hash of the id. In an overlay, null removes a source.",
     )
     max_atoms: PositiveInt = Field(
         default=20, description="Reject crystals with more atoms in the primitive cell."
     )
     merge_below: PositiveFloat = Field(
         default=0.1,
-        description="Å; images of a site of a CIF closer than this are one atom on a special "
-        "position: 0.333 is 1/3.",
+        description="Symmetry images of a CIF site that are closer than this are merged into one "
+        "atom, Å; a coordinate 0.333 on a threefold axis then means 1/3.",
     )
     limit: PositiveInt | None = Field(
-        default=None, description="Keep only the first so many rows of each split (for a trial)."
+        default=None,
+        description="Keep only the first N rows of each split (for a trial); null: all.",
     )
 
     @field_validator("sources", mode="before")
@@ -46,25 +47,25 @@ class DatasetSettings(Section):
         if set(self.sources) not in ({"all"}, {"train", "val", "test"}):
             raise ValueError(
                 f"sources has {', '.join(self.sources) or 'none'}: give either `all` alone or each "
-                "of train, val and test (null takes one away)"
+                "of train, val and test (null removes one)"
             )
         return self
 
 
 class HullSettings(Section):
-    """The convex hull that energies are measured from."""
+    """The convex hull to which energies above hull refer."""
 
     reference: Literal["dataset", "csv", "entries", "alexandria"] = Field(
         default="dataset",
-        description="`dataset`: the potential's energies of the dataset's structures and of the "
-        "elements, consistent with the rewards; or energies from `files`: `csv`: formation "
-        "energies; `entries`: pymatgen's entries; `alexandria`: convex_hull_pbe_*.json.bz2.",
+        description="`dataset`: energies of the dataset's structures and of the elements by the "
+        "potential, consistent with the rewards. Or energies from `files`: `csv`: formation "
+        "energies; `entries`: pymatgen entries; `alexandria`: convex_hull_pbe_*.json.bz2.",
     )
     files: list[FilePath] = Field(
         default=[],
         description="CSV (.csv, .csv.gz, .csv.bz2, .csv.xz) with columns formula, "
         "formation_energy_per_atom (eV/atom, elements at 0), or JSON (.json, .json.gz, "
-        ".json.bz2); all corrected alike.",
+        ".json.bz2). All files must use the same corrections.",
     )
     potential: PotentialName = Field(
         default="chgnet",
@@ -74,13 +75,14 @@ class HullSettings(Section):
 
     min_references: PositiveInt | None = Field(
         default=None,
-        description="Give no energy above hull (`hull_status` is sparse) in chemical systems with "
-        "fewer known compositions, those of subsystems and the elements included.",
+        description="Minimum number of known compositions in a chemical system, including those of "
+        "its subsystems and the elements. With fewer, there is no energy above hull "
+        "(`hull_status` is sparse). null: no minimum.",
     )
     exclude_ytterbium: bool = Field(
         default=True,
-        description="Give no energy above hull to crystals with Yb (`hull_status` is ytterbium): "
-        "the Materials Project's pseudopotential for it is wrong for Yb3+ "
+        description="Give no energy above hull for crystals with Yb (`hull_status` is ytterbium): "
+        "the Materials Project's pseudopotential is wrong for Yb3+ "
         "(docs/explanation/hulls.md).",
     )
 
@@ -95,10 +97,10 @@ class HullSettings(Section):
 
 
 class ComparisonHullSettings(Section):
-    """A hull of known energies that stands beside the first one in the table of structures."""
+    """A second hull of known energies, with its own columns in the table of structures."""
 
     reference: Literal["csv", "entries", "alexandria"] = Field(
-        default="csv", description="What the files are, as in `hull.reference`."
+        default="csv", description="Kind of the files, as in `hull.reference`."
     )
     files: list[FilePath] = Field(
         default=[], description="As in `hull.files`; [] for no comparison hull."
@@ -106,7 +108,7 @@ class ComparisonHullSettings(Section):
 
 
 class TokenizeSettings(Section):
-    """How a structure becomes tokens."""
+    """Conversion of structures to tokens."""
 
     symprec: PositiveFloat = Field(default=0.01, description="Symmetry tolerance, Å.")
     max_sites: PositiveInt = Field(

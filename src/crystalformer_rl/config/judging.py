@@ -1,4 +1,4 @@
-"""Sections of what follows a policy: sample, relax, evaluate, report."""
+"""Sections that follow the training: sample, relax, judge, evaluate, report."""
 
 from typing import Annotated
 
@@ -17,60 +17,66 @@ from crystalformer_rl.config.fields import (
 class SampleSettings(PromptSettings):
     """Bulk sampling of every policy."""
 
-    count: PositiveInt = Field(default=200, description="Crystals per policy that are judged.")
+    count: PositiveInt = Field(
+        default=200, description="Number of crystals per policy that are evaluated."
+    )
     shard_size: PositiveInt = Field(
-        default=50, description="Crystals per shard; each shard is a job with a seed of its own."
+        default=50,
+        description="Crystals per shard; each shard is a separate job with its own seed.",
     )
     temperature: Temperature = Field(default=1.0, description="Softmax temperature.")
     top_p: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0, description="Nucleus of letters, elements and mixture components."
+        default=1.0,
+        description="Nucleus sampling of letters, elements and mixture components; 1: off.",
     )
     first_element_temperature: Temperature | None = Field(
         default=None,
-        description="Temperature of the first site's element, above 1 for more variety; null: as "
-        "the others.",
+        description="Temperature of the first site's element, above 1 for more variety; null: "
+        "`temperature`.",
     )
     constraints: ConstraintSettings = Field(
-        default_factory=ConstraintSettings, description="What every crystal obeys."
+        default_factory=ConstraintSettings, description="Constraints on every crystal."
     )
 
 
 class Relaxation(Section):
-    """FIRE over positions and cell."""
+    """Relaxation of positions and cell with FIRE."""
 
     max_force: PositiveFloat = Field(
-        default=0.1, description="Converged below this force (and cell force), eV/Å."
+        default=0.1, description="Converged when every force and cell force is below this, eV/Å."
     )
-    max_steps: int = Field(default=100, ge=0, description="Steps after which to give up.")
+    max_steps: int = Field(
+        default=100, ge=0, description="Maximum number of steps; then the status is not_converged."
+    )
     keep_symmetry: bool = Field(
-        default=False, description="Whether no step may lower the space group."
+        default=False, description="Keep the space group during the relaxation."
     )
 
 
 class RelaxSettings(Relaxation):
-    """Relaxation of samples: FIRE over positions and cell."""
+    """Relaxation of the samples: positions and cell, with FIRE."""
 
     potential: PotentialName = Field(
-        default="chgnet", description="Potential that relaxes; that of the hull."
+        default="chgnet", description="Potential of the relaxation; must be that of the hull."
     )
 
 
 class JudgeSettings(Relaxation):
-    """A second potential, with elements and a hull of its own, that no reward ever sees."""
+    """A second potential that no reward sees, with its own element energies and hull."""
 
     potential: PotentialName | None = Field(
         default="sevennet",
-        description="Potential that relaxes and judges the same samples again; not that of the "
-        "hull and the rewards. null: the potential that rewards also judges.",
+        description="Potential that relaxes the same samples again and places them on its own "
+        "hull; must differ from the potential of the hull and the rewards. null: no judge.",
     )
     count: PositiveInt | None = Field(
         default=50,
-        description="Crystals per policy that it judges, the first so many; null: all.",
+        description="Number of crystals per policy that it judges (the first N); null: all.",
     )
 
 
 class Tolerances(Section):
-    """When two structures are the same; the defaults are pymatgen's."""
+    """When two structures count as the same; the defaults are pymatgen's."""
 
     length_tolerance: PositiveFloat = Field(default=0.2, description="StructureMatcher ltol.")
     site_tolerance: PositiveFloat = Field(default=0.3, description="StructureMatcher stol.")
@@ -80,10 +86,7 @@ class Tolerances(Section):
 
 
 class StrictTolerances(Tolerances):
-    """A second opinion on what is unique and new, for which distorted variants are different.
-
-    About half of pymatgen's tolerances.
-    """
+    """Tighter tolerances, about half of pymatgen's, under which distorted variants differ."""
 
     length_tolerance: PositiveFloat = Field(default=0.1, description="StructureMatcher ltol.")
     site_tolerance: PositiveFloat = Field(default=0.15, description="StructureMatcher stol.")
@@ -93,18 +96,24 @@ class StrictTolerances(Tolerances):
 
 
 class EvaluateSettings(Tolerances):
-    """The verdict on every generated structure."""
+    """Evaluation of every sampled crystal."""
 
     stable_below: float = Field(
-        default=0.1, description="Stable: relaxed energy above hull below this, eV/atom."
+        default=0.1,
+        description="A crystal is stable if its relaxed energy above hull is below this, eV/atom.",
     )
     strict: StrictTolerances = Field(
-        default_factory=StrictTolerances, description="Tighter tolerances, judged beside these."
+        default_factory=StrictTolerances,
+        description="Tighter tolerances for a second set of uniqueness and novelty flags.",
     )
 
 
 class ReportSettings(Section):
-    """The page."""
+    """The report."""
 
-    title: str = Field(default="CrystalFormer-RL", max_length=120, description="Title of the page.")
-    best: PositiveInt = Field(default=8, description="Structures drawn, best first.")
+    title: str = Field(
+        default="CrystalFormer-RL", max_length=120, description="Title of the report."
+    )
+    best: PositiveInt = Field(
+        default=8, description="Number of structures shown in the gallery, best first."
+    )

@@ -15,7 +15,7 @@ from crystalformer_rl.config.rewards import AnyReward, EhullReward
 
 
 class ModelSettings(Section):
-    """Size of the transformer; config/mp20.yaml has the published one."""
+    """Size of the transformer; config/mp20.yaml has the published size."""
 
     layers: PositiveInt = Field(default=4, description="Transformer blocks.")
     heads: PositiveInt = Field(default=4, description="Attention heads per block.")
@@ -23,10 +23,10 @@ class ModelSettings(Section):
     width: PositiveInt = Field(default=64, description="Width of the residual stream.")
     embedding: PositiveInt = Field(default=32, description="Width of the input embeddings.")
     first_letter_hidden: PositiveInt = Field(
-        default=64, description="Hidden width of the MLP that draws the first Wyckoff letter."
+        default=64, description="Hidden width of the MLP that predicts the first Wyckoff letter."
     )
     widening: PositiveInt = Field(
-        default=4, description="Hidden width of a block's MLP over width."
+        default=4, description="Hidden width of a block's MLP, as a multiple of `width`."
     )
     frequencies: PositiveInt = Field(default=5, description="Fourier frequencies of a coordinate.")
     coordinate_modes: PositiveInt = Field(
@@ -34,20 +34,20 @@ class ModelSettings(Section):
     )
     lattice_modes: PositiveInt = Field(default=4, description="Gaussian components of the lattice.")
     max_sites: PositiveInt = Field(
-        default=21, le=61, description="Sites of the sequence, the last one a pad."
+        default=21, le=61, description="Length of the sequence in sites, including one pad."
     )
     positions: Literal["rotary", "learned"] = Field(
         default="rotary", description="Position encoding."
     )
     lattice_density: Literal["joint", "per_dimension"] = Field(
         default="joint",
-        description="`joint`: one mixture over all lattice numbers, what is sampled; "
+        description="`joint`: one mixture over all lattice parameters, as sampled; "
         "`per_dimension`: the published scoring, for imported weights.",
     )
     coordinate_density: Literal["independent", "published"] = Field(
         default="independent",
-        description="`independent`: score the coordinates that are sampled, x alone of (x, x, z); "
-        "`published`: also those that follow from them, for imported weights.",
+        description="`independent`: score only the sampled coordinates, x and z of (x, x, z); "
+        "`published`: also score dependent coordinates, for imported weights.",
     )
     dropout: Fraction = Field(default=0.2, description="Dropout of pretraining.")
 
@@ -83,8 +83,8 @@ class PretrainSettings(OptimiserSettings):
     validate_every: PositiveInt = Field(default=1, description="Epochs between validations.")
     patience: PositiveInt | None = Field(
         default=20,
-        description="Stop after so many validations without a better loss, and keep the best "
-        "weights; null: all epochs, last weights.",
+        description="Stop after this number of validations without a better loss, and keep the "
+        "best weights; null: train all epochs and keep the last weights.",
     )
 
 
@@ -93,7 +93,7 @@ class SftSettings(OptimiserSettings):
 
     epochs: PositiveInt = Field(default=10, description="Passes over the kept samples.")
     learning_rate: PositiveFloat = Field(
-        default=1e-4, description="As for pretrain: for a batch of 100."
+        default=1e-4, description="Peak learning rate for a batch of 100, as in `pretrain`."
     )
     samples: PositiveInt = Field(default=200, description="Samples of the base policy to relax.")
     max_e_above_hull: float = Field(
@@ -107,24 +107,26 @@ class SftSettings(OptimiserSettings):
 class RLSettings(PromptSettings):
     """Fine-tuning towards one reward by proximal policy optimisation (PPO)."""
 
-    reward: AnyReward = Field(default_factory=EhullReward, description="What is rewarded.")
+    reward: AnyReward = Field(default_factory=EhullReward, description="The reward.")
     weight: PositiveFloat = Field(
-        default=1.0, description="Factor on the reward, against the KL term."
+        default=1.0, description="Factor on the reward, relative to the KL penalty."
     )
     start: Literal["base", "sft"] = Field(
-        default="base", description="Policy that round 1 starts from."
+        default="base", description="Policy from which round 1 starts."
     )
     rounds: int = Field(default=2, ge=1, le=50, description="Rounds; each is a job.")
     steps: PositiveInt = Field(default=80, description="PPO steps (batches) per round.")
     batch_size: PositiveInt = Field(default=100, description="Crystals per PPO step.")
     ppo_epochs: PositiveInt = Field(default=5, description="Gradient steps per batch.")
     clip: PositiveFloat = Field(default=0.2, description="Clip range of the probability ratio.")
-    tau: float = Field(default=0.1, ge=0, description="Weight of the KL divergence to the base.")
+    tau: float = Field(
+        default=0.1, ge=0, description="Weight τ of the KL penalty to the base policy."
+    )
     learning_rate: PositiveFloat = Field(default=1e-4, description="Learning rate of Adam.")
     clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
     baseline_decay: Fraction = Field(
-        default=0.95, description="Memory of the running mean reward that is the baseline."
+        default=0.95, description="Decay of the running mean reward, which is the baseline."
     )
     constraints: ConstraintSettings = Field(
-        default_factory=ConstraintSettings, description="What every crystal obeys."
+        default_factory=ConstraintSettings, description="Constraints on every crystal."
     )

@@ -81,7 +81,7 @@ def test_all_settings_become_masks() -> None:
         ),
         (
             {"site_elements": [["Na"]] * 2, "wyckoff": ["a"]},
-            "site_elements has 2 lists, the template wyckoff 1 sites",
+            "site_elements has 2 lists, but the template wyckoff has 1 sites",
         ),
         ({"wyckoff": ["a"] * 4}, "letters: give 1 to 3, got 4"),
     ],

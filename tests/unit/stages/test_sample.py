@@ -199,7 +199,10 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("--elements Fe --require O", "O is not allowed; allowed are Fe"),
         ("--wyckoff c a", "constraints.wyckoff: letters must be in order"),
         ("--wyckoff a k --space-group 2", "letter k does not exist: space group 2 has"),
-        ("--wyckoff a --site-elements Na Cl", "site_elements has 2 lists, the template wyckoff 1"),
+        (
+            "--wyckoff a --site-elements Na Cl",
+            "site_elements has 2 lists, but the template wyckoff has 1",
+        ),
         ("--max-atoms 1 --space-group 225 227", "space group 227 has at least 2 atoms in its"),
         ("--max-atoms 1 --require O H", "none of the 3 space groups can satisfy the constraints"),
         ("--temperature 1e-40", "temperature = 1e-40: input should be greater than or equal to"),
