@@ -14,7 +14,7 @@ from crystalformer_rl.evaluation.matching import ReferenceIndex, unique_flags
 from crystalformer_rl.evaluation.validity import check_validity
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.potentials.relax import WITH_ENERGY
-from crystalformer_rl.properties.heads import Heads
+from crystalformer_rl.properties.ensemble import Ensemble
 from crystalformer_rl.stability.reference import ReferenceHull
 
 Columns = dict[str, Any]
@@ -133,21 +133,21 @@ def strict_columns(
 
 
 def property_columns(
-    evaluations: Sequence[Evaluation | Failure | None], heads: Mapping[str, Heads]
+    evaluations: Sequence[Evaluation | Failure | None], models: Mapping[str, Ensemble]
 ) -> Columns:
     """Properties predicted from the features of relaxed crystals; NaN where there are none.
 
-    ``heads`` are the models of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless).
+    ``models`` predict ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless).
     The figure of merit is their product, eV.
     """
-    width = len(heads["band_gap"].arrays["centre"])
+    width = len(models["band_gap"].arrays["centre"])
     features = np.full((len(evaluations), width), np.nan)
     for row, evaluation in enumerate(evaluations):
         if isinstance(evaluation, Evaluation) and evaluation.features is not None:
             features[row] = evaluation.features
     columns: Columns = {}
-    for name, head in heads.items():
-        prediction = head.predict(features)
+    for name, model in models.items():
+        prediction = model.predict(features)
         columns |= {name: prediction.mean, f"{name}_std": prediction.std}
     columns["figure_of_merit"] = columns["band_gap"] * columns["dielectric"]
     return columns

@@ -27,7 +27,7 @@ from crystalformer_rl.evaluation.generated import KEY, merge
 from crystalformer_rl.jobs.pool import spread
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.potentials.relax import WITH_ENERGY
-from crystalformer_rl.properties.heads import Heads
+from crystalformer_rl.properties.ensemble import Ensemble
 from crystalformer_rl.stability.reference import ReferenceHull
 
 BATCH_SIZE = 10_000
@@ -54,8 +54,8 @@ class Evaluator:
         Crystals of the dataset, all splits: ``id`` and the columns of a structure.
     features
         Evaluates crystals with a potential, for the property models.
-    heads
-        Property models of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless).
+    property_models
+        Models of ``band_gap`` (eV) and ``dielectric`` (electronic, dimensionless).
     comparison
         A second hull for the same energies, or None.
     judge
@@ -66,7 +66,7 @@ class Evaluator:
     hull: ReferenceHull
     known: pd.DataFrame
     features: Callable[[Sequence[Structure | None]], list[Evaluation | Failure | None]]
-    heads: Mapping[str, Heads]
+    property_models: Mapping[str, Ensemble]
     comparison: ReferenceHull | None = None
     judge: ReferenceHull | None = None
 
@@ -150,7 +150,7 @@ class Evaluator:
                 f"{answer.status}: {answer.reason}" if isinstance(answer, Failure) else None
                 for answer in answers
             ]
-            columns = property_columns(answers, self.heads)
+            columns = property_columns(answers, self.property_models)
             columns["problem"] = problems
             found.append(pd.DataFrame(columns, index=rows.index))
         return pd.concat(found)

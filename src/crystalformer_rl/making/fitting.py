@@ -1,4 +1,4 @@
-"""Training of the heads: a bootstrap ensemble of small networks, all members at once."""
+"""Training of a property model: a bootstrap ensemble of small networks, trained together."""
 
 import math
 
@@ -7,23 +7,23 @@ import torch
 from torch.nn import functional
 
 from crystalformer_rl.properties.base import Floats, Property
-from crystalformer_rl.properties.heads import Heads
+from crystalformer_rl.properties.ensemble import Ensemble
 
 
-def fit(property_: Property, features: Floats, values: Floats, *, seed: int) -> Heads:
-    """Train heads on crystals with known values; the spread is not calibrated yet.
+def fit(property_: Property, features: Floats, values: Floats, *, seed: int) -> Ensemble:
+    """Train an ensemble on crystals with known values; its ``std`` is not calibrated.
 
     Parameters
     ----------
     property_
-        What to predict; its recipe holds the hyperparameters.
+        What to predict; its recipe contains the hyperparameters.
     features
         Crystal features, (n, d).
     values
         The property in its unit, (n,).
     seed
         Seed of the bootstrap samples, the initial weights and the order of the rows. The same
-        seed gives the same heads on the same machine and library versions.
+        seed gives the same weights on the same machine and library versions.
 
     Raises
     ------
@@ -50,24 +50,32 @@ def fit(property_: Property, features: Floats, values: Floats, *, seed: int) -> 
         "lower": inputs.min(axis=0).astype(np.float32),
         "upper": inputs.max(axis=0).astype(np.float32),
     }
-    return Heads(property_, arrays, maximum=float(values.max()), std_scale=1.0)
+    return Ensemble(property_, arrays, maximum=float(values.max()), std_scale=1.0)
 
 
-def calibrate(heads: Heads, features: Floats, values: Floats) -> Heads:
-    """Heads whose ``std`` covers 68.3 % of the errors on these rows, unseen in training.
+def calibrate(ensemble: Ensemble, features: Floats, values: Floats) -> Ensemble:
+    """Scale ``std`` so that it covers 68.3 % of the errors on these rows, unseen in training.
 
-    Rows predicted within a tenth of a unit of the property's minimum (metals, for the gap) say
-    nothing about the spread elsewhere, and are left out.
+    Rows predicted within a tenth of a unit of the property's minimum (metals, for the gap) carry
+    no information about the errors elsewhere and are left out.
+
+    Raises
+    ------
+    ValueError
+        If no row remains.
     """
-    prediction = heads.predict(features)
-    counted = (prediction.mean > heads.property_.minimum + 0.1) & (prediction.std > 0)
+    prediction = ensemble.predict(features)
+    counted = (prediction.mean > ensemble.property_.minimum + 0.1) & (prediction.std > 0)
     if not counted.any():
         raise ValueError("no row to calibrate on: every prediction is at the minimum")
     error = np.abs(prediction.mean - np.asarray(values, dtype=np.float64))
     ratio = error[counted] / prediction.std[counted]
     factor = float(np.quantile(ratio, math.erf(1 / math.sqrt(2))))
-    return Heads(
-        heads.property_, heads.arrays, maximum=heads.maximum, std_scale=heads.std_scale * factor
+    return Ensemble(
+        ensemble.property_,
+        ensemble.arrays,
+        maximum=ensemble.maximum,
+        std_scale=ensemble.std_scale * factor,
     )
 
 
@@ -77,7 +85,7 @@ def _check(features: Floats, values: Floats) -> None:
             f"features must be (n, d) and values (n,), got {features.shape} and {values.shape}"
         )
     if len(values) < 20:
-        raise ValueError(f"at least 20 rows are needed to train heads, got {len(values)}")
+        raise ValueError(f"at least 20 rows are needed to train an ensemble, got {len(values)}")
     if not (np.isfinite(features).all() and np.isfinite(values).all()):
         raise ValueError("features and values must be finite")
 
@@ -122,6 +130,6 @@ def _initial(
 
 
 def _raw(layers: dict[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
-    """(members, b, d) to (members, b, outputs)."""
+    """Apply the networks: (members, b, d) to (members, b, outputs)."""
     hidden = functional.silu(torch.baddbmm(layers["b1"], inputs, layers["w1"]))
     return torch.baddbmm(layers["b2"], hidden, layers["w2"])

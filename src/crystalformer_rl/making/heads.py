@@ -1,6 +1,7 @@
-"""``train-heads``: train the heads for band gap and dielectric constant that the package ships.
+"""``train-heads``: train the models of band gap and dielectric constant that the package ships.
 
-Not a rule of the workflow: docs/explanation/properties.md has the command, the data and the errors.
+This is not a rule of the workflow. docs/explanation/properties.md gives the command, the data and
+the errors.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from crystalformer_rl.making.errors import (
 from crystalformer_rl.making.fitting import calibrate, fit
 from crystalformer_rl.making.labelled import Labelled, read_labelled
 from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.properties.heads import PROPERTIES, Heads
+from crystalformer_rl.properties.ensemble import PROPERTIES, Ensemble
 from crystalformer_rl.seeds import derive_seed, file_digest
 
 ROLES = ("train", "val", "test")
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--band-gaps-{role}",
             type=Path,
             required=True,
-            help=f"{role} rows: CSV with material_id, band_gap (eV) and cif; no gap, not used",
+            help=f"{role} rows: CSV with material_id, band_gap (eV; empty: row ignored) and cif",
         )
     parser.add_argument(
         "--dielectric",
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the training")
     parser.add_argument(
-        "--features", type=Path, help="folder that keeps crystal features for another run"
+        "--features", type=Path, help="folder in which crystal features are stored for further runs"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
@@ -74,18 +75,18 @@ def run(args: argparse.Namespace) -> None:
     both = read_labelled(args.dielectric, ["band_gap", "poly_electronic"], potential, args.features)
     roles = np.array([_role(formula) for formula in both.formulas])
     constants = {role: both[roles == role] for role in ROLES}
-    # One thread: faster for networks of this size, and the sums do not depend on the machine.
+    # One thread is faster for networks of this size and makes the sums independent of the machine.
     torch.set_num_threads(1)
-    gap_heads = _train("band_gap", gaps, "band_gap", args.seed)
-    constant_heads = _train("dielectric", constants, "poly_electronic", args.seed)
+    gap_ensemble = _train("band_gap", gaps, "band_gap", args.seed)
+    constant_ensemble = _train("dielectric", constants, "poly_electronic", args.seed)
     gap_errors = {
-        role: band_gap_errors(gap_heads.predict(part.features), part.labels["band_gap"])
+        role: band_gap_errors(gap_ensemble.predict(part.features), part.labels["band_gap"])
         for role, part in gaps.items()
     }
     known = constants["train"].labels
     constant_errors = {
         role: dielectric_errors(
-            constant_heads.predict(part.features),
+            constant_ensemble.predict(part.features),
             part.labels["poly_electronic"],
             band_gap=part.labels["band_gap"],
             known=(known["band_gap"], known["poly_electronic"]),
@@ -94,15 +95,15 @@ def run(args: argparse.Namespace) -> None:
     }
     unseen = constants["test"][~np.isin(constants["test"].ids, gaps["train"].ids)]
     product = figure_of_merit_errors(
-        gap_heads.predict(unseen.features),
-        constant_heads.predict(unseen.features),
+        gap_ensemble.predict(unseen.features),
+        constant_ensemble.predict(unseen.features),
         unseen.labels["band_gap"] * unseen.labels["poly_electronic"],
     )
     common = {"seed": args.seed, "features": f"{potential.name} {potential.version}"}
-    _write(args.out, gap_heads, list(gaps.values()), {**common, "errors": gap_errors})
+    _write(args.out, gap_ensemble, list(gaps.values()), {**common, "errors": gap_errors})
     _write(
         args.out,
-        constant_heads,
+        constant_ensemble,
         [both],
         {**common, "errors": constant_errors, "figure_of_merit_errors": product},
     )
@@ -112,30 +113,30 @@ def run(args: argparse.Namespace) -> None:
 
 def _train(
     name: Literal["band_gap", "dielectric"], parts: dict[str, Labelled], label: str, seed: int
-) -> Heads:
+) -> Ensemble:
     train, val = parts["train"], parts["val"]
     log.info("%s: training on %d rows", name, len(train.ids))
-    heads = fit(
+    ensemble = fit(
         PROPERTIES[name],
         train.features,
         train.labels[label],
         seed=derive_seed(seed, "train_heads", name),
     )
-    return calibrate(heads, val.features, val.labels[label])
+    return calibrate(ensemble, val.features, val.labels[label])
 
 
-def _write(out: Path, heads: Heads, parts: list[Labelled], record: dict[str, Any]) -> None:
-    name = heads.property_.name
-    write_tensors(out / f"{name}.safetensors", heads.arrays)
+def _write(out: Path, ensemble: Ensemble, parts: list[Labelled], record: dict[str, Any]) -> None:
+    name = ensemble.property_.name
+    write_tensors(out / f"{name}.safetensors", ensemble.arrays)
     write_json(
         out / f"{name}.json",
         {
             **record,
             "property": name,
-            "unit": heads.property_.unit,
-            "recipe": asdict(heads.property_.recipe),
-            "maximum": heads.maximum,
-            "std_scale": heads.std_scale,
+            "unit": ensemble.property_.unit,
+            "recipe": asdict(ensemble.property_.recipe),
+            "maximum": ensemble.maximum,
+            "std_scale": ensemble.std_scale,
             "data": [
                 {
                     "file": part.path.name,
@@ -152,6 +153,6 @@ def _write(out: Path, heads: Heads, parts: list[Labelled], record: dict[str, Any
 
 
 def _role(formula: str) -> str:
-    """70 % train, 10 % val, 20 % test; all crystals of a composition on one side."""
+    """70 % train, 10 % val, 20 % test; all crystals of a composition in the same split."""
     share = int.from_bytes(hashlib.sha256(formula.encode()).digest()[:8], "big") / 2**64
     return "test" if share < 0.2 else "val" if share < 0.3 else "train"

@@ -1,4 +1,4 @@
-"""Properties that are predicted from the features of one potential."""
+"""Properties that are predicted from the crystal features of one potential."""
 
 FEATURES_OF = "chgnet"
-"""The potential whose crystal features the models read; they were trained on no other."""
+"""The potential whose crystal features the models were trained on; they accept no others."""

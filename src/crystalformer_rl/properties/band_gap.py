@@ -1,4 +1,4 @@
-"""Band gap in eV at the level of PBE: is it a metal, and how wide is the gap if not."""
+"""Band gap in eV at the level of PBE: a classifier of metals times the gap of a non-metal."""
 
 from dataclasses import dataclass, field
 
@@ -13,8 +13,8 @@ from crystalformer_rl.properties.base import Floats, Prediction, Recipe
 class BandGap:
     """Two outputs: the logit of having a gap, and the gap of a non-metal through a softplus.
 
-    The prediction of a member is probability × gap, so that metals, more than half of all
-    known inorganic crystals, come out near zero rather than slightly above it.
+    The prediction of a member is probability × gap. Metals, more than half of all known inorganic
+    crystals, are therefore predicted close to zero rather than slightly above it.
     """
 
     name: str = "band_gap"
@@ -41,7 +41,7 @@ class BandGap:
         return values
 
     def loss(self, raw: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of metal or not + absolute error of the product."""
+        """Cross-entropy of the classifier plus absolute error of the product."""
         is_open = (target > 0).to(raw.dtype)
         entropy = functional.binary_cross_entropy_with_logits(
             raw[..., 0], is_open, reduction="none"

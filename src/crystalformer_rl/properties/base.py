@@ -1,4 +1,4 @@
-"""What a predicted property is: how members of an ensemble read out, and how they are trained."""
+"""Interface of a predicted property: the outputs of an ensemble and its training."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,8 +19,8 @@ class Prediction:
     mean
         Ensemble mean, (n,); NaN where the features are not finite.
     std
-        Calibrated disagreement of the ensemble, (n,): about 68 % of held-out values lay within
-        one ``std`` of ``mean``.
+        Calibrated standard deviation of the ensemble, (n,): about 68 % of held-out values are
+        within one ``std`` of ``mean``.
     """
 
     mean: Floats
@@ -34,11 +34,11 @@ class Recipe:
     Attributes
     ----------
     members
-        Networks, each trained on a bootstrap sample of its own.
+        Number of networks, each trained on a separate bootstrap sample.
     hidden
-        Width of the one hidden layer.
+        Width of the hidden layer.
     epochs, batch_size, learning_rate, weight_decay
-        Of AdamW with a cosine schedule to zero.
+        Settings of AdamW with a cosine schedule to zero.
     """
 
     members: int
@@ -50,16 +50,16 @@ class Recipe:
 
 
 class Property(Protocol):
-    """A property that heads can predict.
+    """A property that an ensemble can predict.
 
-    A member's ``raw`` outputs, (members, n, outputs), become one number per crystal and member
-    (``latent``) in the space where members are averaged; ``value`` turns that average into the
-    property in its unit.
+    ``latent`` maps the ``raw`` outputs of the members, (members, n, outputs), to one number per
+    member and crystal, in the space where the members are averaged. ``value`` maps this average
+    to the property in its unit.
     """
 
     @property
     def name(self) -> str:
-        """Name of the property and of its weight files."""
+        """Name of the property and of its files."""
 
     @property
     def unit(self) -> str:
@@ -67,24 +67,24 @@ class Property(Protocol):
 
     @property
     def outputs(self) -> int:
-        """Outputs of a member."""
+        """Number of outputs of a member."""
 
     @property
     def minimum(self) -> float:
-        """Least value the property can have."""
+        """Smallest possible value of the property."""
 
     @property
     def recipe(self) -> Recipe:
-        """How the heads are trained."""
+        """Hyperparameters of the ensemble."""
 
     def latent(self, raw: Floats) -> Floats:
-        """(members, n, outputs) to (members, n)."""
+        """Map (members, n, outputs) to (members, n)."""
 
     def value(self, mean: Floats, std: Floats) -> Prediction:
         """Prediction from the mean and scaled standard deviation of ``latent``, each (n,)."""
 
     def target(self, values: Floats) -> Floats:
-        """Property values to the numbers that ``loss`` compares with."""
+        """Convert property values to the targets of ``loss``."""
 
     def loss(self, raw: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean training loss per member, (members,), of raw (members, b, outputs)."""

@@ -1,4 +1,4 @@
-"""Electronic dielectric constant: mean eigenvalue of the high-frequency tensor, no unit."""
+"""Electronic dielectric constant: mean eigenvalue of the high-frequency tensor (dimensionless)."""
 
 from dataclasses import dataclass, field
 
@@ -11,10 +11,10 @@ from crystalformer_rl.properties.base import Floats, Prediction, Recipe
 
 @dataclass(frozen=True)
 class Dielectric:
-    """One output, ln(ε − 1): positive for every medium, and even over two decades.
+    """One output, ln(ε − 1): ε stays above 1, and errors count alike over two decades.
 
-    Trained on insulators only (gap above 0.1 eV); what it says of a metal means nothing, and is
-    made harmless by multiplying with the band gap.
+    Trained on insulators only (gap above 0.1 eV). The prediction for a metal is meaningless; the
+    figure of merit multiplies it by the band gap, which is close to zero.
     """
 
     name: str = "dielectric"
@@ -32,7 +32,7 @@ class Dielectric:
         return raw[..., 0]
 
     def value(self, mean: Floats, std: Floats) -> Prediction:
-        """ε = 1 + exp(mean), with the spread carried over to first order."""
+        """ε = 1 + exp(mean), with the standard deviation propagated to first order."""
         excess = np.exp(mean)
         return Prediction(1 + excess, excess * std)
 

@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 from crystalformer_rl.config.rewards import FigureOfMeritReward
 from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.properties.heads import Heads, load_heads
+from crystalformer_rl.properties.ensemble import Ensemble, load_ensemble
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.rewards.guards import abstains, repeat_weight
@@ -30,8 +30,8 @@ class FigureOfMerit:
 
     settings: FigureOfMeritReward
     energies: EnergyAboveHull
-    band_gap: Heads
-    dielectric: Heads
+    band_gap: Ensemble
+    dielectric: Ensemble
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
         """Reward a batch from one evaluation of each crystal.
@@ -86,6 +86,6 @@ def build(
     return FigureOfMerit(
         settings,
         EnergyAboveHull(CachedPotential(potential), hull),
-        load_heads("band_gap"),
-        load_heads("dielectric"),
+        load_ensemble("band_gap"),
+        load_ensemble("dielectric"),
     )

@@ -26,7 +26,7 @@ from crystalformer_rl.layout import shards_by_policy
 from crystalformer_rl.potentials.base import Evaluation, Failure, Potential, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties import FEATURES_OF
-from crystalformer_rl.properties.heads import load_heads
+from crystalformer_rl.properties.ensemble import load_ensemble
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 
 CHUNK = 512
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
         hull=ReferenceHull.load(args.hull, energies_of=table["potential"]),
         known=read_table(args.structures, columns=["id", *COLUMNS]),
         features=partial(_features, load(FEATURES_OF, device=device)),
-        heads={name: load_heads(name) for name in ("band_gap", "dielectric")},
+        property_models={name: load_ensemble(name) for name in ("band_gap", "dielectric")},
         comparison=comparison,
         judge=judge,
     )

@@ -12,7 +12,7 @@ from crystalformer_rl.evaluation import criteria
 from crystalformer_rl.evaluation.generated import Generated, merge
 from crystalformer_rl.evaluation.matching import ReferenceIndex, matcher_of
 from crystalformer_rl.potentials.base import Evaluation, Failure
-from crystalformer_rl.properties.heads import load_heads
+from crystalformer_rl.properties.ensemble import load_ensemble
 from crystalformer_rl.stability.hull import Hull
 from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
@@ -174,10 +174,10 @@ def test_the_relaxed_crystal_is_matched_else_the_generated_one() -> None:
 
 
 def test_properties_of_failures_are_unknown() -> None:
-    heads = {"band_gap": load_heads("band_gap"), "dielectric": load_heads("dielectric")}
-    features = np.array(heads["band_gap"].arrays["centre"], dtype=np.float64)
+    models = {"band_gap": load_ensemble("band_gap"), "dielectric": load_ensemble("dielectric")}
+    features = np.array(models["band_gap"].arrays["centre"], dtype=np.float64)
     answers = [Evaluation(0.0, features=features), Failure("error", "why"), None]
-    columns = criteria.property_columns(answers, heads)
+    columns = criteria.property_columns(answers, models)
     for name, values in columns.items():
         assert np.isfinite(values).tolist() == [True, False, False], name
     assert columns["figure_of_merit"][0] == columns["band_gap"][0] * columns["dielectric"][0]

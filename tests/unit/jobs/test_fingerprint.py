@@ -226,7 +226,7 @@ def test_the_model_of_a_bare_name_counts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_of_the_rewards_only_the_chosen_one_counts() -> None:
-    every = {"rewards.ehull", "rewards.figure_of_merit", "properties.heads"}
+    every = {"rewards.ehull", "rewards.figure_of_merit", "properties.ensemble"}
     assert not names("rl") & every
     assert names("rl", reward="ehull") & every == {"rewards.ehull"}
     assert names("rl", reward="figure_of_merit") & every == every - {"rewards.ehull"}

@@ -1,4 +1,4 @@
-"""Training of heads on made-up features: they learn, repeat themselves, and know their errors."""
+"""Training of property models on made-up features: accuracy, reproducibility and calibration."""
 
 from dataclasses import replace
 
@@ -36,23 +36,23 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_band_gap_heads_learn_and_are_calibrated() -> None:
+def test_band_gap_models_learn_and_are_calibrated() -> None:
     features, gap, _ = made_up(400, 0)
-    heads = calibrate(fit(BandGap(), features, gap, seed=1), *made_up(200, 1)[:2])
+    ensemble = calibrate(fit(BandGap(), features, gap, seed=1), *made_up(200, 1)[:2])
     unseen, truth, _ = made_up(300, 2)
-    found = band_gap_errors(heads.predict(unseen), truth)
+    found = band_gap_errors(ensemble.predict(unseen), truth)
     assert found["mae"] < 0.25 * found["mae_of_median"]
     assert found["metal_accuracy"] > 0.85
     assert 0.5 < found["coverage_with_gap"] < 0.85
 
 
-def test_dielectric_heads_beat_the_gap_law() -> None:
+def test_dielectric_models_beat_the_gap_law() -> None:
     features, gap, constant = made_up(400, 0)
-    heads = fit(Dielectric(), features, constant, seed=1)
+    ensemble = fit(Dielectric(), features, constant, seed=1)
     unseen, true_gap, truth = made_up(300, 2)
     known = (np.maximum(gap, 0.1), constant)
     found = dielectric_errors(
-        heads.predict(unseen), truth, band_gap=np.maximum(true_gap, 0.1), known=known
+        ensemble.predict(unseen), truth, band_gap=np.maximum(true_gap, 0.1), known=known
     )
     assert found["mae_log"] < 0.5 * found["mae_log_of_gap_law"]
     assert found["spearman"] > 0.9
@@ -62,9 +62,9 @@ def test_calibration_covers_the_share_of_one_standard_deviation() -> None:
     features, _, constant = made_up(300, 0)
     raw = fit(Dielectric(), features, constant, seed=1)
     unseen, _, truth = made_up(300, 1)
-    heads = calibrate(raw, unseen, truth)
-    assert errors(heads.predict(unseen), truth)["coverage"] == pytest.approx(0.683, abs=0.01)
-    assert (heads.predict(unseen).mean == raw.predict(unseen).mean).all()
+    ensemble = calibrate(raw, unseen, truth)
+    assert errors(ensemble.predict(unseen), truth)["coverage"] == pytest.approx(0.683, abs=0.01)
+    assert (ensemble.predict(unseen).mean == raw.predict(unseen).mean).all()
 
 
 def test_the_seed_decides() -> None:
@@ -94,9 +94,9 @@ def test_bad_training_data() -> None:
 
 def test_nothing_to_calibrate_on() -> None:
     features, gap, _ = made_up(30, 0)
-    heads = replace(fit(BandGap(), features, gap, seed=0), maximum=0.05)
+    ensemble = replace(fit(BandGap(), features, gap, seed=0), maximum=0.05)
     with pytest.raises(ValueError, match="no row to calibrate on"):
-        calibrate(heads, features, gap)
+        calibrate(ensemble, features, gap)
 
 
 def test_errors_by_hand() -> None:

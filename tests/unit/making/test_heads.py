@@ -1,4 +1,4 @@
-"""``train-heads`` on made-up labels of real crystals: what it writes, and what it refuses."""
+"""``train-heads`` on made-up labels of real crystals: what it writes and what it rejects."""
 
 from itertools import product
 from pathlib import Path
@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from crystalformer_rl.cli import main
 from crystalformer_rl.files import read_json
 from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.properties.heads import read_heads
+from crystalformer_rl.properties.ensemble import read_ensemble
 
 CATIONS = ["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Cd", "Zn"]
 ANIONS = ["F", "Cl", "Br", "I", "O", "S", "Se", "Te"]
@@ -56,8 +56,10 @@ def arguments(table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def train(arguments: dict[str, str], out: Path, **changes: str) -> Path:
-    words = arguments | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
-    main(["train-heads", "--out", str(out), *(word for pair in words.items() for word in pair)])
+    arguments = arguments | {
+        f"--{name.replace('_', '-')}": value for name, value in changes.items()
+    }
+    main(["train-heads", "--out", str(out), *(word for pair in arguments.items() for word in pair)])
     return out
 
 
@@ -76,7 +78,7 @@ def test_it_writes_weights_with_their_history(
     assert read_json(first / "provenance.json")["seed"] == 0
     salt = Structure.from_str(table["cif"][9], fmt="cif")
     features = load("chgnet").evaluate([salt], forces=False)[0].features
-    assert np.isfinite(read_heads(first, "band_gap").predict([features]).mean).all()
+    assert np.isfinite(read_ensemble(first, "band_gap").predict([features]).mean).all()
 
     again = train(arguments, tmp_path / "again")
     other = train(arguments, tmp_path / "other", seed="1")

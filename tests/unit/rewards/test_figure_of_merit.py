@@ -1,4 +1,4 @@
-"""The figure-of-merit reward with the real CHGNet and the committed heads."""
+"""The figure-of-merit reward with the real CHGNet and the shipped property models."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.config import FigureOfMeritReward
 from crystalformer_rl.potentials.base import Potential
-from crystalformer_rl.properties.heads import load_heads
+from crystalformer_rl.properties.ensemble import load_ensemble
 from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.rewards.figure_of_merit import FigureOfMerit
 from crystalformer_rl.stability.hull import Hull
@@ -25,8 +25,8 @@ def build(chgnet: Potential, hull: ReferenceHull) -> Build:
         return FigureOfMerit(
             FigureOfMeritReward(**settings),
             EnergyAboveHull(chgnet, surface),
-            load_heads("band_gap"),
-            load_heads("dielectric"),
+            load_ensemble("band_gap"),
+            load_ensemble("dielectric"),
         )
 
     return make
@@ -38,7 +38,7 @@ def test_value_is_the_product_of_cautious_bounds(
     reward = build(caution=0.5, max_e_above_hull=None, repeat_from=None).score(batch[:3])
     made = reward.components
     features = [e.features for e in chgnet.evaluate(batch[:3], forces=False)]
-    gap = load_heads("band_gap").predict(np.array(features))
+    gap = load_ensemble("band_gap").predict(np.array(features))
     np.testing.assert_allclose(made["band_gap"], gap.mean, rtol=1e-4)
     expected = np.maximum(0, made["band_gap"] - 0.5 * made["band_gap_std"]) * np.maximum(
         1, made["dielectric"] - 0.5 * made["dielectric_std"]

@@ -1,4 +1,4 @@
-"""Ensembles of small heads on frozen CHGNet crystal features, as committed beside this file."""
+"""Ensembles of small networks on frozen CHGNet crystal features; the weights are in this folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ARRAYS = ("w1", "b1", "w2", "b2", "centre", "scale", "lower", "upper")
 
 
 @dataclass(frozen=True, eq=False)
-class Heads:
+class Ensemble:
     """An ensemble of networks with one hidden layer (SiLU), evaluated in numpy.
 
     Attributes
@@ -34,7 +34,7 @@ class Heads:
     maximum
         Largest value in training: no prediction exceeds it.
     std_scale
-        Factor from disagreement to calibrated standard deviation.
+        Factor from the standard deviation of the members to the calibrated one.
     """
 
     property_: Property
@@ -45,14 +45,15 @@ class Heads:
     def predict(self, features: ArrayLike) -> Prediction:
         """Predict from crystal features (mean over atoms), (n, d); NaN features give NaN.
 
-        Features outside the range met in training are moved to its edge, and the mean is kept
-        between the property's minimum and the largest training value: heads do not extrapolate,
-        so a policy that is rewarded by them gains nothing by leaving what they know.
+        Features are clipped to their range in training, and the mean is clipped to the interval
+        from the property's minimum to the largest training value. The ensemble therefore does not
+        extrapolate, and a policy that is rewarded for its predictions gains nothing from features
+        outside the training range.
 
         Raises
         ------
         ValueError
-            If the features are not (n, d) with the heads' d.
+            If the features are not (n, d) with the d of the ensemble.
         """
         inputs = np.asarray(features, dtype=np.float64)
         width = len(self.arrays["centre"])
@@ -72,41 +73,41 @@ class Heads:
 
 
 def _raw(array: Mapping[str, Floats], inputs: Floats) -> Floats:
-    """(n, d) to (members, n, outputs)."""
+    """Apply the networks: (n, d) to (members, n, outputs)."""
     hidden = inputs @ array["w1"] + array["b1"]
     hidden = hidden * 0.5 * (1 + np.tanh(0.5 * hidden))
     return np.asarray(hidden @ array["w2"] + array["b2"], dtype=np.float64)
 
 
 @cache
-def load_heads(name: PropertyName) -> Heads:
-    """Load the heads that come with the package (``band_gap`` in eV, ``dielectric``).
+def load_ensemble(name: PropertyName) -> Ensemble:
+    """Load an ensemble that is shipped with the package: ``band_gap`` (eV) or ``dielectric``.
 
     Raises
     ------
     ValueError
-        If there is no such property.
+        If the property is unknown.
     """
-    return read_heads(Path(__file__).parent, name)
+    return read_ensemble(Path(__file__).parent, name)
 
 
-def read_heads(folder: Path, name: PropertyName) -> Heads:
+def read_ensemble(folder: Path, name: PropertyName) -> Ensemble:
     """Read ``NAME.safetensors`` and ``NAME.json`` from a folder.
 
     Raises
     ------
     ValueError
-        If there is no such property, or a file is damaged or lacks an entry.
+        If the property is unknown, or a file is damaged or lacks an entry.
     """
     if name not in PROPERTIES:
-        raise ValueError(f"no property {name!r}; there are: {', '.join(PROPERTIES)}")
+        raise ValueError(f"unknown property {name!r}: choose one of {', '.join(PROPERTIES)}")
     arrays = read_tensors(folder / f"{name}.safetensors")
     metadata = read_json(folder / f"{name}.json")
     missing = [key for key in ARRAYS if key not in arrays]
     missing += [key for key in ("maximum", "std_scale") if key not in metadata]
     if missing:
-        raise ValueError(f"{folder / name}: no {', '.join(missing)}")
-    return Heads(
+        raise ValueError(f"{folder / name}: missing entries: {', '.join(missing)}")
+    return Ensemble(
         PROPERTIES[name],
         arrays,
         maximum=float(metadata["maximum"]),

@@ -1,4 +1,4 @@
-"""The committed heads: sane on textbook crystals, bounded everywhere, the same every time."""
+"""The shipped ensembles: plausible for textbook crystals, bounded everywhere, reproducible."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.files import read_json, write_json, write_tensors
 from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.properties.heads import (
+from crystalformer_rl.properties.ensemble import (
     PROPERTIES,
-    Heads,
+    Ensemble,
     PropertyName,
-    load_heads,
-    read_heads,
+    load_ensemble,
+    read_ensemble,
 )
 
 # Name: length of the conventional cube in Å, elements of the primitive cell, where the second is.
@@ -47,8 +47,8 @@ def features() -> NDArray[np.float64]:
 
 
 def test_textbook_crystals_come_out_in_order(features: NDArray[np.float64]) -> None:
-    gap = dict(zip(CRYSTALS, load_heads("band_gap").predict(features).mean, strict=True))
-    epsilon = dict(zip(CRYSTALS, load_heads("dielectric").predict(features).mean, strict=True))
+    gap = dict(zip(CRYSTALS, load_ensemble("band_gap").predict(features).mean, strict=True))
+    epsilon = dict(zip(CRYSTALS, load_ensemble("dielectric").predict(features).mean, strict=True))
     assert 4 < gap["NaCl"] < 6.5
     assert 2 < gap["MgO"] < 6
     assert 0.2 < gap["Si"] < 1.3
@@ -64,10 +64,10 @@ def test_textbook_crystals_come_out_in_order(features: NDArray[np.float64]) -> N
 def test_a_row_does_not_depend_on_its_batch(
     name: PropertyName, features: NDArray[np.float64]
 ) -> None:
-    heads = load_heads(name)
-    whole = heads.predict(features)
+    ensemble = load_ensemble(name)
+    whole = ensemble.predict(features)
     for index, row in enumerate(features):
-        alone = heads.predict(row[None])
+        alone = ensemble.predict(row[None])
         assert alone.mean[0] == pytest.approx(whole.mean[index], rel=1e-12)
         assert alone.std[0] == pytest.approx(whole.std[index], rel=1e-9)
 
@@ -82,33 +82,33 @@ def test_a_row_does_not_depend_on_its_batch(
 def test_no_features_lead_out_of_the_known_range(
     name: PropertyName, features: NDArray[np.float64]
 ) -> None:
-    heads = load_heads(name)
-    answer = heads.predict(features)
+    ensemble = load_ensemble(name)
+    answer = ensemble.predict(features)
     assert (answer.mean >= PROPERTIES[name].minimum).all()
-    assert (answer.mean <= heads.maximum).all()
+    assert (answer.mean <= ensemble.maximum).all()
     assert (answer.std >= 0).all()
     assert np.isfinite(answer.std).all()
 
 
 def test_features_that_are_not_finite_spoil_only_their_row(features: NDArray[np.float64]) -> None:
-    heads = load_heads("band_gap")
+    ensemble = load_ensemble("band_gap")
     spoilt = features.copy()
     spoilt[1, 5] = np.nan
-    answer, whole = heads.predict(spoilt), heads.predict(features)
+    answer, whole = ensemble.predict(spoilt), ensemble.predict(features)
     assert np.isnan([answer.mean[1], answer.std[1]]).all()
     np.testing.assert_allclose(np.delete(answer.mean, 1), np.delete(whole.mean, 1), rtol=1e-12)
 
 
 def test_no_rows_and_wrong_widths() -> None:
-    heads = load_heads("dielectric")
-    assert heads.predict(np.empty((0, 64))).mean.shape == (0,)
+    ensemble = load_ensemble("dielectric")
+    assert ensemble.predict(np.empty((0, 64))).mean.shape == (0,)
     with pytest.raises(ValueError, match=r"\(n, 64\), got \(2, 3\)"):
-        heads.predict(np.zeros((2, 3)))
+        ensemble.predict(np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_metadata_says_where_the_weights_come_from(name: PropertyName) -> None:
-    record = read_json(Path(read_heads.__globals__["__file__"]).parent / f"{name}.json")
+    record = read_json(Path(read_ensemble.__globals__["__file__"]).parent / f"{name}.json")
     assert record["property"] == name
     assert all(len(source["sha256"]) == 64 for source in record["data"])
     test = record["errors"]["test"]
@@ -118,31 +118,35 @@ def test_the_metadata_says_where_the_weights_come_from(name: PropertyName) -> No
     assert 0.55 < record["errors"]["test"]["coverage"] < 0.95
 
 
-def _write(folder: Path, heads: Heads) -> None:
-    name = heads.property_.name
-    write_tensors(folder / f"{name}.safetensors", heads.arrays)
-    write_json(folder / f"{name}.json", {"maximum": heads.maximum, "std_scale": heads.std_scale})
+def _write(folder: Path, ensemble: Ensemble) -> None:
+    name = ensemble.property_.name
+    write_tensors(folder / f"{name}.safetensors", ensemble.arrays)
+    write_json(
+        folder / f"{name}.json", {"maximum": ensemble.maximum, "std_scale": ensemble.std_scale}
+    )
 
 
 def test_round_trip(tmp_path: Path, features: NDArray[np.float64]) -> None:
-    heads = load_heads("dielectric")
-    _write(tmp_path, heads)
-    again = read_heads(tmp_path, "dielectric").predict(features)
-    assert (again.mean == heads.predict(features).mean).all()
-    assert (again.std == heads.predict(features).std).all()
+    ensemble = load_ensemble("dielectric")
+    _write(tmp_path, ensemble)
+    again = read_ensemble(tmp_path, "dielectric").predict(features)
+    assert (again.mean == ensemble.predict(features).mean).all()
+    assert (again.std == ensemble.predict(features).std).all()
 
 
 def test_bad_weight_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no property 'colour'; there are: band_gap, dielectric"):
-        read_heads(tmp_path, "colour")  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match="unknown property 'colour': choose one of band_gap, dielectric"
+    ):
+        read_ensemble(tmp_path, "colour")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="band_gap"):
-        read_heads(tmp_path, "band_gap")
-    heads = load_heads("band_gap")
-    _write(tmp_path, heads)
+        read_ensemble(tmp_path, "band_gap")
+    ensemble = load_ensemble("band_gap")
+    _write(tmp_path, ensemble)
     write_json(tmp_path / "band_gap.json", {"maximum": 1.0})
-    with pytest.raises(ValueError, match="band_gap: no std_scale"):
-        read_heads(tmp_path, "band_gap")
+    with pytest.raises(ValueError, match="band_gap: missing entries: std_scale"):
+        read_ensemble(tmp_path, "band_gap")
     damaged = (tmp_path / "band_gap.safetensors").read_bytes()[:1000]
     (tmp_path / "band_gap.safetensors").write_bytes(damaged)
     with pytest.raises(ValueError, match=r"band_gap\.safetensors"):
-        read_heads(tmp_path, "band_gap")
+        read_ensemble(tmp_path, "band_gap")
