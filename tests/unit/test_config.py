@@ -25,6 +25,9 @@ from crystalformer_rl.config import (
 )
 from crystalformer_rl.config.fields import Neutral, Section
 
+UNIFORM = {"space_group_weights": "uniform"}
+NAMED = {"space_groups": [225]}
+
 
 def test_the_defaults_are_valid() -> None:
     config = read({})
@@ -250,6 +253,20 @@ def test_a_reward_without_a_potential_fits_every_hull() -> None:
 def test_energies_of_two_potentials_do_not_mix() -> None:
     with pytest.raises(ValueError, match=r"relax\.potential = chgnet must be hull\.potential"):
         read({"hull": {"potential": "sevennet"}, "rl": {}})
+
+
+@pytest.mark.parametrize(
+    ("raw", "sections"),
+    [
+        ({}, ["sample", "rl.ehull", "rl.fom"]),
+        ({"sample": UNIFORM}, ["rl.ehull", "rl.fom"]),
+        ({"sample": NAMED, "rl": {"a": UNIFORM, "b": {}, "c": NAMED}}, ["rl.b"]),
+        ({"sample": NAMED, "rl": {"a": UNIFORM}}, []),
+        ({"sample": UNIFORM, "rl": {}}, []),
+    ],
+)
+def test_sections_that_sample_by_the_histogram(raw: dict[str, object], sections: list[str]) -> None:
+    assert read(raw).by_histogram == sections
 
 
 def test_symbols_are_those_of_ase() -> None:

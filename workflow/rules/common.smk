@@ -23,7 +23,7 @@ from crystalformer_rl.jobs.cleanup import forget_finished
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.layout import Layout
 from crystalformer_rl.manifest import DOWNLOADS, read_manifest
-from crystalformer_rl.model.folder import policy_folder, unfit
+from crystalformer_rl.model.folder import check_policy, policy_folder
 from crystalformer_rl.properties import FEATURES_OF
 
 
@@ -81,10 +81,9 @@ def finished_policy(name):
     """The folder of a policy that is not trained here, by its path or its name."""
     try:
         folder = policy_folder(name)
-    except FileNotFoundError as error:
+        check_policy(folder, by_histogram=SETTINGS.by_histogram)
+    except (FileNotFoundError, ValueError) as error:
         refuse(f"base_policy = {name}: {error}")
-    if problem := unfit(folder, SETTINGS):
-        refuse(f"base_policy = {name}: {problem}")
     return str(folder)
 
 

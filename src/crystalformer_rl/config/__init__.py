@@ -113,6 +113,16 @@ class Config(Section):
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
 
+    @property
+    def by_histogram(self) -> list[str]:
+        """The sections that sample space groups by the training histogram of a policy.
+
+        The policies that are trained from it have its histogram too, and ``sft`` trains on crystals
+        that are sampled as ``sample`` says.
+        """
+        sections = {"sample": self.sample} | {f"rl.{name}": one for name, one in self.rl.items()}
+        return [name for name, section in sections.items() if section.by_histogram]
+
     @field_validator("rl", mode="before")
     @classmethod
     def _null_removes(cls, value: Any) -> Any:

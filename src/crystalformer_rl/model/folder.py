@@ -4,16 +4,14 @@ Nothing here loads weights or torch: a run can be refused before its first job.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-
-from crystalformer_rl.config import Config
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 PRETRAINED = Path(__file__).parents[3] / "resources" / "pretrained"
 WITHOUT_HISTOGRAM = (
-    "name space groups (space_groups, or --space-group of `sample`), use uniform weights "
-    "(space_group_weights: uniform, or --uniform of `sample`), or import the policy again with "
-    "--space-groups mp20-small"
+    "name space groups (space_groups), set space_group_weights: uniform, or import the policy with "
+    "a histogram (import-checkpoint --space-groups mp20-small)"
 )
 """What to do with a policy that has no histogram of its training space groups."""
 
@@ -41,24 +39,30 @@ def policy_files(folder: Path) -> list[Path]:
     return [Path(folder) / WEIGHTS, Path(folder) / DESCRIPTION]
 
 
-def unfit(folder: Path, config: Config) -> str | None:
-    """Why a run with these settings cannot start from the policy, or None if it can.
+def check_policy(folder: Path, *, by_histogram: Sequence[str]) -> None:
+    """Refuse a policy that a run cannot start from.
 
-    The policies that are trained from it have its histogram, and ``sft`` trains on crystals that
-    are drawn as ``sample`` says.
+    Parameters
+    ----------
+    by_histogram
+        What samples space groups by the policy's histogram, as the user knows it: ``rl.ehull``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the policy has no description.
+    ValueError
+        If the description is damaged, or has no histogram where one is needed.
     """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
-        return f"{path}: no such file; a policy is {DESCRIPTION} + {WEIGHTS}"
+        raise FileNotFoundError(f"{path}: no such file; a policy is {DESCRIPTION} + {WEIGHTS}")
     try:
         known = any(json.loads(path.read_text(encoding="utf-8"))["space_group_counts"])
     except (KeyError, TypeError, ValueError) as error:
-        return f"{path}: not the description of a policy: {error!r}"
-    sections = {"sample": config.sample} | {f"rl.{name}": one for name, one in config.rl.items()}
-    drawn = [name for name, section in sections.items() if section.by_histogram]
-    if known or not drawn:
-        return None
-    return (
-        f"the policy has no histogram of space groups, by which {', '.join(drawn)} would draw "
-        f"them: {WITHOUT_HISTOGRAM}"
-    )
+        raise ValueError(f"{path}: not the description of a policy: {error!r}") from error
+    if by_histogram and not known:
+        raise ValueError(
+            f"the policy has no histogram of space groups, by which {', '.join(by_histogram)} "
+            f"would sample them: {WITHOUT_HISTOGRAM}"
+        )

@@ -115,6 +115,11 @@ def run(args: argparse.Namespace) -> None:
     )
     policy = Policy.load(folder, device=device)
     constraints = build(settings.constraints, max_sites=policy.settings.max_sites)
+    if settings.by_histogram and not policy.space_group_counts.any():
+        raise ValueError(
+            f"{folder}: this policy has no histogram of space groups: give --space-group or "
+            "--uniform, or import the policy again with import-checkpoint --space-groups mp20-small"
+        )
     prompts = prompt_probabilities(
         policy.space_group_counts,
         settings.space_groups,

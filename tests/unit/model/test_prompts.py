@@ -30,7 +30,7 @@ def test_uniform() -> None:
 
 
 def test_no_histogram() -> None:
-    with pytest.raises(ValueError, match=r"no histogram .*space_groups; --space-group .*--uniform"):
+    with pytest.raises(ValueError, match=r"no histogram .*\(space_groups\).*_weights: uniform"):
         prompt_probabilities(NOTHING, None, "training")
 
 

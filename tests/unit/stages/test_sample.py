@@ -237,7 +237,7 @@ def test_a_policy_without_a_histogram(folder: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         ask(folder, "-n", "2")
     line = last_line(capsys)
-    for way in ("--space-group of `sample`", "--uniform of `sample`", "--space-groups mp20-small"):
+    for way in ("--space-group ", "--uniform", "--space-groups mp20-small"):
         assert way in line
     assert len(ask(folder, "-n", "2", "--uniform")) == 2
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crystalformer_rl.config import Config
 from crystalformer_rl.manifest import Entry, mismatch, recorded
-from crystalformer_rl.model.folder import WEIGHTS, unfit
+from crystalformer_rl.model.folder import WEIGHTS, check_policy
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.tools.doctor.findings import Finding, place
 
@@ -82,10 +82,12 @@ def _download(key: str, entry: Entry, *, needed: bool) -> Finding:
 def _base_policy(name: str, config: Config, config_files: Sequence[Path]) -> Finding:
     for folder in (Path(name), PRETRAINED / name):
         if (folder / WEIGHTS).is_file():
-            if (problem := unfit(folder, config)) is None:
-                return Finding("base_policy", "ok", str(folder))
-            change = f"as said above, or another policy: {place(config_files, 'base_policy')}"
-            return Finding("base_policy", "problem", f"{folder}: {problem}", change)
+            try:
+                check_policy(folder, by_histogram=config.by_histogram)
+            except (FileNotFoundError, ValueError) as error:
+                change = f"as said above, or another policy: {place(config_files, 'base_policy')}"
+                return Finding("base_policy", "problem", f"{folder}: {error}", change)
+            return Finding("base_policy", "ok", str(folder))
     known = ", ".join(sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS}")))
     return Finding(
         "base_policy",
