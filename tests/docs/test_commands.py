@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.clone import REPOSITORY
+from helpers.copies import REPOSITORY
 from helpers.pages import Block, blocks, commands, copy_with_pages, environment, pages
 from snakemake.cli import parse_args, parse_config
 from snakemake.utils import update_config

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from helpers.clone import REPOSITORY
+from helpers.copies import REPOSITORY
 from helpers.pages import apply, blocks, commands, copy_with_pages, environment
 
 RECIPES = sorted(

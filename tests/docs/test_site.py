@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.clone import REPOSITORY
+from helpers.copies import REPOSITORY
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 # What a browser loads by itself, unlike a link that the reader may follow.

@@ -14,7 +14,7 @@ from crystalformer_rl.files import write_tensors
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import pretrain
 from helpers.cli import run_verb
-from helpers.tiny import TINY
+from helpers.policies import TINY
 
 TIMEOUT = 600
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.clone import REPOSITORY, Copy, copy_repository
+from helpers.copies import REPOSITORY, Copy, copy_repository
 
 FENCE = re.compile(r"^( *)```(\w*)(?: title=\"([^\"]*)\")?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 

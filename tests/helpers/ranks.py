@@ -22,7 +22,7 @@ from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel, join
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.fit import Row, fit
-from helpers.tiny import TINY
+from helpers.policies import TINY
 
 SETTINGS = OptimiserSettings(
     epochs=3, batch_size=5, learning_rate=0.2, warmup_steps=3, ema_decay=0.9

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from helpers.clone import REPOSITORY, Copy, copy_repository
+from helpers.copies import REPOSITORY, Copy, copy_repository
 
 from crystalformer_rl.files import read_json, read_table
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from helpers.clone import Copy
+from helpers.copies import Copy
 from helpers.slurm.cluster import Cluster, Unavailable, cluster
 from helpers.slurm.driver import prepared, run
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.clone import Copy
+from helpers.copies import Copy
 from helpers.slurm.cluster import DEADLINE, NODES, Cluster, Job, Unavailable, cluster, wait_until
 from helpers.slurm.driver import CONFIG, processes, run, started
 

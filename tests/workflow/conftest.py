@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers.clone import Copy, copy_repository
+from helpers.copies import Copy, copy_repository
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.clone import REPOSITORY, Copy
+from helpers.copies import REPOSITORY, Copy
 from pydantic import BaseModel
 
 from crystalformer_rl.config import Config

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 import yte
-from helpers.clone import REPOSITORY, Copy, messages
+from helpers.copies import REPOSITORY, Copy, messages
 from snakemake.utils import update_config
 
 from crystalformer_rl.config import Config, read

@@ -1,6 +1,6 @@
 """A job on a node that outlives its driver."""
 
-from helpers.clone import Copy
+from helpers.copies import Copy
 
 RULE = """
 rule orphan:

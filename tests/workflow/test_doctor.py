@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.clone import Copy
+from helpers.copies import Copy
 
 SINFO = """\
 pretend1|cpu*|up|mixed|16|48000|gpu:1|infinite

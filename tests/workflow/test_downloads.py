@@ -1,6 +1,6 @@
 """A download that fails, and data that stand in its place."""
 
-from helpers.clone import Copy
+from helpers.copies import Copy
 
 TRAIN = "resources/downloads/mp_20/train.csv"
 MP20 = ("--cores", "1", "--configfile", "config/mp20.yaml")

@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 import yaml
-from helpers.clone import REPOSITORY
+from helpers.copies import REPOSITORY
 
 ENVS = REPOSITORY / "envs"
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.clone import REPOSITORY
+from helpers.copies import REPOSITORY
 
 OLD = "#!/bin/sh\nexit 1\n"
 # As Debian's Python without ensurepip: new enough, and its venv fails half-way.

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import yaml
-from helpers.clone import Copy
+from helpers.copies import Copy
 
 from crystalformer_rl.config import read
 

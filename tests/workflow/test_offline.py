@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers.clone import Copy
+from helpers.copies import Copy
 
 ALONE = ("unshare", "--map-root-user", "--net")
 TARGETS = ("tokenize/rejected.parquet", "hull/hull.parquet", "judge/hull/hull.parquet")

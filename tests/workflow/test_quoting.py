@@ -4,7 +4,7 @@ import re
 import shutil
 
 import yaml
-from helpers.clone import REPOSITORY, Copy
+from helpers.copies import REPOSITORY, Copy
 
 # Numbers, or texts that the settings and the wildcard constraints have made harmless.
 HARMLESS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.clone import Copy, copy_repository
+from helpers.copies import Copy, copy_repository
 
 from crystalformer_rl.config import Config
 

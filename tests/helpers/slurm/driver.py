@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from helpers.clone import Copy, copy_repository
+from helpers.copies import Copy, copy_repository
 from helpers.slurm.cluster import wait_until
 
 # As a user calls it, but that the state of jobs is asked for more often, and that files written on

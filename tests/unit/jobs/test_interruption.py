@@ -17,7 +17,7 @@ from helpers.launch import (
     start,
     write_tokens,
 )
-from helpers.tiny import TINY
+from helpers.policies import TINY
 
 from crystalformer_rl.config import PretrainSettings
 from crystalformer_rl.files import read_json, read_table, read_tensors

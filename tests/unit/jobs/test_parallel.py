@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.policies import TINY
 from helpers.ranks import train, weights_of
-from helpers.tiny import TINY
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_tensors, write_tensors

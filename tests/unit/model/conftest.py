@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.uneven import FIXTURES, MakePolicy, uneven_policy
+from helpers.policies import FIXTURES, MakePolicy, uneven_policy
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny import TINY
+from helpers.policies import TINY
 
 from crystalformer_rl.model.folder import check_policy
 from crystalformer_rl.model.policy import Policy

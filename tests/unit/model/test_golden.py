@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.uneven import FIXTURES
+from helpers.policies import FIXTURES
 from numpy.typing import NDArray
 from torch.nn import functional
 

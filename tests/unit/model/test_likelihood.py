@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.uneven import MakePolicy, uneven_policy
+from helpers.policies import MakePolicy, uneven_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.uneven import MakePolicy
+from helpers.policies import MakePolicy
 
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.uneven import MakePolicy
+from helpers.policies import MakePolicy
 
 from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal import wyckoff

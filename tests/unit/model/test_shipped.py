@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.uneven import FIXTURES
+from helpers.policies import FIXTURES
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.tokenizer import tokenize_many

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.uneven import MakePolicy
+from helpers.policies import MakePolicy
 
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.model.policy import Policy

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cli import run_verb
-from helpers.tiny import TINY
+from helpers.policies import TINY
 from pymatgen.core import Element
 
 from crystalformer_rl import cli

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.cli import run_verb
 from helpers.launch import TORCHRUN, end, start
-from helpers.tiny import TINY
+from helpers.policies import TINY
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.config import SftSettings

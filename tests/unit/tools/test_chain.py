@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.tiny import TINY
+from helpers.policies import TINY
 from pymatgen.core import Element, Lattice, Structure
 
 from crystalformer_rl import cli

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny import TINY
+from helpers.policies import TINY
 
 from crystalformer_rl.cli import main
 from crystalformer_rl.files import read_json, write_json

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.tiny import TINY
+from helpers.policies import TINY
 
 from crystalformer_rl.cli import main
 from crystalformer_rl.files import write_json, write_table

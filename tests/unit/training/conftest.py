@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import TINY
+from helpers.policies import TINY
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.checkpoints import Checkpoints

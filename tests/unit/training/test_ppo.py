@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import TINY
+from helpers.policies import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import TINY
+from helpers.policies import TINY
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import ConstraintSettings, RLSettings

@@ -1,4 +1,4 @@
-"""A small policy whose weights are large enough to make its distributions uneven."""
+"""Small policies: one that trains in milliseconds, one with an uneven distribution."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,17 @@ from crystalformer_rl.model.policy import Policy
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TINY = ModelSettings(
+    layers=1,
+    heads=2,
+    key_size=4,
+    width=16,
+    embedding=8,
+    first_letter_hidden=16,
+    coordinate_modes=4,
+    lattice_modes=2,
+    max_sites=6,
+)
+SMALL = ModelSettings(
     layers=2,
     heads=2,
     key_size=8,
@@ -23,7 +34,8 @@ MakePolicy = Callable[..., Policy]
 
 
 def uneven_policy(seed: int = 1, **changes: object) -> Policy:
-    policy = Policy(TINY.model_copy(update=changes), seed=seed)
+    """A small policy whose weights are large enough to make its distributions uneven."""
+    policy = Policy(SMALL.model_copy(update=changes), seed=seed)
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             if "norm" not in name:
