@@ -1,9 +1,9 @@
 """Potentials of the package ``matgl``: TensorNet, M3GNet, CHGNet and others, from a folder or hub.
 
-A folder that an older version of the package has written can load without an error and be wrong,
-because the two ends of an edge have changed places since: the known answers catch it. The package
-reads weights without running anything, but calls the classes that a folder names: those of other
-packages are refused.
+A folder written by an older version of the package can load without an error and give wrong
+energies, because the two ends of an edge were exchanged since then: the self-test detects this. The
+package reads weights without running code, but calls the classes that a folder names: classes of
+other packages are rejected.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Known answers: five crystals whose energies tell whether a potential is the one it claims to be.
+"""Self-test of a potential: it has to reproduce the energies of five crystals when it is loaded.
 
-Weights can load without an error and be wrong: matgl 4 reads a folder of matgl 2, gives right
-energies for elements and −2.3 instead of −5.9 eV/atom for MgO. A potential is therefore asked at
-load; what it says is kept per digest of its weights, so that later loads cost nothing.
+Weights can load without an error and still be wrong: matgl 4 reads a folder of matgl 2 and returns
+correct energies for elements, but −2.3 instead of −5.9 eV/atom for MgO. The results are cached
+under the digest of the weights, so that later loads cost nothing.
 """
 
 import hashlib
@@ -28,14 +28,15 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class KnownCrystal:
-    """A crystal near its equilibrium in which symmetry forbids any force.
+class SelfTestCrystal:
+    """A crystal near its equilibrium in which all forces vanish by symmetry.
 
     Attributes
     ----------
     energies
-        eV/atom by energy convention, as measured: CHGNet 0.3.0, SevenNet-0 and, for MatPES,
-        TensorNet v2025.1. No weights for OMat24 were at hand: ``uncorrected`` stands for it.
+        eV/atom by energy convention, computed with CHGNet 0.3.0 (``mp2020_corrected``), SevenNet-0
+        (``uncorrected``) and TensorNet v2025.1 (``matpes``). No weights trained on OMat24 were
+        available: ``omat24`` is compared with ``uncorrected``.
     """
 
     name: str
@@ -43,32 +44,32 @@ class KnownCrystal:
     energies: Mapping[EnergyConvention, float]
 
 
-def known_crystals() -> tuple[KnownCrystal, ...]:
-    """Rock salt, a covalent crystal, a metal and a perovskite, in primitive cells."""
-    salt, apart = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], [[0.0, 0.0, 0.0], [0.25, 0.25, 0.25]]
+def self_test_crystals() -> tuple[SelfTestCrystal, ...]:
+    """Two rock salts, a covalent crystal, a metal and a perovskite, in primitive cells."""
+    salt, diamond = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], [[0.0, 0.0, 0.0], [0.25, 0.25, 0.25]]
     perovskite = [*salt, [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]]
     return (
-        KnownCrystal(
+        SelfTestCrystal(
             "NaCl",
             Structure(_face_centred(5.69), ["Na", "Cl"], salt),
             {"mp2020_corrected": -3.668, "uncorrected": -3.384, "matpes": -3.358},
         ),
-        KnownCrystal(
+        SelfTestCrystal(
             "MgO",
             Structure(_face_centred(4.26), ["Mg", "O"], salt),
             {"mp2020_corrected": -6.314, "uncorrected": -5.977, "matpes": -5.868},
         ),
-        KnownCrystal(
+        SelfTestCrystal(
             "Si",
-            Structure(_face_centred(5.47), ["Si", "Si"], apart),
+            Structure(_face_centred(5.47), ["Si", "Si"], diamond),
             {"mp2020_corrected": -5.314, "uncorrected": -5.403, "matpes": -5.244},
         ),
-        KnownCrystal(
+        SelfTestCrystal(
             "Al",
             Structure(_face_centred(4.04), ["Al"], [[0.0, 0.0, 0.0]]),
             {"mp2020_corrected": -3.664, "uncorrected": -3.720, "matpes": -3.744},
         ),
-        KnownCrystal(
+        SelfTestCrystal(
             "SrTiO3",
             Structure(Lattice.cubic(3.94), ["Sr", "Ti", "O", "O", "O"], perovskite),
             {"mp2020_corrected": -8.424, "uncorrected": -8.022, "matpes": -7.961},
@@ -82,67 +83,68 @@ def _face_centred(length: float) -> Lattice:
 
 
 def verify(potential: Potential) -> None:
-    """Check the answers of ``potential``, from the cache where they are known.
+    """Run the self-test of ``potential``, or read its results from the cache.
 
     Raises
     ------
     ValueError
-        If a crystal has an element that it does not know, an energy that is 0.15 eV/atom or more
-        from the known one, or a force of 0.01 eV/Å; the message has all the numbers.
+        If the potential does not know an element of the crystals, an energy differs from the
+        expected one by 0.15 eV/atom or more, or a force reaches 0.01 eV/Å. The message lists all
+        energies and forces.
     """
-    crystals = known_crystals()
+    crystals = self_test_crystals()
     needed = {element.symbol for crystal in crystals for element in crystal.structure.composition}
     if unknown := sorted(needed - potential.elements):
         raise ValueError(
-            f"{_title(potential)} does not know {', '.join(unknown)}: its answers for "
-            f"{', '.join(crystal.name for crystal in crystals)} cannot be checked"
+            f"{_title(potential)} does not know {', '.join(unknown)}: its self-test needs "
+            f"{', '.join(crystal.name for crystal in crystals)}"
         )
     path = _cache_folder() / f"{_cache_key(potential, crystals)}.json"
-    kept = _read(path, [crystal.name for crystal in crystals])
-    answers = _ask(potential, crystals) if kept is None else kept
-    missed = False
+    cached = _read(path, [crystal.name for crystal in crystals])
+    results = _evaluate(potential, crystals) if cached is None else cached
+    failed = False
     lines = ["crystal  eV/atom expected  found     force eV/Å"]
     for crystal in crystals:
-        energy, force = answers[crystal.name]
+        energy, force = results[crystal.name]
         energies, convention = crystal.energies, potential.energy_convention
         expected = energies["uncorrected" if convention == "omat24" else convention]
         wrong = not (abs(energy - expected) < ENERGY_TOLERANCE and force < MAX_FORCE)
-        missed |= wrong
+        failed |= wrong
         lines.append(
             f"{crystal.name:<8} {expected:16.3f} {energy:8.3f} {force:11.4f}"
             + ("  <- wrong" if wrong else "")
         )
-    if missed:
+    if failed:
         raise ValueError(
-            f"{_title(potential)} misses known answers (convention {potential.energy_convention}, "
-            f"allowed: {ENERGY_TOLERANCE} eV/atom and {MAX_FORCE} eV/Å): other weights than "
-            "declared, or weights that this version of the package reads wrongly\n"
+            f"{_title(potential)} fails its self-test (convention {potential.energy_convention}, "
+            f"tolerances {ENERGY_TOLERANCE} eV/atom and {MAX_FORCE} eV/Å): the weights are not "
+            "the declared ones, or this version of the package reads them wrongly\n"
             + "\n".join(lines)
         )
-    if kept is None:
-        log.info("%s gives the known answers", _title(potential))
-        _write(path, answers)
+    if cached is None:
+        log.info("%s passes its self-test", _title(potential))
+        _write(path, results)
 
 
 def weights_digest(files: Iterable[Path], *, package: str) -> str:
-    """sha256 of weights ``files`` and of the version of the ``package`` that reads them."""
+    """sha256 of the weight ``files`` and of the version of the ``package`` that reads them."""
     digest = hashlib.sha256(f"{package}=={version(package)}".encode())
     for path in sorted(files):
         digest.update(file_digest(path).encode())
     return digest.hexdigest()
 
 
-def _ask(
-    potential: Potential, crystals: tuple[KnownCrystal, ...]
+def _evaluate(
+    potential: Potential, crystals: tuple[SelfTestCrystal, ...]
 ) -> dict[str, tuple[float, float]]:
     """Energy per atom, eV, and largest force, eV/Å, by name."""
-    answers = potential.evaluate([crystal.structure for crystal in crystals])
-    found = {}
-    for crystal, answer in zip(crystals, answers, strict=True):
-        assert answer.forces is not None
-        force = float(np.linalg.norm(answer.forces, axis=1).max())
-        found[crystal.name] = (answer.energy / len(crystal.structure), force)
-    return found
+    evaluations = potential.evaluate([crystal.structure for crystal in crystals])
+    results = {}
+    for crystal, evaluation in zip(crystals, evaluations, strict=True):
+        assert evaluation.forces is not None
+        force = float(np.linalg.norm(evaluation.forces, axis=1).max())
+        results[crystal.name] = (evaluation.energy / len(crystal.structure), force)
+    return results
 
 
 def _title(potential: Potential) -> str:
@@ -154,26 +156,26 @@ def _cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "crystalformer-rl" / "known-answers"
 
 
-def _cache_key(potential: Potential, crystals: tuple[KnownCrystal, ...]) -> str:
+def _cache_key(potential: Potential, crystals: tuple[SelfTestCrystal, ...]) -> str:
     geometry = json.dumps([crystal.structure.as_dict() for crystal in crystals], sort_keys=True)
     text = f"{potential.name} {potential.digest} {geometry}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _read(path: Path, names: list[str]) -> dict[str, tuple[float, float]] | None:
-    """Answers that were kept, or None; a file that cannot be read is as good as none."""
+    """Cached results, or None if there are none or the file is damaged."""
     try:
-        kept = read_json(path)
-        return {name: (float(kept[name][0]), float(kept[name][1])) for name in names}
+        cached = read_json(path)
+        return {name: (float(cached[name][0]), float(cached[name][1])) for name in names}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        log.warning("%s: known answers cannot be read and are computed again: %s", path, error)
+        log.warning("%s: self-test results cannot be read and are computed again: %s", path, error)
         return None
 
 
-def _write(path: Path, answers: dict[str, tuple[float, float]]) -> None:
+def _write(path: Path, results: dict[str, tuple[float, float]]) -> None:
     try:
-        write_json(path, answers)
+        write_json(path, results)
     except OSError as error:
-        log.warning("%s: known answers are not kept: %s", path, error)
+        log.warning("%s: self-test results cannot be cached: %s", path, error)

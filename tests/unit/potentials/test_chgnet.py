@@ -1,4 +1,4 @@
-"""CHGNet: known answers, its own package as the reference, and independence of the batch."""
+"""CHGNet: self-test, comparison with its package, and independence of the batch."""
 
 import numpy as np
 import pytest

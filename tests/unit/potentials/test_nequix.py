@@ -77,6 +77,6 @@ def test_what_it_declares(nequix: Potential) -> None:
     assert nequix.elements == {"O", "Na", "Al", "Si", "Cl", "Ti", "Sr"}
 
 
-def test_missing_element_of_a_known_crystal_is_refused(weights: Path) -> None:
+def test_missing_element_of_the_self_test_is_rejected(weights: Path) -> None:
     with pytest.raises(ValueError, match=r"small\.pt does not know Mg"):
         load(f"nequix:{weights}")

@@ -67,7 +67,7 @@ def test_untrained_weights_are_refused(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(ValueError, match=r"orb-v.*misses known answers[\s\S]*NaCl .*<- wrong"):
+    with pytest.raises(ValueError, match=r"orb-v.*fails its self-test[\s\S]*NaCl .*<- wrong"):
         load(f"orb:{weights}")
 
 

@@ -1,4 +1,4 @@
-"""Known answers: the good potential passes and is remembered, the damaged one is refused."""
+"""Self-test: a good potential passes and its results are cached, a damaged one is rejected."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from crystalformer_rl.potentials.chgnet import Chgnet
-from crystalformer_rl.potentials.self_test import known_crystals, verify
+from crystalformer_rl.potentials.self_test import self_test_crystals, verify
 
 
 @pytest.fixture
@@ -32,28 +32,28 @@ def damaged(chgnet: Chgnet) -> Iterator[Chgnet]:
             weight.copy_(old)
 
 
-def test_answers_are_kept(chgnet: Chgnet, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_cached(chgnet: Chgnet, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     verify(chgnet)
-    (kept,) = cache.iterdir()
-    answers = json.loads(kept.read_text())
-    assert answers["NaCl"][0] == pytest.approx(-3.67, abs=0.02)
-    assert answers["MgO"][0] == pytest.approx(-6.31, abs=0.02)
-    assert all(force < 1e-4 for _, force in answers.values())
+    (cached,) = cache.iterdir()
+    results = json.loads(cached.read_text())
+    assert results["NaCl"][0] == pytest.approx(-3.67, abs=0.02)
+    assert results["MgO"][0] == pytest.approx(-6.31, abs=0.02)
+    assert all(force < 1e-4 for _, force in results.values())
     monkeypatch.delattr(Chgnet, "_evaluate")
     verify(chgnet)
 
 
-def test_damaged_weights_are_refused(damaged: Chgnet, cache: Path) -> None:
-    with pytest.raises(ValueError, match=r"chgnet 0.3.0 misses known answers") as refusal:
+def test_damaged_weights_are_rejected(damaged: Chgnet, cache: Path) -> None:
+    with pytest.raises(ValueError, match=r"chgnet 0.3.0 fails its self-test") as error:
         verify(damaged)
-    lines = str(refusal.value).splitlines()[2:]
-    assert [line.split()[0] for line in lines] == [crystal.name for crystal in known_crystals()]
+    lines = str(error.value).splitlines()[2:]
+    assert [line.split()[0] for line in lines] == [crystal.name for crystal in self_test_crystals()]
     assert lines[0].split()[1] == "-3.668"
     assert sum(line.endswith("<- wrong") for line in lines) >= 3
     assert not cache.exists()
 
 
-def test_kept_answers_are_judged_again(
+def test_cached_results_are_checked_again(
     chgnet: Chgnet, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verify(chgnet)
@@ -67,14 +67,14 @@ def test_a_broken_cache_is_computed_again(
     chgnet: Chgnet, cache: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     verify(chgnet)
-    (kept,) = cache.iterdir()
-    kept.write_text(text)
+    (cached,) = cache.iterdir()
+    cached.write_text(text)
     verify(chgnet)
     assert "computed again" in caplog.text
-    assert set(json.loads(kept.read_text())) == {crystal.name for crystal in known_crystals()}
+    assert set(json.loads(cached.read_text())) == {crystal.name for crystal in self_test_crystals()}
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(
+def test_a_cache_that_cannot_be_written_is_not_an_error(
     chgnet: Chgnet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,4 +84,4 @@ def test_a_cache_that_cannot_be_written_is_no_error(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with caplog.at_level(logging.WARNING):
         verify(chgnet)
-    assert "known answers are not kept" in caplog.text
+    assert "self-test results cannot be cached" in caplog.text

@@ -1,4 +1,4 @@
-"""SevenNet against its own calculator, and its known answers; needs the ``sevennet`` extra."""
+"""SevenNet against its own calculator, and its self-test; needs the ``sevennet`` extra."""
 
 import os
 import shutil

@@ -44,7 +44,7 @@ def files(
 
 
 def potentials(config: Config, config_files: Sequence[Path], *, device: str) -> Iterator[Finding]:
-    """Whether each potential of the settings loads and gives its known answers."""
+    """Whether each potential of the settings loads and passes its self-test."""
     keys = {config.hull.potential: "hull"}
     if config.judge.potential is not None:
         keys[config.judge.potential] = "judge"
@@ -57,7 +57,7 @@ def potentials(config: Config, config_files: Sequence[Path], *, device: str) -> 
             yield Finding(topic, "problem", str(error), f"as said above, or name another: {key}")
         else:
             yield Finding(
-                topic, "ok", f"{potential.version} gives the known answers ({section}.potential)"
+                topic, "ok", f"{potential.version} passes its self-test ({section}.potential)"
             )
 
 
