@@ -1,7 +1,7 @@
-"""Potentials: energies, forces and stresses of lists of structures, and who fails why.
+"""Interface of potentials: energies, forces and stresses of lists of structures, and failures.
 
-One bad structure never harms another: :func:`evaluate_each` screens every structure first, and
-where a batch still raises it is halved until the culprit stands alone.
+A bad structure never affects another: :func:`evaluate_each` screens every structure first. If a
+batch still raises an error, it is halved until the structure that causes it is isolated.
 """
 
 from collections.abc import Sequence
@@ -16,36 +16,37 @@ from pymatgen.core import Structure
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than
 
 EnergyConvention = Literal["mp2020_corrected", "uncorrected", "matpes", "omat24"]
-"""What the energies are that a potential was trained on.
+"""The kind of energies that a potential was trained on.
 
 ``mp2020_corrected``: Materials Project PBE(+U) with the MP2020 corrections already in them.
-``uncorrected``: the same without them, so that they have to be applied, once.
-``matpes``: MatPES PBE, without U and with other pseudopotentials: the corrections do not fit.
-``omat24``: OMat24, PBE(+U) with newer pseudopotentials. MgBr2 lies 0.18 eV/atom above the Materials
-Project's, corrections fitted to it differ from MP2020's by up to 0.5 eV per atom (Co in oxides),
-and its authors warn against MP2020 (``facebookresearch/fairchem``, ``src/fairchem/data/omat``).
+``uncorrected``: the same without them. The corrections have to be applied once.
+``matpes``: MatPES PBE, without U and with other pseudopotentials. The corrections do not apply.
+``omat24``: OMat24, PBE(+U) with newer pseudopotentials. Its energy of MgBr2 is 0.18 eV/atom above
+the Materials Project's, corrections fitted to it differ from MP2020 by up to 0.5 eV per atom (Co in
+oxides), and its authors advise against MP2020 (``facebookresearch/fairchem``,
+``src/fairchem/data/omat``).
 """
 
 VOLUME_PER_ATOM_ANGSTROM3 = (1.5, 400.0)
 MAX_LENGTH_ANGSTROM = 100.0
-# The deepest solids of PBE, with the atoms of VASP at 0, lie at -13 (W); potentials far from what
-# they have learned fall to -100,000.
+# The lowest PBE energy of a solid relative to VASP's atoms is about -13 (W). Far from their
+# training data, potentials can predict -100,000.
 LOWEST_ENERGY_EV_PER_ATOM = -20.0
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a potential says of one structure.
+    """The result of a potential for one structure.
 
     Attributes
     ----------
     energy
         eV, of the whole cell.
     forces
-        (n, 3) eV/Å, or None where they were not asked for.
+        (n, 3) eV/Å, or None if they were not requested.
     stress
-        (3, 3) eV/Å³, dE/dstrain over the volume (positive when the cell wants to shrink), or None.
+        (3, 3) eV/Å³, dE/dstrain over the volume (positive if shrinking lowers the energy), or None.
     features
         (d,) learned features of the crystal, averaged over its atoms, or None.
     """
@@ -73,13 +74,13 @@ class Potential(Protocol):
     Attributes
     ----------
     name, version
-        Its registered name, and which weights it has: ``chgnet`` and ``0.3.0``.
+        Registered name and version of the weights, such as ``chgnet`` and ``0.3.0``.
     digest
-        sha256 of its weights and of its package's version, in hexadecimal.
+        sha256 of its weights and the version of its package, in hexadecimal.
     energy_convention
-        What its training labels were.
+        The kind of its training energies.
     elements
-        Symbols that it knows.
+        Symbols of the elements that it supports.
     """
 
     name: str
@@ -94,9 +95,11 @@ class Potential(Protocol):
 
 
 def convention_of(name: str) -> EnergyConvention:
-    """What a model with this ``name`` was trained on last; Materials Project's if it says nothing.
+    """The convention that a model's ``name`` indicates; ``uncorrected`` if it indicates none.
 
-    >>> convention_of("MACE-matpes-pbe-omat-ft.model")  # of OMat24, tuned on MatPES
+    The data of the last training count.
+
+    >>> convention_of("MACE-matpes-pbe-omat-ft.model")  # OMat24, fine-tuned on MatPES
     'matpes'
     """
     if "matpes" in name.lower():
@@ -107,8 +110,8 @@ def convention_of(name: str) -> EnergyConvention:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on a GPU or on the CPU.
 
-    Only the CUDA allocator and Python have an exception of their own; the rest is told by its
-    words.
+    Only the CUDA allocator and Python raise a specific exception; other failures are recognised by
+    their message.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
@@ -116,11 +119,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def screen(potential: Potential, structure: Structure | None) -> Failure | None:
-    """Why ``structure`` must not be handed to ``potential``, or None.
+    """Why ``structure`` must not be passed to ``potential``, or None.
 
-    No atoms, disorder, unknown elements, cells denser or emptier than any crystal, and atoms closer
-    than 0.5 Å (periodic images counted) are refused: a potential's answer there is noise, and the
-    neighbour list of a collapsed cell can exhaust the memory.
+    Rejected are structures without atoms, disorder, unknown elements, volumes per atom outside the
+    range of crystals, and atoms closer than 0.5 Å, periodic images included. Predictions for them
+    are meaningless, and the neighbour list of a collapsed cell can exhaust the memory.
     """
     if structure is None:
         return Failure("unphysical", "no structure")
@@ -158,14 +161,14 @@ def evaluate_each(
     *,
     forces: bool = False,
 ) -> list[Evaluation | Failure]:
-    """Evaluate every structure that can be evaluated; say of the others why not.
+    """Evaluate every structure that can be evaluated; return a reason for each of the others.
 
     Parameters
     ----------
     structures
-        May hold None for what could not be decoded.
+        None stands for a structure that could not be decoded.
     forces
-        Whether forces and stresses are wanted.
+        Whether forces and stresses are computed.
 
     Returns
     -------
@@ -175,7 +178,7 @@ def evaluate_each(
     Raises
     ------
     torch.AcceleratorError
-        If the GPU is lost: no structure is at fault, and none can be evaluated any more.
+        If the GPU fails. The cause is not a structure, and no further structure can be evaluated.
     """
     failures = {i: screen(potential, structure) for i, structure in enumerate(structures)}
     good = [i for i, failure in failures.items() if failure is None]
@@ -190,7 +193,7 @@ def evaluate_each(
 def _bisect(
     potential: Potential, structures: list[Structure], *, forces: bool
 ) -> list[Evaluation | Failure]:
-    """Evaluate together; on an error halve, so that only the culprit fails."""
+    """Evaluate together; on an error halve the batch, so that only the structure at fault fails."""
     if not structures:
         return []
     try:

@@ -1,8 +1,9 @@
-"""Batches of structures, as large as pays and as memory allows.
+"""Batches of structures: as large as throughput and memory permit.
 
-The size of a batch is counted in atoms, which cost and memory follow. On a GPU it is found by
-measuring. On a CPU, where a larger batch gains nothing (docs/reference/potentials.md), it keeps its
-first value: the sums of a batch then never depend on the clock, and runs agree bit for bit.
+The size of a batch is counted in atoms, because time and memory scale with them. On a GPU the size
+is determined by timing. On a CPU, where larger batches are not faster
+(docs/reference/potentials.md), it is constant: the sums in a batch then do not depend on timing,
+and runs agree bit for bit.
 """
 
 import logging
@@ -30,13 +31,13 @@ log = logging.getLogger(__name__)
 class BatchSize:
     """Atoms per batch.
 
-    It doubles while that makes the throughput at least a tenth higher, and then stays. A batch
-    that does not fit into memory halves it for good.
+    The size is doubled as long as this raises the throughput by more than a tenth, and is constant
+    afterwards. If a batch does not fit into memory, the size is halved and no longer increased.
 
     Parameters
     ----------
     atoms
-        The first size.
+        Initial size.
     grows
         Whether larger sizes are tried.
     """
@@ -48,7 +49,7 @@ class BatchSize:
         self._rates: list[float] = []
 
     def take(self, structures: Sequence[Structure]) -> Sequence[Structure]:
-        """As many of the first ``structures`` as fit, at least one."""
+        """The first ``structures`` that fit into a batch, at least one."""
         atoms = 0
         for count, structure in enumerate(structures):
             atoms += len(structure)
@@ -57,10 +58,10 @@ class BatchSize:
         return structures
 
     def learn(self, atoms: int, seconds: float) -> None:
-        """Take note that a batch of ``atoms`` took ``seconds``.
+        """Record that a batch of ``atoms`` took ``seconds``.
 
-        The best of three batches counts, because the first ones warm the device up; batches that
-        are far from full say nothing about the size.
+        The fastest of three batches counts, because the first ones include the warm-up of the
+        device. Batches that are far from full are ignored.
         """
         if not self._grows or atoms < FULL * self.atoms:
             return
@@ -77,16 +78,16 @@ class BatchSize:
             self._grows = False
 
     def shrink(self, atoms: int) -> None:
-        """Take note that a batch of ``atoms`` did not fit into memory."""
+        """Record that a batch of ``atoms`` did not fit into memory."""
         self.atoms = max(1, atoms // 2)
         self._grows = False
-        log.info("a batch of %d atoms does not fit into memory; %d from now on", atoms, self.atoms)
+        log.info("a batch of %d atoms does not fit into memory: the next has %d", atoms, self.atoms)
 
 
 class BatchedPotential(ABC):
-    """A :class:`~crystalformer_rl.potentials.base.Potential` but for one batch's evaluation.
+    """Base class of potentials: splits structures into batches; subclasses evaluate one batch.
 
-    With forces and without, time and memory differ: each has a batch size of its own.
+    Time and memory differ with and without forces, so each case has a separate batch size.
     """
 
     name: str
@@ -109,8 +110,8 @@ class BatchedPotential(ABC):
         Raises
         ------
         RuntimeError, MemoryError, ValueError
-            What the package raises for a structure that it cannot evaluate, or that does not fit
-            into memory alone.
+            Raised by the package for a structure that it cannot evaluate, or that does not fit into
+            memory even in a separate batch.
         """
         results: list[Evaluation] = []
         while len(results) < len(structures):
@@ -119,7 +120,7 @@ class BatchedPotential(ABC):
         return results
 
     def _attempt(self, batch: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
-        """Evaluate a batch; nothing if it did not fit into memory, and the next is smaller."""
+        """Evaluate a batch. If it does not fit into memory, return nothing and reduce the size."""
         size, atoms = self._sizes[forces], sum(len(structure) for structure in batch)
         start = time.perf_counter()
         try:
@@ -132,7 +133,7 @@ class BatchedPotential(ABC):
         else:
             size.learn(atoms, time.perf_counter() - start)
         if not answers:
-            # Only here has the error let go of the tensors of the batch.
+            # Only after the except block does the error no longer reference the batch's tensors.
             torch.cuda.empty_cache()
         return answers
 
@@ -142,7 +143,7 @@ class BatchedPotential(ABC):
 
 
 def ase_atoms(structure: Structure) -> Atoms:
-    """``structure`` as the periodic ``Atoms`` that the packages' graph builders take."""
+    """Convert ``structure`` to the periodic ``Atoms`` that the packages' graph builders take."""
     return Atoms(
         numbers=structure.atomic_numbers,
         cell=structure.lattice.matrix,
@@ -157,7 +158,7 @@ def evaluations(
     forces: torch.Tensor | None = None,
     stresses: torch.Tensor | None = None,
 ) -> list[Evaluation]:
-    """Take a batch apart.
+    """Split the results of a batch into one evaluation per structure.
 
     Parameters
     ----------
@@ -184,5 +185,5 @@ def evaluations(
 
 
 def array(tensor: torch.Tensor) -> NDArray[np.float64]:
-    """The numbers of ``tensor`` in double precision, off its device and graph."""
+    """Copy ``tensor`` to a NumPy array in double precision, detached from the graph."""
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float64)

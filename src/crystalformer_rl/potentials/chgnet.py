@@ -1,10 +1,11 @@
-"""CHGNet 0.3.0, whose weights lie in its wheel (Deng et al., Nat. Mach. Intell. 5, 1031, 2023).
+"""CHGNet 0.3.0, with the weights in its wheel (Deng et al., Nat. Mach. Intell. 5, 1031, 2023).
 
-Trained on MPtrj energies *with* the MP2020 corrections: nothing may be corrected again.
+Trained on MPtrj energies *with* the MP2020 corrections: they must not be applied again.
 
-The package differentiates twice and once each for forces and stress, as training needs, and loops
-over bonds and angles in Python. Here the graph is built in arrays (:mod:`.chgnet_graph`) and one
-backward pass by the vectors between atoms gives forces and stress (:mod:`.chgnet_network`).
+The package computes forces and stress in two backward passes that are differentiable again, as
+training needs, and loops over bonds and angles in Python. Here the graph is built with array
+operations (:mod:`.chgnet_graph`), and one backward pass with respect to the vectors between atoms
+yields forces and stress (:mod:`.chgnet_network`).
 """
 
 import contextlib
@@ -28,8 +29,8 @@ from crystalformer_rl.potentials.self_test import weights_digest
 class Chgnet(BatchedPotential):
     """The :class:`~crystalformer_rl.potentials.base.Potential` of the ``chgnet`` package.
 
-    Its evaluations carry (64,) features. An atom that has no neighbour within 6 Å raises a
-    ``ValueError``: CHGNet sees nothing of it.
+    Its evaluations contain (64,) features. An atom without a neighbour within 6 Å raises a
+    ``ValueError``: such an atom does not appear in CHGNet's graph.
     """
 
     name = "chgnet"

@@ -1,7 +1,7 @@
-"""The graph that CHGNet sees: atoms, bonds up to 6 Å, angles between bonds up to 3 Å.
+"""The input graph of CHGNet: atoms, bonds up to 6 Å, angles between bonds up to 3 Å.
 
-The crystals of a batch become one graph, in arrays and without a loop over bonds or angles, which
-the package's own converter has.
+The crystals of a batch are combined into one graph. It is built with array operations, whereas the
+package's converter loops over bonds and angles.
 """
 
 from collections.abc import Sequence
@@ -20,31 +20,31 @@ Ints = NDArray[np.int64]
 class Graph:
     """Neighbourhoods of n atoms in m crystals.
 
-    A neighbour is an ordered pair of atoms and a lattice translation; a bond is a neighbour and
-    its reverse. Bonds up to 3 Å are short, and an angle is between two short ones at an atom.
+    A neighbour is an ordered pair of atoms and a lattice translation. A bond is a neighbour and its
+    reverse. Bonds up to 3 Å are short, and an angle is formed by two short bonds at an atom.
 
     Attributes
     ----------
     crystals
-        m.
+        Number of crystals, m.
     numbers, owner
-        (n,) atomic number, and place of the atom's crystal in the batch.
+        (n,) atomic number, and index of the atom's crystal in the batch.
     centre, other
-        (e,) the atoms of a neighbour.
+        (e,) the two atoms of a neighbour.
     vectors
         (e, 3) Å, from ``other`` to ``centre``.
     bond
-        (e,) the bond that a neighbour belongs to, one of u.
+        (e,) index of the bond that a neighbour belongs to, below u.
     representative
-        (u,) one of a bond's two neighbours.
+        (u,) one of the two neighbours of a bond.
     short
-        (s,) the bonds that are short.
+        (s,) indices of the short bonds.
     corner
-        (a,) the atom at the corner of an angle.
+        (a,) the atom at the vertex of an angle.
     arms
-        (2, a) the neighbours that span an angle; ``corner`` is the centre of both.
+        (2, a) the two neighbours that span an angle; ``corner`` is the centre of both.
     arm_bonds
-        (2, a) their bonds, as places in ``short``.
+        (2, a) their bonds, as indices into ``short``.
     """
 
     crystals: int
@@ -61,12 +61,12 @@ class Graph:
     arm_bonds: torch.Tensor
 
     def forces(self, slopes: torch.Tensor) -> torch.Tensor:
-        """(n, 3) forces, from the derivative (e, 3) of the energy by ``vectors``."""
+        """(n, 3) forces, from the derivatives (e, 3) of the energy with respect to ``vectors``."""
         forces = slopes.new_zeros(len(self.numbers), 3)
         return forces.index_add_(0, self.other, slopes).index_add_(0, self.centre, -slopes)
 
     def virials(self, slopes: torch.Tensor) -> torch.Tensor:
-        """(m, 3, 3) derivatives of the energies by strain, from that by ``vectors``."""
+        """(m, 3, 3) derivatives by strain, from those (e, 3) of the energy by ``vectors``."""
         products = self.vectors.detach()[:, :, None] * slopes[:, None, :]
         virials = slopes.new_zeros(self.crystals, 3, 3)
         return virials.index_add_(0, self.owner[self.centre], products)
@@ -75,7 +75,7 @@ class Graph:
 def graph_of(
     structures: Sequence[Structure], *, cutoff: float, short_cutoff: float, device: torch.device
 ) -> Graph:
-    """One graph of ``structures``; cutoffs in Å.
+    """Build one graph of all ``structures``; cutoffs in Å.
 
     Raises
     ------
@@ -86,9 +86,9 @@ def graph_of(
     atoms = bonds = neighbours = 0
     for structure in structures:
         centre, other, image, distance = structure.get_neighbor_list(cutoff, numerical_tol=1e-8)
-        if lonely := len(structure) - len(np.unique(centre)):
+        if isolated := len(structure) - len(np.unique(centre)):
             raise ValueError(
-                f"{structure.composition.reduced_formula}: {lonely} of {len(structure)} atoms "
+                f"{structure.composition.reduced_formula}: {isolated} of {len(structure)} atoms "
                 f"are isolated, without a neighbour within {cutoff:g} Å"
             )
         bond, representative = _bonds(centre, other, np.asarray(image, dtype=np.int64))
@@ -112,9 +112,9 @@ def graph_of(
     )
     near = np.flatnonzero(distance < short_cutoff)
     arms = _pairs(near[np.argsort(centre[near], kind="stable")], centre)
-    short, place = np.unique(bond[near], return_inverse=True)
-    places = np.zeros(bonds, dtype=np.int64)
-    places[bond[near]] = place
+    short, index = np.unique(bond[near], return_inverse=True)
+    indices = np.zeros(bonds, dtype=np.int64)
+    indices[bond[near]] = index
     counts = [len(structure) for structure in structures]
     arrays = {
         "numbers": np.concatenate([structure.atomic_numbers for structure in structures]),
@@ -126,7 +126,7 @@ def graph_of(
         "short": short,
         "corner": centre[arms[0]],
         "arms": arms,
-        "arm_bonds": places[bond[arms]],
+        "arm_bonds": indices[bond[arms]],
     }
     return Graph(
         crystals=len(structures),
@@ -139,14 +139,14 @@ def graph_of(
 
 
 def _bonds(centre: Ints, other: Ints, image: Ints) -> tuple[Ints, Ints]:
-    """(e,) bond of each neighbour, and (u,) a neighbour of each bond."""
+    """(e,) bond of each neighbour, and (u,) one neighbour of each bond."""
     atoms = int(centre.max()) + 1
     reach = int(np.abs(image).max())
     sides = (atoms, atoms, *[2 * reach + 1] * 3)
-    there = np.ravel_multi_index((centre, other, *(image + reach).T), sides)
-    back = np.ravel_multi_index((other, centre, *(reach - image).T), sides)
+    forward = np.ravel_multi_index((centre, other, *(image + reach).T), sides)
+    backward = np.ravel_multi_index((other, centre, *(reach - image).T), sides)
     _, representative, bond = np.unique(
-        np.minimum(there, back), return_index=True, return_inverse=True
+        np.minimum(forward, backward), return_index=True, return_inverse=True
     )
     return bond, representative
 
@@ -154,10 +154,10 @@ def _bonds(centre: Ints, other: Ints, image: Ints) -> tuple[Ints, Ints]:
 def _pairs(near: Ints, centre: Ints) -> Ints:
     """(2, a) ordered pairs of different neighbours that share a centre.
 
-    ``near`` are neighbours in the order of their centres.
+    ``near`` are neighbours sorted by their centres.
     """
     _, start, count = np.unique(centre[near], return_index=True, return_counts=True)
-    partners = np.repeat(count, count)  # of each neighbour, itself included
+    partners = np.repeat(count, count)  # per neighbour, the neighbour itself included
     first = np.repeat(np.arange(len(near)), partners)
     turn = np.arange(len(first)) - np.repeat(np.cumsum(partners) - partners, partners)
     second = np.repeat(np.repeat(start, count), partners) + turn

@@ -1,12 +1,12 @@
-"""CHGNet's network with frozen weights, as fast as one backward pass allows.
+"""CHGNet's network with frozen weights, arranged for a fast evaluation.
 
-The equations are those of the package (Deng et al., Nat. Mach. Intell. 5, 1031, 2023), and so are
-the weights. Three things are done in another order, which changes the last digits only:
+Equations and weights are those of the package (Deng et al., Nat. Mach. Intell. 5, 1031, 2023).
+Three things are computed in a different order, which changes the last digits only:
 
-* The first linear map of a message acts on atoms and bonds before they are gathered, not on what
-  was gathered and joined: an atom has dozens of neighbours, and each needed its own product.
-* Bonds are updated where they are short; the update of the others is zero.
-* The last update of the angles, which nothing reads, is left out.
+* The first linear layer of a message is applied to atoms and bonds before they are gathered. The
+  package gathers and concatenates first, which repeats the product for each neighbour of an atom.
+* Only short bonds are updated; the update of the others is zero.
+* The last update of the angles is omitted, because its result is not used.
 """
 
 from typing import Any
@@ -18,14 +18,14 @@ from crystalformer_rl.potentials.chgnet_graph import Graph
 
 
 class _Message:
-    """The gated perceptron of a layer: silu(norm(core)) · sigmoid(norm(gate)).
+    """Gated perceptron of a layer: silu(norm(core)) · sigmoid(norm(gate)).
 
     Parameters
     ----------
     perceptron
         A ``GatedMLP`` of the package.
     width
-        Features of each of the inputs that the package joins.
+        Number of features of each input that the package concatenates.
     """
 
     def __init__(self, perceptron: Any, *, width: int) -> None:
@@ -41,11 +41,11 @@ class _Message:
         self._norms = perceptron.bn1, perceptron.bn2
 
     def __call__(self, *inputs: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
-        """(k, width) messages from ``inputs``: features, and k places in them (None: all)."""
+        """(k, width) messages from ``inputs``: pairs of features and k row indices (None: all)."""
         total = self._bias
-        for (features, places), weight in zip(inputs, self._weights, strict=True):
-            part = features @ weight
-            total = total + (part if places is None else part.index_select(0, places))
+        for (features, indices), weight in zip(inputs, self._weights, strict=True):
+            product = features @ weight
+            total = total + (product if indices is None else product.index_select(0, indices))
         if self._second is None:
             core, gate = total.chunk(2, dim=1)
         else:
@@ -55,7 +55,7 @@ class _Message:
 
 
 class Network:
-    """Energies of a graph, without the elements' own.
+    """Energies of a graph, without the reference energies of the elements.
 
     Parameters
     ----------
@@ -95,21 +95,23 @@ class Network:
         arms = [functional.normalize(graph.vectors.index_select(0, arm)) for arm in graph.arms]
         angles = model.angle_embedding(model.angle_basis_expansion(*arms))
 
-        for place, (atom_message, to_atom) in enumerate(self._atoms):
-            said = atom_message((atoms, graph.centre), (bonds, graph.bond), (atoms, graph.other))
-            heard = torch.zeros_like(atoms).index_add_(0, graph.centre, said * weights)
-            atoms = to_atom(heard) + atoms
-            if place < len(self._bonds):
-                bond_message, to_bond = self._bonds[place]
+        for layer, (atom_message, to_atom) in enumerate(self._atoms):
+            messages = atom_message(
+                (atoms, graph.centre), (bonds, graph.bond), (atoms, graph.other)
+            )
+            total = torch.zeros_like(atoms).index_add_(0, graph.centre, messages * weights)
+            atoms = to_atom(total) + atoms
+            if layer < len(self._bonds):
+                bond_message, to_bond = self._bonds[layer]
                 short = bonds.index_select(0, graph.short)
-                said = bond_message(
+                messages = bond_message(
                     (short, first), (short, second), (angles, None), (atoms, graph.corner)
                 )
-                heard = torch.zeros_like(short).index_add_(0, first, said * angle_weights)
-                bonds = bonds.index_add(0, graph.short, to_bond(heard))
-            if place < len(self._angles):
+                total = torch.zeros_like(short).index_add_(0, first, messages * angle_weights)
+                bonds = bonds.index_add(0, graph.short, to_bond(total))
+            if layer < len(self._angles):
                 short = bonds.index_select(0, graph.short)
-                angles = angles + self._angles[place](
+                angles = angles + self._angles[layer](
                     (short, first), (short, second), (angles, None), (atoms, graph.corner)
                 )
         atoms = model.readout_norm(atoms)

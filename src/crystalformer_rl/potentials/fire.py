@@ -1,10 +1,10 @@
-"""FIRE over atomic positions and cell, one structure, one step at a time.
+"""FIRE optimiser of atomic positions and cell, for one structure and one step at a time.
 
-The same algorithm and constants as ASE's ``FIRE`` (Bitzek et al., PRL 97, 170201, 2006) on its
+Algorithm and constants are those of ASE's ``FIRE`` (Bitzek et al., PRL 97, 170201, 2006) with its
 ``FrechetCellFilter``: the cell is cell0 · exp(X)ᵀ, and X, scaled by the number of atoms, is
-optimised together with the positions before deformation. ASE recovers X by a matrix logarithm in
-every call and differentiates exp in nine directions; here X is kept and one derivative in the
-transposed direction gives all nine, which makes the step a hundred times cheaper.
+optimised together with the undeformed positions. ASE recovers X by a matrix logarithm in every call
+and differentiates exp in nine directions. Here X is stored, and one derivative in the transposed
+direction yields all nine, which makes the step a hundred times cheaper.
 """
 
 import numpy as np
@@ -42,12 +42,12 @@ class Fire:
 
     @property
     def cell(self) -> Array:
-        """(3, 3) present lattice vectors, Å."""
+        """(3, 3) current lattice vectors, Å."""
         return np.asarray(self._cell @ expm(self._log).T)
 
     @property
     def fractional(self) -> Array:
-        """(n, 3) present fractional positions; the deformation leaves them as they are."""
+        """(n, 3) current fractional positions; the deformation does not change them."""
         return np.asarray(np.linalg.solve(self._cell.T, self._natural.T).T)
 
     def generalised_forces(self, forces: Array, stress: Array) -> Array:
@@ -56,7 +56,7 @@ class Fire:
         Parameters
         ----------
         forces
-            (n, 3) eV/Å at the present geometry.
+            (n, 3) eV/Å at the current geometry.
         stress
             (3, 3) eV/Å³; its symmetric part is used.
         """
@@ -85,7 +85,7 @@ class Fire:
         self._log = self._log + step[-3:] / len(self._natural)
 
     def _steer(self, forces: Array) -> None:
-        """Turn the velocity towards the force, or stop where it points uphill."""
+        """Rotate the velocity towards the force, or set it to zero if it points uphill."""
         assert self._velocity is not None
         if np.vdot(forces, self._velocity) > 0:
             along = forces / np.linalg.norm(forces) * np.linalg.norm(self._velocity)

@@ -1,8 +1,8 @@
 """MACE (Batatia et al., NeurIPS 2022; arXiv 2401.00096), from a ``.model`` file.
 
 Trained on energies without corrections. The precision is the one in which the file was saved.
-The file is a pickle of the network and its code, which no restricted reader takes: it is loaded if
-the user trusts it (:mod:`.pickles`).
+The file is a pickle of the network and its code, which a restricted reader cannot load: the user
+has to trust it (:mod:`.pickles`).
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ from crystalformer_rl.potentials.self_test import weights_digest
 class Mace(BatchedPotential):
     """The :class:`~crystalformer_rl.potentials.base.Potential` of the ``mace-torch`` package.
 
-    A file whose name has MatPES or OMat in it was trained on those energies, every other one on
-    the Materials Project's without corrections.
+    A model whose file name contains MatPES or OMat was trained on those energies, any other on the
+    Materials Project's without corrections.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is not trusted, or has several heads of which none is the default one.
+        If the file is not trusted, or has several heads and none is called ``default``.
     """
 
     name = "mace"
@@ -78,10 +78,10 @@ class Mace(BatchedPotential):
 def _head(path: Path, heads: list[str]) -> str:
     chosen = heads if len(heads) == 1 else [name for name in heads if name.lower() == "default"]
     if not chosen:
-        raise ValueError(f"{path}: of the heads {', '.join(heads)} none is the default one")
+        raise ValueError(f"{path}: none of the heads {', '.join(heads)} is called 'default'")
     return chosen[0]
 
 
 def build(model: str, *, device: str, trust_pickles: bool) -> Mace:
-    """MACE by a ``.model`` file."""
+    """Load MACE from a ``.model`` file."""
     return Mace(model, device=device, trust_pickles=trust_pickles)

@@ -1,4 +1,4 @@
-"""Potentials of the package ``matgl``: TensorNet, M3GNet, CHGNet and others, from a folder or hub.
+"""Potentials of the package ``matgl``: TensorNet, M3GNet and others, from a folder or its hub.
 
 A folder written by an older version of the package can load without an error and give wrong
 energies, because the two ends of an edge were exchanged since then: the self-test detects this. The
@@ -33,14 +33,14 @@ STATES = 2
 class Matgl(BatchedPotential):
     """The :class:`~crystalformer_rl.potentials.base.Potential` of a ``matgl`` model.
 
-    A model whose name has MatPES or OMat in it was trained on those energies, every other one on
-    the Materials Project's without corrections.
+    A model whose name contains MatPES or OMat was trained on those energies, any other on the
+    Materials Project's without corrections.
 
     Raises
     ------
     ValueError
-        If there is no such folder or model, it names classes of other packages and is not
-        trusted, or it predicts something other than energies.
+        If the folder or model does not exist, names classes of other packages and is not trusted,
+        or does not predict energies.
     """
 
     name = "matgl"
@@ -50,7 +50,7 @@ class Matgl(BatchedPotential):
         self.version = Path(model).name
         self.energy_convention = convention_of(self.version)
         if not Path(model).is_dir() and not HUB_NAME.fullmatch(model):
-            raise ValueError(f"matgl model {model!r}: there is no such folder")
+            raise ValueError(f"matgl model {model!r}: no such folder, and not a name on the hub")
         files = _get_file_paths(Path(model), str_path=model)
         _refuse_foreign_classes(files, trusted=trust_pickles)
         self.digest = weights_digest(files.values(), package="matgl")
@@ -87,10 +87,10 @@ def _refuse_foreign_classes(files: Mapping[str, str | Path], *, trusted: bool) -
         name = part.get("@module") if isinstance(part, Mapping) else None
         if name is not None and not OWN_MODULE.fullmatch(str(name)):
             where = Path(files["model.json"]).parent / "model.pt"
-            reason = f"calls something of {name!r}, which is not matgl"
-            refuse_unless_trusted(where, trusted=trusted, because=reason)
+            problem = f"names a class of {name!r}, which is not part of matgl"
+            refuse_unless_trusted(where, trusted=trusted, problem=problem)
 
 
 def build(model: str, *, device: str, trust_pickles: bool) -> Matgl:
-    """A matgl potential by its folder or by its name on the hub."""
+    """Load a matgl potential by its folder or its name on the hub."""
     return Matgl(model, device=device, trust_pickles=trust_pickles)

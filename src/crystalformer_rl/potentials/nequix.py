@@ -1,8 +1,8 @@
 """Nequix, a small equivariant network (Koker et al., arXiv 2508.16067), from a file of weights.
 
-Trained on energies without corrections, those called omat on OMat24. The package's torch network is
-used also for weights that were saved by JAX, which would compile for some 20 seconds for every new
-size of a batch.
+Trained on energies without corrections, models with omat in their name on OMat24. The package's
+torch network is also used for weights saved by JAX, because JAX compiles for about 20 seconds for
+every new batch size.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Nequix(BatchedPotential):
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
 
     name = "nequix"
@@ -71,7 +71,7 @@ class Nequix(BatchedPotential):
 
     @torch.no_grad()
     def _atomic_energies(self, batch: Batch) -> torch.Tensor:
-        """(n,) eV, without the backward pass of the whole network."""
+        """(n,) energies of the atoms, eV, without the backward pass of the network."""
         senders, receivers = batch.edge_index
         cells = batch.cell[batch.batch[senders]]
         edges = batch.positions[senders] - batch.positions[receivers]
@@ -80,14 +80,14 @@ class Nequix(BatchedPotential):
         return energies[:, 0]
 
     def _sum(self, energies: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """(m,) eV of the crystals from (n,) of their atoms."""
+        """(m,) energies of the crystals, eV, from (n,) energies of their atoms."""
         total = torch.zeros(batch.num_graphs, dtype=energies.dtype, device=energies.device)
         return total.index_add(0, batch.batch, energies.detach())
 
 
 def _network(path: Path) -> tuple[NequixTorch, dict[str, Any]]:
     if path.suffix == ".nqx":
-        # JAX only reads the file. On a GPU it would take most of the memory, and keep it.
+        # JAX only reads the file. On a GPU it would reserve most of the memory permanently.
         jax.config.update("jax_platforms", "cpu")
         network, config = convert_model_jax_to_torch(
             *load_jax(path, kernel=False), use_kernel=False
@@ -98,5 +98,5 @@ def _network(path: Path) -> tuple[NequixTorch, dict[str, Any]]:
 
 
 def build(model: str, *, device: str) -> Nequix:
-    """Nequix by a file of weights."""
+    """Load Nequix from a file of weights."""
     return Nequix(model, device=device)

@@ -1,9 +1,9 @@
 """Orb v2 and v3 (Neumann et al., arXiv 2410.22570; Rhodes et al., arXiv 2504.06231).
 
-The weights are downloaded by the package, or a file of them is given. Trained on energies without
-corrections, those called omat on OMat24. Not offered are the models with dispersion, whose energies
-fit no hull here, those for molecules, which want charge and spin, and v1, which the package has
-dropped.
+The weights are downloaded by the package or read from a file. Trained on energies without
+corrections, models with omat in their name on OMat24. Not supported are models with dispersion,
+whose energies are not compatible with the reference hulls, models of molecules, which need charge
+and spin, and v1, which the package no longer supports.
 """
 
 import inspect
@@ -32,9 +32,9 @@ MODELS = (
         for labels in ("omat", "mpa")
     ),
 )
-# Plutonium is the last one in the training sets; of these five they have no crystals.
+# Plutonium is the heaviest element of the training sets; they have no crystals of these five.
 HEAVIEST, UNSEEN = 94, ("Po", "At", "Rn", "Fr", "Ra")
-# ASE's order of the six components, for each of the nine.
+# Index among the six components, in ASE's order, of each of the nine.
 VOIGT = [[0, 5, 4], [5, 1, 3], [4, 3, 2]]
 
 
@@ -44,15 +44,15 @@ class Orb(BatchedPotential):
     Parameters
     ----------
     model
-        One of ``MODELS``, or a file of weights whose name begins with one of them, as the
-        published files' names do: the weights do not say how many neighbours an atom has.
+        One of ``MODELS``, or a file of weights whose name begins with one of them, as the names of
+        the published files do: the weights do not contain the number of neighbours of an atom.
 
     Raises
     ------
     ValueError
-        If there is no such model.
+        If the name is not one of these.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
 
     name = "orb"
@@ -95,7 +95,7 @@ class Orb(BatchedPotential):
         batch = batch_graphs(graphs)
         if not forces:
             return evaluations(structures, self._energies(batch))
-        # A conservative model differentiates its energy; a direct one has a head for each.
+        # A conservative model differentiates its energy; a direct one has separate output heads.
         prefix = "grad_" if hasattr(self._model, "grad_forces_name") else ""
         with torch.set_grad_enabled(bool(prefix)):
             answer = self._model.predict(batch)
@@ -108,7 +108,7 @@ class Orb(BatchedPotential):
 
     @torch.no_grad()
     def _energies(self, batch: AtomGraphs) -> torch.Tensor:
-        """(m,) eV, without the backward pass of ``predict``."""
+        """(m,) energies, eV, without the backward pass of ``predict``."""
         features = self._model.model(batch)["node_features"]
         energies: torch.Tensor = self._model.heads["energy"].predict(features, batch)
         if self._model.pair_repulsion:
@@ -117,5 +117,5 @@ class Orb(BatchedPotential):
 
 
 def build(model: str, *, device: str) -> Orb:
-    """Orb by the name of a pretrained model or by a file of weights."""
+    """Load Orb by the name of a pretrained model or from a file of weights."""
     return Orb(model, device=device)

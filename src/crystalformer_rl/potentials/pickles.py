@@ -1,7 +1,7 @@
-"""Weights that are Python pickles: reading one runs what it says, so it has to be asked for.
+"""Weights that are Python pickles: loading one can run code and therefore has to be allowed.
 
-A pickle that holds nothing but arrays and plain values is told by torch's restricted reader, which
-runs nothing; any other is refused unless the user trusts it.
+A pickle that contains only arrays and plain values can be read by torch's restricted reader, which
+runs no code. Any other is rejected unless the user trusts it.
 """
 
 import pickle
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# What numpy's arrays and numbers are rebuilt by; the name of the module differs by its version.
+# Modules of the functions that rebuild numpy's arrays and scalars; the name depends on the version.
 REBUILDERS = ("numpy.core.multiarray", "numpy._core.multiarray")
 KINDS = np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?U"
 _ARRAYS: list[Any] = [
@@ -24,14 +24,14 @@ _ARRAYS: list[Any] = [
 
 
 def refuse_unless_harmless(path: Path, *, trusted: bool) -> None:
-    """Refuse a file of ``torch.save`` that names anything but tensors, arrays and plain values.
+    """Reject a file of ``torch.save`` that names anything but tensors, arrays and plain values.
 
     Raises
     ------
     ValueError
-        If it does and the user does not trust it; see :func:`refuse_unless_trusted`.
+        If it names anything else and is not trusted; see :func:`refuse_unless_trusted`.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
     with torch.serialization.safe_globals(_ARRAYS):
         try:
@@ -44,21 +44,21 @@ def refuse_unless_trusted(
     path: Path,
     *,
     trusted: bool,
-    because: str = "is a Python pickle, and loading it runs whatever it says",
+    problem: str = "is a Python pickle, and loading it can run any code",
 ) -> None:
-    """Refuse a file that can run code.
+    """Reject a file that can run code.
 
     Raises
     ------
     ValueError
-        If it is not trusted; the message names the setting.
+        If it is not trusted; the message names the setting that allows it.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if not trusted:
         raise ValueError(
-            f"{path} {because}. If you trust where it came from, set `trust_pickles: true` under "
+            f"{path} {problem}. If you trust its source, set `trust_pickles: true` under "
             "`jobs:` in config.yaml (outside the workflow: --trust-pickles)"
         )

@@ -1,4 +1,4 @@
-"""Loading a potential that the configuration names; the list is in :mod:`..config.potentials`."""
+"""Loading of the potentials listed in :mod:`..config.potentials`."""
 
 import argparse
 from importlib import import_module
@@ -11,11 +11,11 @@ from crystalformer_rl.potentials.self_test import verify
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The argument of every verb that loads a potential."""
+    """Add the argument of every verb that loads a potential."""
     parser.add_argument(
         "--trust-pickles",
         action="store_true",
-        help="load a potential whose file is a Python pickle, which runs whatever the file says",
+        help="load a potential from a Python pickle, which can run any code",
     )
 
 
@@ -27,20 +27,20 @@ def load(
     Parameters
     ----------
     check
-        Whether it must pass its self-test; untrained weights, as in tests, cannot.
+        Whether the potential must pass its self-test; untrained weights in tests do not.
     trust_pickles
-        Whether files that can run code may be loaded, see :mod:`.pickles`.
+        Whether files that can run code may be loaded; see :mod:`.pickles`.
 
     Raises
     ------
     ValueError
-        If the spec is not valid, a package is not installed, the model cannot be found or is not
+        If ``spec`` is invalid, a package is not installed, the model cannot be found or is not
         trusted, or the self-test fails.
     """
     info, model = parse(spec)
     if missing := [package for package in info.packages if not _installed(package)]:
         raise ValueError(
-            f"potential {spec!r} needs {' and '.join(missing)}, which is not installed: "
+            f"potential {spec!r} needs packages that are not installed: {', '.join(missing)}. Run "
             f'pip install "crystalformer-rl[{info.name}]"'
         )
     module: Any = import_module(info.module)

@@ -1,8 +1,8 @@
-"""Relaxation of many structures at once: FIRE over positions and cell, energies in batches.
+"""Relaxation of many structures at once: FIRE for positions and cell, energies in batches.
 
-Every structure has an optimiser of its own and shares only the potential's batched call: it
-leaves when it is converged, broken or out of steps, and the next ones enter. What becomes of it
-therefore depends on its neighbours only where the potential's sums do, in the last digits.
+Every structure has a separate optimiser; only the calls of the potential are shared. A structure
+leaves when it is converged, has failed or has no steps left, and the next ones enter. Its result
+depends on the others only through the sums of the potential, in the last digits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,19 +36,19 @@ STATUSES: Mapping[Status, str] = {
     "unphysical": "The structure was not evaluated: there is none, its atoms are too close, or its "
     "cell is too small, too large or not finite.",
     "unknown_element": "The potential does not know an element of the structure.",
-    "out_of_memory": "The structure does not fit into memory, even in a batch of its own.",
+    "out_of_memory": "The structure does not fit into memory, even in a separate batch.",
     "error": "The potential raised an error or returned invalid numbers.",
 }
 # With these statuses, the last geometry and its energy are used.
 WITH_ENERGY: tuple[Status, ...] = ("converged", "not_converged")
 
-# Enough for the largest batch of a GPU; a potential divides them into batches that fit.
+# Enough for the largest batch of a GPU; the potential divides them into batches that fit.
 ATOMS_AT_ONCE = 16384
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """What became of one structure.
+    """The result of one relaxation.
 
     Attributes
     ----------
@@ -57,15 +57,15 @@ class Relaxation:
     error
         The reason, for every status that is not in :data:`WITH_ENERGY`.
     structure
-        Last geometry that could be evaluated, or None if there never was one.
+        Last geometry that could be evaluated, or None if there was none.
     energy_initial, energy_final
-        eV/atom of the first and of the last such geometry.
+        eV/atom of the first and the last such geometry.
     max_force
-        Largest force on an atom there, eV/Å.
+        Largest force on an atom of this geometry, eV/Å.
     max_stress
-        Largest component of the stress there, eV/Å³.
+        Largest component of the stress of this geometry, eV/Å³.
     steps
-        Steps taken, the one that failed included.
+        Number of steps taken, including one that failed.
     """
 
     status: Status
@@ -78,8 +78,8 @@ class Relaxation:
     steps: int
 
 
-class _Walker:
-    """One structure on its way down."""
+class _Active:
+    """State of one structure during its relaxation."""
 
     def __init__(self, structure: Structure, *, keep_symmetry: bool) -> None:
         self._keep_symmetry = keep_symmetry
@@ -94,11 +94,11 @@ class _Walker:
         self.steps = 0
 
     def __len__(self) -> int:
-        """Atoms."""
+        """Number of atoms."""
         return len(self._species)
 
     def accept(self, evaluation: Evaluation) -> None:
-        """Take the evaluation of the present geometry; ValueError if its symmetry is not found."""
+        """Store the evaluation of the current geometry; ValueError if no symmetry is found."""
         assert evaluation.forces is not None and evaluation.stress is not None
         if self._keep_symmetry and self._symmetry is None:
             self._symmetry = Symmetry(self.structure)
@@ -116,19 +116,19 @@ class _Walker:
         return bool(np.linalg.norm(self._forces, axis=1).max() < max_force)
 
     def move(self) -> None:
-        """Take one FIRE step; the new geometry awaits its evaluation."""
+        """Take one FIRE step; the new geometry has to be evaluated next."""
         assert self._forces is not None
         self._fire.move(self._forces)
         self.steps += 1
         self.structure = Structure(Lattice(self._fire.cell), self._species, self._fire.fractional)
 
     def fail(self, failure: Failure) -> Relaxation:
-        """The record of a structure whose present geometry cannot be evaluated."""
-        on_the_way = self._last is not None and failure.status != "out_of_memory"
-        return self.finish("diverged" if on_the_way else failure.status, failure.reason)
+        """The record of a structure whose current geometry cannot be evaluated."""
+        diverged = self._last is not None and failure.status != "out_of_memory"
+        return self.finish("diverged" if diverged else failure.status, failure.reason)
 
     def finish(self, status: Status, error: str | None = None) -> Relaxation:
-        """The record of a structure that goes no further."""
+        """The record of a structure whose relaxation ends here."""
         first, last = self._first, self._last
         return Relaxation(
             status=status,
@@ -153,29 +153,30 @@ def relax(
     on_done: Callable[[int, Relaxation], None] | None = None,
     on_sweep: Callable[[], None] | None = None,
 ) -> list[Relaxation]:
-    """Relax positions and cell of ``structures`` (primitive cells are cheapest).
+    """Relax positions and cell of ``structures``; primitive cells are cheapest.
 
     Parameters
     ----------
     structures
-        May hold None for what could not be decoded.
+        None stands for a structure that could not be decoded.
     max_force
-        eV/Å. Converged when every force on an atom and every row of the force on the cell is
-        shorter, as in ASE with its ``FrechetCellFilter``. The force on the cell is minus the
-        derivative of the energy by the log of the deformation, over the number of atoms; it is
-        counted in the same number although its unit is eV. Near the start it is minus the stress
-        times the volume per atom: at 15 Å³ per atom a limit of 0.1 stands for 1 GPa.
+        eV/Å. A structure is converged when every force on an atom and every row of the force on
+        the cell is shorter, as in ASE with its ``FrechetCellFilter``. The force on the cell is
+        minus the derivative of the energy with respect to the logarithm of the deformation, divided
+        by the number of atoms. It is compared with the same number although its unit is eV. For
+        small deformations it is minus the stress times the volume per atom: at 15 Å³ per atom, a
+        limit of 0.1 corresponds to 1 GPa.
     max_steps
-        Steps after which a structure is given up as ``not_converged``.
+        Number of steps after which a relaxation ends as ``not_converged``.
     keep_symmetry
-        Whether no step may lower the space group that the structure has at 0.01 Å.
+        Whether to preserve the space group, determined with a tolerance of 0.01 Å.
     atoms_at_once
-        Atoms of the structures under way at a time; a larger structure goes alone, and with 1
-        all go alone: then what becomes of one does not depend on the others in a single bit.
+        Total number of atoms that are relaxed at a time; a larger structure is relaxed alone. With
+        1, every structure is relaxed alone, and its result does not depend on the others at all.
     on_done
-        Called with index and record as soon as a structure is finished.
+        Called with the index and the record as soon as a structure is finished.
     on_sweep
-        Called before each evaluation of the structures under way; what it raises ends the call.
+        Called before each evaluation of the active structures; an exception from it is passed on.
 
     Returns
     -------
@@ -184,57 +185,57 @@ def relax(
     """
     done: dict[int, Relaxation] = {}
     waiting = list(reversed(range(len(structures))))
-    walkers: dict[int, _Walker] = {}
+    active: dict[int, _Active] = {}
 
     def finish(index: int, record: Relaxation) -> None:
         done[index] = record
-        walkers.pop(index, None)
+        active.pop(index, None)
         if on_done is not None:
             on_done(index, record)
 
     def enter() -> None:
-        atoms = sum(map(len, walkers.values()))
+        atoms = sum(map(len, active.values()))
         while waiting:
             structure = structures[waiting[-1]]
             size = len(structure or ())
-            if walkers and atoms + size > atoms_at_once:
+            if active and atoms + size > atoms_at_once:
                 return
             index = waiting.pop()
             failure = screen(potential, structure)
             if failure is not None:
-                finish(index, _refused(failure))
+                finish(index, _rejected(failure))
             elif structure is not None:
-                walkers[index] = _Walker(structure, keep_symmetry=keep_symmetry)
+                active[index] = _Active(structure, keep_symmetry=keep_symmetry)
                 atoms += size
 
     enter()
-    while walkers:
+    while active:
         if on_sweep is not None:
             on_sweep()
-        under_way = sorted(walkers.items())
-        geometries = [walker.structure for _, walker in under_way]
+        in_order = sorted(active.items())
+        geometries = [state.structure for _, state in in_order]
         answers = evaluate_each(potential, geometries, forces=True)
-        for (index, walker), answer in zip(under_way, answers, strict=True):
+        for (index, state), answer in zip(in_order, answers, strict=True):
             if isinstance(answer, Failure):
-                finish(index, walker.fail(answer))
+                finish(index, state.fail(answer))
                 continue
             try:
-                walker.accept(answer)
+                state.accept(answer)
             except ValueError as error:
-                finish(index, walker.finish("error", str(error)))
+                finish(index, state.finish("error", str(error)))
                 continue
-            if walker.is_converged(max_force):
-                finish(index, walker.finish("converged"))
-            elif walker.steps >= max_steps:
-                finish(index, walker.finish("not_converged"))
+            if state.is_converged(max_force):
+                finish(index, state.finish("converged"))
+            elif state.steps >= max_steps:
+                finish(index, state.finish("not_converged"))
             else:
-                walker.move()
+                state.move()
         enter()
     return [done[i] for i in range(len(structures))]
 
 
-def _refused(failure: Failure) -> Relaxation:
-    """The record of a structure that cannot even begin."""
+def _rejected(failure: Failure) -> Relaxation:
+    """The record of a structure that is not relaxed at all."""
     return Relaxation(failure.status, failure.reason, None, None, None, None, None, 0)
 
 

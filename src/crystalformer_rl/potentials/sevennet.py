@@ -1,9 +1,9 @@
 """SevenNet, an equivariant network (Park et al., J. Chem. Theory Comput. 20, 4857, 2024).
 
-SevenNet-0 and others lie in the wheel of the package ``sevenn``; larger ones are downloaded by it.
-Trained on Materials Project energies without corrections, 7net-omat on OMat24. The package
-unpickles whatever the file names; a file that names more than arrays is therefore refused before
-(:mod:`.pickles`).
+The wheel of the package ``sevenn`` contains SevenNet-0 and others; larger models are downloaded by
+the package. Trained on Materials Project energies without corrections, 7net-omat on OMat24. The
+package unpickles any object that the file names; a file that names more than arrays is therefore
+rejected beforehand (:mod:`.pickles`).
 """
 
 from collections import OrderedDict
@@ -24,9 +24,9 @@ from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, ev
 from crystalformer_rl.potentials.pickles import refuse_unless_harmless
 from crystalformer_rl.potentials.self_test import weights_digest
 
-# Of the labels that a model with several fidelities has learned, those of the Materials Project.
+# Names of the Materials Project's labels in a model that was trained with several fidelities.
 FIDELITIES = ("mpa", "PBE")
-# The package's order of the six components, for each of the nine.
+# Index among the six components, in the package's order, of each of the nine.
 VOIGT = [[0, 3, 5], [3, 1, 4], [5, 4, 2]]
 
 
@@ -36,8 +36,8 @@ class SevenNet(BatchedPotential):
     Raises
     ------
     ValueError
-        If there is no such model, its file could run code and is not trusted, or none of its
-        fidelities is that of the Materials Project.
+        If the model does not exist, its file could run code and is not trusted, or none of its
+        fidelities is the Materials Project's.
     """
 
     name = "sevennet"
@@ -58,7 +58,7 @@ class SevenNet(BatchedPotential):
         )
         self._cutoff = network.cutoff
         self.elements = frozenset(Element.from_Z(z).symbol for z in network.type_map)
-        # The last module differentiates. Without it the energy alone costs no backward pass.
+        # The last module differentiates. It is separated, so that energies need no backward pass.
         modules = network._modules
         self._differentiate = modules["force_output"]
         network._modules = OrderedDict(
@@ -78,7 +78,7 @@ class SevenNet(BatchedPotential):
             structures,
             batch[key.PRED_TOTAL_ENERGY],
             batch[key.PRED_FORCE],
-            # The package's stress is the pressure-like one: positive when the cell wants to grow.
+            # The package's stress has the opposite sign: positive if growing lowers the energy.
             -batch[key.PRED_STRESS][:, VOIGT],
         )
 
@@ -98,11 +98,11 @@ def _fidelity(model: str, network: AtomGraphSequential) -> str | None:
         if name in network.modal_map:
             return name
     raise ValueError(
-        f"sevennet model {model!r} has the fidelities {', '.join(network.modal_map)}, and none of "
+        f"sevennet model {model!r} has the fidelities {', '.join(network.modal_map)}, but none of "
         f"them is {' or '.join(FIDELITIES)}"
     )
 
 
 def build(model: str, *, device: str, trust_pickles: bool) -> SevenNet:
-    """SevenNet by the name of a pretrained model or by the path of a checkpoint."""
+    """Load SevenNet by the name of a pretrained model or the path of a checkpoint."""
     return SevenNet(model, device=device, trust_pickles=trust_pickles)

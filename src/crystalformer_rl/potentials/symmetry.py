@@ -1,8 +1,8 @@
-"""The symmetry of a crystal under relaxation, kept by projecting forces and stress.
+"""Relaxation at fixed space group: projection of forces and stress.
 
-The symmetric part of a force is the mean over the space group's operations, each of which turns
-the vectors and moves them from atom to atom. Steps along it never lower the space group. ASE's
-``FixSymmetry`` does the same.
+The symmetric part of the forces is their mean over the operations of the space group, each of which
+rotates the vectors and permutes the atoms. A step along it never lowers the space group. ASE's
+``FixSymmetry`` works in the same way.
 """
 
 import numpy as np
@@ -14,12 +14,12 @@ Array = NDArray[np.float64]
 
 
 class Symmetry:
-    """Space-group operations of one crystal, valid while it moves along what :meth:`project` gives.
+    """Space-group operations of a crystal, valid as long as it moves along :meth:`project`.
 
     Parameters
     ----------
     structure
-        Its cell may be any; deviations below ``symprec`` are not removed.
+        In any cell; deviations below ``symprec`` are not removed.
     symprec
         Tolerance of spglib, Å.
 
@@ -31,9 +31,9 @@ class Symmetry:
     Attributes
     ----------
     rotations
-        (g, 3, 3) of the operations x → W x + t on columns of fractional coordinates.
+        (g, 3, 3) W of the operations x → W x + t on column vectors of fractional coordinates.
     images
-        (g, n) atom onto which each atom is moved.
+        (g, n) index of the atom onto which each atom is mapped.
     """
 
     def __init__(self, structure: Structure, *, symprec: float = 0.01) -> None:
@@ -52,25 +52,25 @@ class Symmetry:
         )
 
     def project(self, cell: Array, forces: Array, stress: Array) -> tuple[Array, Array]:
-        """The symmetric part of forces (n, 3) and stress (3, 3), of any unit.
+        """The symmetric part of forces (n, 3) and stress (3, 3), in any unit.
 
         Parameters
         ----------
         cell
-            (3, 3) present lattice vectors in rows, Å.
+            (3, 3) current lattice vectors in rows, Å.
         """
-        turns = cell.T @ self.rotations @ np.linalg.inv(cell.T)
-        turned = np.einsum("gab,nb->gna", turns, forces)
+        rotations = cell.T @ self.rotations @ np.linalg.inv(cell.T)
+        rotated = np.einsum("gab,nb->gna", rotations, forces)
         symmetric = np.zeros_like(forces)
-        np.add.at(symmetric, self.images, turned)
-        mean = (turns @ stress @ turns.transpose(0, 2, 1)).mean(axis=0)
-        return symmetric / len(turns), np.asarray(mean)
+        np.add.at(symmetric, self.images, rotated)
+        mean = (rotations @ stress @ rotations.transpose(0, 2, 1)).mean(axis=0)
+        return symmetric / len(rotations), np.asarray(mean)
 
 
 def _images(
     moved: Array, positions: Array, numbers: NDArray[np.int64], cell: Array
 ) -> NDArray[np.int64]:
-    """Of each moved atom the nearest of its own element."""
+    """Index of the nearest atom of the same element, for each moved atom."""
     apart = moved[:, None] - positions
     distances = np.linalg.norm((apart - np.round(apart)) @ cell, axis=-1)
     distances[numbers[:, None] != numbers] = np.inf

@@ -82,7 +82,7 @@ def test_what_it_declares(mace: Potential, weights: Path) -> None:
 
 def test_heads_without_a_default_are_refused(tmp_path: Path) -> None:
     torch.save(small_network(heads=["pbe", "scan"]), tmp_path / "two.model")
-    with pytest.raises(ValueError, match=r"two\.model: of the heads pbe, scan none is the default"):
+    with pytest.raises(ValueError, match=r"two\.model: none of the heads pbe, scan is called"):
         load(f"mace:{tmp_path / 'two.model'}", check=False, trust_pickles=True)
 
 

@@ -17,7 +17,7 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(potentials, "POTENTIALS", {**POTENTIALS, "mace": lacking})
     with pytest.raises(ValueError) as error:
         load("mace:some.model")
-    assert "needs mace-that-nobody-has" in str(error.value)
+    assert "not installed: mace-that-nobody-has. Run" in str(error.value)
     assert 'pip install "crystalformer-rl[mace]"' in str(error.value)
 
 
