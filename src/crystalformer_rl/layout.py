@@ -1,6 +1,6 @@
 """Where the files of a run are: what the rules and the stages agree on.
 
-A shard is ``<stage>/<policy>/shard-0003.parquet``, with ``shard-0003.provenance.json`` beside it.
+A shard is ``<stage>/<policy>/shard-0003.parquet``, with ``shard-0003.provenance.json`` next to it.
 On a command line the shards of a policy are ``FOLDER:COUNT``, since thousands of paths do not fit.
 
 What lets an interrupted job continue is under ``checkpoints/``, at the path of its results, because

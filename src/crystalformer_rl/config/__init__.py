@@ -63,7 +63,7 @@ class JobSettings(Section):
     )
     tensorboard: bool = Field(
         default=False,
-        description="Also write the losses for TensorBoard, beside the log of each training "
+        description="Also write the losses for TensorBoard, next to the log of each training "
         "(needs the package tensorboard).",
     )
     trust_pickles: bool = Field(
@@ -210,7 +210,7 @@ def _without_neutral(value: Any, dumped: Any) -> Any:
 
 
 def _is_neutral(field: FieldInfo, value: Any) -> bool:
-    """Whether leaving the key out gives ``value`` when read, and is no change."""
+    """Whether a missing key is read as ``value``, so that it can be left out."""
     default = field.get_default(call_default_factory=True)
     return any(
         isinstance(mark, Neutral) and value == default == mark.value for mark in field.metadata

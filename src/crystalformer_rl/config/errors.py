@@ -17,7 +17,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     error
         What pydantic raised.
     model
-        The model that was being validated; tells which keys exist beside an unknown one.
+        The model that was being validated; used to list the allowed keys next to an unknown one.
     """
     return "\n".join(_line(item, model) for item in error.errors(include_url=False))
 
@@ -47,7 +47,7 @@ def _line(item: ErrorDetails, model: type[BaseModel]) -> str:
 def _locate(
     location: tuple[str | int, ...], model: type[BaseModel]
 ) -> tuple[list[str], type[BaseModel] | None]:
-    """The keys as they stand in the file, and the model that the last of them belongs to.
+    """The keys as written in the file, and the model to which the last one belongs.
 
     pydantic puts the tag of a discriminated union and the mark ``[key]`` of a bad dictionary key
     into the location; neither is written in the file.

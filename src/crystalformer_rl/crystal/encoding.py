@@ -1,4 +1,4 @@
-"""Text of files whose encoding nobody states, and names for files that are no text at all."""
+"""Decoding of text files with unknown encoding; names for files that are not text."""
 
 import codecs
 
@@ -9,7 +9,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What stands in the place of a file when its download failed, by how it starts.
+# What a failed download leaves in the place of a file, by its first bytes.
 _IMPOSTORS = (
     ("version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
     ("<!doctype html", "an HTML page: was a sign-in needed for the download?"),

@@ -84,7 +84,7 @@ def open_extxyz(path: Path) -> Source:
     Raises
     ------
     ValueError
-        If it is no text.
+        If it is not text.
     """
     try:
         frames = list(read_frames(decoded(path.read_bytes())))

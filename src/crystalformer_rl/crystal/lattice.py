@@ -1,4 +1,4 @@
-"""Lattice parameters: which are free in a space group, and the matrix they stand for.
+"""Lattice parameters: which are free in a space group, and the matrix of lattice vectors.
 
 A lattice is six numbers a, b, c (Å), α, β, γ (radians) of the conventional cell.
 """

@@ -120,7 +120,7 @@ def _parse(text: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
                 translation[row] += sign * float(term["top"]) / bottom
             place = term.end()
     if round(abs(np.linalg.det(rotation))) != 1:
-        raise ValueError(f"symmetry operation {text!r}: is no rotation or reflection")
+        raise ValueError(f"symmetry operation {text!r}: is not a rotation or reflection")
     snapped = np.round(translation * _STEPS) / _STEPS
     near = np.abs(snapped - translation) < _ROUNDING
     return rotation, np.where(near, snapped, translation) % 1

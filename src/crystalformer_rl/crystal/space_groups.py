@@ -44,7 +44,7 @@ class Declared:
     hall
         Hall symbol.
     choice
-        Setting, where it has a tag of its own.
+        Setting, if it has its own tag.
     """
 
     symbol: str | None = None

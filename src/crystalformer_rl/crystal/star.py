@@ -28,7 +28,7 @@ class Block:
     name
         What follows ``data_``.
     values
-        Values by tag. Tags are in lower case, and ``_`` stands for the ``.`` of dotted tags, so
+        Values by tag. Tags are in lower case, and ``_`` replaces the ``.`` of dotted tags, so
         that both spellings of a tag are one. A tag outside a loop has one value.
     error
         What is wrong with the syntax, or None.
@@ -156,7 +156,7 @@ class _Reader:
             block.values[tag] = values
 
     def end_loop(self) -> None:
-        """What comes next is no value of the loop."""
+        """Whether the next token is not a value of the loop."""
         tags, found, last = self.looped, self.found, self.tag
         self.looped, self.found, self.tag = None, [], None
         if not self.blocks:

@@ -147,7 +147,7 @@ def leads_back(cell: Cell, standard: Standard, decoded: Cell) -> bool:
     """Whether the decoded primitive cell is the crystal that the tokens were made from.
 
     Settled by the known transformation where that suffices: the lattices agree within 1 % and 1°
-    and each input atom lies within 0.1 Å of a decoded atom of its own, of the same element. That
+    and each input atom is within 0.1 Å of a decoded atom of the same element, one to one. That
     is stricter than ``StructureMatcher`` with its default tolerances, which decides the rest. As
     for ``StructureMatcher``, a crystal and its mirror image are the same.
     """

@@ -20,7 +20,7 @@ from crystalformer_rl.config.rewards import REWARDS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT.name
 WITHOUT_EFFECT = {
-    "config": "a stage receives its settings as a parameter of its own",
+    "config": "a stage receives its settings as a separate parameter",
     "jobs.cleanup": "deletes checkpoints and journals of finished jobs",
     "jobs.fingerprint": "decides when a job runs, not what it computes",
     "jobs.interruption": "ends a job between two steps, or does nothing",
@@ -79,7 +79,7 @@ def closure(
 def fingerprint(module: str, *, potential: str | None = None, reward: str | None = None) -> str:
     """Digest of the code in the :func:`closure` and of the data files that it names.
 
-    The model that the bare name of a potential stands for counts too.
+    The default model of a potential counts too.
     """
     digest = hashlib.sha256()
     if potential is not None:
@@ -170,7 +170,7 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 def _data_files(tree: ast.Module, folder: Path) -> list[Path]:
-    """Data files beside a module whose name, or its end with the suffix, stands in a string of it.
+    """Data files next to a module whose name, or its end, is in a string of the module.
 
     ``"wyckoff.json"`` names one file; ``f"{name}.safetensors"`` names every file with that end.
     """

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class Termination:
-    """Context manager that records SIGTERM; :meth:`obey` then exits."""
+    """Context manager that records SIGTERM; :meth:`exit_if_requested` then exits."""
 
     def __init__(self) -> None:
         self._received = False
@@ -25,7 +25,7 @@ class Termination:
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
 
-    def obey(self) -> None:
+    def exit_if_requested(self) -> None:
         """Exit with code 75 (EX_TEMPFAIL) after SIGTERM; call this when everything is saved.
 
         Raises

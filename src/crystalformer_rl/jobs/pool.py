@@ -22,7 +22,7 @@ def spread(
     chunk: int = 1,
     window: int = 256,
 ) -> Iterator[Result]:
-    """``map(work, items)``, in order, by so many processes; in this one if there is one.
+    """``map(work, items)``, in order, in ``processes`` workers; in this process if it is 1.
 
     Every worker has its own pipe, which closes with it, so a worker that dies is an error here,
     whenever it dies. Workers end with this process, however it ends.
@@ -84,7 +84,7 @@ def spread(
 
 @contextmanager
 def _workers(work: Callable[[Any], Any], processes: int) -> Iterator[list[Connection]]:
-    """Connections to so many workers, which are gone afterwards."""
+    """Connections to ``processes`` workers, which are killed afterwards."""
     # Not fork: the caller may run threads (torch, pyarrow), which a forked child would lack.
     context = multiprocessing.get_context("spawn")
     started: list[SpawnProcess] = []

@@ -21,7 +21,7 @@ PACKAGES = (
     "ase", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "smact", "spglib",
     "torch",
 )  # fmt: skip
-"""Their versions are recorded, and those of the packages of the potential that is used."""
+"""Packages whose versions are recorded, besides those of the potential."""
 
 
 class Provenance:

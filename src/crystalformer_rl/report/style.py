@@ -20,7 +20,7 @@ INK = "#1b1f24"
 GRID = "#d5dae0"
 FAINT = "#8a929c"
 
-# Okabe & Ito's colours, told apart by readers with any common colour blindness; the base policy is
+# Okabe & Ito's colours, distinguishable with common forms of colour blindness; the base policy is
 # grey because it is what the others are compared with.
 BASE_COLOUR = "#6b7480"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

@@ -32,7 +32,7 @@ class Energies:
 
 @dataclass(frozen=True)
 class EnergyAboveHull:
-    """A potential with the hull of its own energies."""
+    """A potential and the hull of its energies."""
 
     potential: Potential
     hull: ReferenceHull

@@ -51,7 +51,7 @@ class KeptRow:
 
     @classmethod
     def of(cls, row: Row, structure: Structure) -> "KeptRow":
-        """The row of a crystal, with ``structure`` in place of its own."""
+        """The row of a crystal, with another ``structure``."""
         cell = structure_columns([structure])
         return cls(
             row.id,
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> None:
     FileNotFoundError
         If a source is missing.
     ValueError
-        If a source is damaged, lacks columns or is not the download it stands for, an id occurs
-        twice, or a split comes out empty.
+        If a source is damaged, lacks columns or does not match the manifest of downloads, an id
+        occurs twice, or a split comes out empty.
     """
     settings = DatasetSettings.model_validate_json(args.settings)
     paths = {name: Path(path) for name, path in settings.sources.items()}

@@ -103,7 +103,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
             keep_symmetry=settings.keep_symmetry,
             atoms_at_once=1 if device == "cpu" else ATOMS_AT_ONCE,
             on_done=keep,
-            on_sweep=termination.obey,
+            on_sweep=termination.exit_if_requested,
         )
     table = _table(ids, [rows[place] for place in range(len(ids))], potential=settings.potential)
     write_table(args.out, table)

@@ -172,7 +172,7 @@ def _resolve(reference: Mapping[str, Any], definitions: Mapping[str, Any]) -> Ma
 
 
 def _allowed(field: Mapping[str, Any]) -> str:
-    """What a field accepts, in words."""
+    """The values that a field accepts, as text."""
     if "anyOf" in field:
         return " or ".join(_allowed(choice) for choice in field["anyOf"])
     if "oneOf" in field:
@@ -212,7 +212,7 @@ def _holds(path: Path, text: str) -> bool:
 
 
 def _in_step(text: str, rendered: str) -> bool:
-    """Whether every key, and every comment about one, stands in the user's text."""
+    """Whether the user's text has every key and every comment about one."""
 
     def marks(lines: str) -> list[str]:
         return [
