@@ -80,8 +80,8 @@ def commands(*, submits: bool) -> Iterator[Finding]:
 
     ``submits``: whether the profile submits jobs to SLURM.
     """
-    missing = [name for name in ("sbatch", "scancel") if submits and not _installed(name)]
-    if not any(map(_installed, STATUS_COMMANDS)) and (submits or _installed("sinfo")):
+    missing = [name for name in ("sbatch", "scancel") if submits and not shutil.which(name)]
+    if not any(map(shutil.which, STATUS_COMMANDS)) and (submits or shutil.which("sinfo")):
         missing.append(" or ".join(STATUS_COMMANDS))
     if missing:
         yield Finding(
@@ -120,25 +120,19 @@ def accounting(sacct: Answer, *, job_age: str | None, profile: Path) -> Finding:
     job_age
         ``MinJobAge`` of the cluster: how long ``squeue`` knows a job that has ended.
     """
-    topic = "accounting"
+    topic, squeue = "accounting", f"{place([profile], 'slurm-status-command')} squeue"
     if read_profile(profile).get("slurm-status-command") != "squeue" and sacct.installed:
         if sacct.ok:
             return Finding(topic, "ok", "sacct answers")
-        words = f"sacct: {sacct.line}; snakemake would wait for its jobs for ever"
-        change = (
-            f"write {place([profile], 'slurm-status-command')} squeue, or add "
-            "--slurm-status-command squeue to the command of snakemake"
-        )
-        return Finding(topic, "problem", words, change)
+        found = f"sacct: {sacct.line}; snakemake would wait for its jobs forever"
+        change = f"write {squeue}, or run snakemake with --slurm-status-command squeue"
+        return Finding(topic, "problem", found, change)
     seconds = job_age.split()[0] if job_age else ""
     if seconds.isdecimal() and int(seconds) < JOB_AGE_SECONDS:
-        words = f"MinJobAge is {seconds} s: squeue forgets jobs before snakemake has asked"
-        change = f"MinJobAge={JOB_AGE_SECONDS} in slurm.conf"
-        if sacct.ok:
-            change = (
-                f"remove {place([profile], 'slurm-status-command')} squeue, since sacct answers"
-            )
-        return Finding(topic, "problem", words, change)
+        found = f"MinJobAge is {seconds} s: squeue forgets jobs before snakemake has asked"
+        remove = f"remove {squeue}, since sacct answers"
+        change = remove if sacct.ok else f"MinJobAge={JOB_AGE_SECONDS} in slurm.conf"
+        return Finding(topic, "problem", found, change)
     also = "; sacct answers too" if sacct.ok else ""
     return Finding(topic, "ok", f"squeue is asked, MinJobAge {job_age or 'unknown'}{also}")
 
@@ -183,7 +177,3 @@ def drivers(squeue: Answer, *, folder: Path) -> Iterator[Finding]:
         words = f"{number} of its jobs run or wait for this folder"
         change = f"if it is dead, scancel --name={name}, so that no job runs twice"
         yield Finding(f"driver {name}", "warning", words, change)
-
-
-def _installed(command: str) -> bool:
-    return shutil.which(command) is not None

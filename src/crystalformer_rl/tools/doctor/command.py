@@ -13,15 +13,16 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.utils import update_config
 
 from crystalformer_rl.config import Config, read
 from crystalformer_rl.jobs.device import best_device
-from crystalformer_rl.manifest import read_manifest
+from crystalformer_rl.manifest import DOWNLOADS, read_manifest
 from crystalformer_rl.stages.options import add_examples
 from crystalformer_rl.tools.doctor import cluster, inputs, machine, slurm
 from crystalformer_rl.tools.doctor.findings import Finding, count, table
@@ -32,7 +33,7 @@ SNAKEFILE = Path("workflow/Snakefile")
 BASE_CONFIG = Path("config.yaml")
 MANIFEST = Path("resources/manifest.yaml")
 REQUIREMENTS = Path("envs/requirements.txt")
-WRITTEN = (Path("results"), Path("logs"), Path(".snakemake"), inputs.DOWNLOADS)
+WRITTEN = (Path("results"), Path("logs"), Path(".snakemake"), Path(DOWNLOADS))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,15 +151,7 @@ def _settings(files: Sequence[Path]) -> Config:
     merged: dict[str, Any] = {}
     for file in files:
         try:
-            _merge(merged, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+            update_config(merged, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
         except yaml.YAMLError as error:
             raise ValueError(f"{file}: not YAML: {error}") from error
     return read(merged)
-
-
-def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
-        else:
-            base[key] = value

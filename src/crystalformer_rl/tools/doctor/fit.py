@@ -13,15 +13,11 @@ def fits(
     first: Sequence[Request], last: Sequence[Request], nodes: Sequence[Node], *, profile: Path
 ) -> Iterator[Finding]:
     """What :func:`fit` says of first attempts, and of last ones where only they do not fit."""
-    wrong = set()
-    for request in first:
-        finding = fit(request, nodes, profile=profile)
-        if finding.status == "problem":
-            wrong.add(request.rule)
-        yield finding
-    for request in last:
-        finding = fit(request, nodes, profile=profile)
-        if finding.status == "problem" and request.rule not in wrong:
+    findings = [fit(request, nodes, profile=profile) for request in first]
+    yield from findings
+    wrong = {finding.topic for finding in findings if finding.status == "problem"}
+    for finding in (fit(request, nodes, profile=profile) for request in last):
+        if finding.status == "problem" and finding.topic not in wrong:
             yield replace(finding, topic=f"{finding.topic}, last attempt", status="warning")
 
 
@@ -58,19 +54,17 @@ def fit(request: Request, nodes: Sequence[Node], *, profile: Path) -> Finding:
 
 def _lacks(node: Node, request: Request) -> dict[str, str]:
     """What a node has too little of, in words, and what could be asked of it."""
-    lacking = {}
-    models = [(model, number) for model, number in node.gpus if _same(model, request.gpu_model)]
-    most = max((number for _, number in models), default=0)
-    if request.gpus > most:
-        kind = f"{request.gpu_model} GPUs" if request.gpu_model else "GPUs"
-        have = ", ".join(sorted({model or "gpu" for model, _ in node.gpus})) or "none"
-        change = f"gpu: {most}" if most else f"gpu_model, of which there is {have}"
-        lacking[f"{request.gpus} {kind}"] = change
-    if request.mem_mb is not None and request.mem_mb > node.mem_mb:
-        lacking[f"{request.mem_mb} MB"] = f"mem_mb: {node.mem_mb}"
-    if request.cpus > node.cpus:
-        lacking[f"{request.cpus} CPUs"] = f"cpus_per_task: {node.cpus}"
-    return lacking
+    wanted, same = request.gpu_model, [n for m, n in node.gpus if _same(m, request.gpu_model)]
+    most = max(same, default=0)
+    models = ", ".join(sorted({model or "gpu" for model, _ in node.gpus})) or "none"
+    gpu = f"gpu: {most}" if most else f"gpu_model, of which there is {models}"
+    kind = f"{wanted} GPUs" if wanted else "GPUs"
+    needs = (
+        (request.gpus, most, kind, gpu),
+        (request.mem_mb or 0, node.mem_mb, "MB", f"mem_mb: {node.mem_mb}"),
+        (request.cpus, node.cpus, "CPUs", f"cpus_per_task: {node.cpus}"),
+    )
+    return {f"{asked} {unit}": change for asked, has, unit, change in needs if asked > has}
 
 
 def _nearest(nodes: Sequence[Node], request: Request) -> dict[str, str]:

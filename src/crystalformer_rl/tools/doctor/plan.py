@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crystalformer_rl.tools.doctor.slurm import gpus
+
 LINES = 20
 # They run on the machine that submits.
 LOCAL_RULES = ("all", "download")
@@ -80,12 +82,9 @@ def reason(said: str) -> str:
 def request(rule: str, resources: Mapping[str, Any]) -> Request:
     """The request of a job by its resources as Snakemake names them."""
     nodes = _number(resources.get("nodes")) or 1
-    gpus, model = _number(resources.get("gpu")) or 0, resources.get("gpu_model") or None
-    if gres := str(resources.get("gres") or ""):
-        kind, *rest = gres.split(":")
-        if kind == "gpu":
-            gpus = nodes * (int(rest[-1]) if rest and rest[-1].isdecimal() else 1)
-            model = rest[0] if rest and not rest[0].isdecimal() else model
+    number, model = _number(resources.get("gpu")) or 0, resources.get("gpu_model") or None
+    for kind, each in gpus(str(resources.get("gres") or "")):
+        number, model = nodes * each, kind or model
     cpus = _number(resources.get("cpus_per_task")) or _number(resources.get("_cores")) or 1
     tasks = _number(resources.get("tasks")) or 1
     return Request(
@@ -95,7 +94,7 @@ def request(rule: str, resources: Mapping[str, Any]) -> Request:
         minutes=_number(resources.get("runtime")),
         mem_mb=_number(resources.get("mem_mb")),
         cpus=cpus * -(-tasks // nodes),
-        gpus=-(-gpus // nodes),
+        gpus=-(-number // nodes),
         gpu_model=model,
         nodes=nodes,
     )

@@ -75,7 +75,8 @@ def test_a_download_that_is_not_needed(folder: Path) -> None:
     assert found(raw, mp_train=ENTRY)["download mp/train.csv"].status == "ok"
 
 
-def test_a_base_policy(folder: Path) -> None:
+def test_a_base_policy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crystalformer_rl.model.folder.PRETRAINED", folder / "resources/pretrained")
     ours = folder / "resources/pretrained/ours"
     ours.mkdir(parents=True)
     (ours / "model.safetensors").touch()
@@ -83,7 +84,8 @@ def test_a_base_policy(folder: Path) -> None:
     assert found({"base_policy": "ours"})["base_policy"].status == "ok"
     finding = found({"base_policy": "mine"})["base_policy"]
     assert finding.status == "problem"
-    assert finding.change == "config.yaml, line 1: `base_policy:` null, or one of ours"
+    assert finding.found.endswith("resources/pretrained, which has ours")
+    assert finding.change.endswith("or another policy or null: config.yaml, line 1: `base_policy:`")
 
     (ours / "model.json").write_text('{"space_group_counts": [0, 0]}')
     finding = found({"base_policy": "ours", "rl": {"a": {"space_groups": [1]}}})["base_policy"]
