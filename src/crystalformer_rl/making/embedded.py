@@ -1,9 +1,9 @@
-"""``embed``: the crystals that come with the project, made from what PyPI packages ship.
+"""``embed``: generate the crystals that are shipped with the project, from data in PyPI packages.
 
-Prototypes and likely substitutions in them are relaxed by CHGNet and placed on the hull that they
-span themselves. Nothing here is a DFT result: it is a world consistent with one potential, small
-enough for a clone and rich enough to learn from. Results of finished chunks are kept in the work
-folder; a second call, also one with more effort, goes on from them.
+Prototypes and likely substitutions in them are relaxed with CHGNet, and their energies above the
+hull of these crystals are computed. No energy is a DFT result: the data set is consistent with one
+potential, small enough for the repository and diverse enough for training. Finished chunks are
+stored in the work folder; a later call, also one with more effort, continues from them.
 """
 
 import argparse
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 CHUNK = 32
 ELEMENT_ATOMS = 8
 RARE_ATOMS = 4
-# Of each element, lowest first; all of them would make a third of the set pure elements.
+# The lowest in energy; with all of them, a third of the data set would be pure elements.
 CRYSTALS_PER_ELEMENT = 2
 ELEMENT_COLUMNS = ["id", "prototype", "formula", "potential", "energy_per_atom", *COLUMNS]
 SYMPREC_ANGSTROM = 0.01
@@ -50,22 +50,26 @@ MAX_SITES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    parser.add_argument("--out", type=Path, required=True, help="folder of the embedded data")
-    parser.add_argument("--work", type=Path, required=True, help="folder that keeps done chunks")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--effort", type=int, default=120, help="substitutions × atoms a prototype")
-    parser.add_argument("--max-atoms", type=int, default=20, help="per primitive cell")
+    """Add the arguments of the verb."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for the embedded data")
     parser.add_argument(
-        "--below", type=float, default=0.15, help="E_hull of a kept crystal, eV/atom"
+        "--work", type=Path, required=True, help="folder that stores finished chunks"
     )
-    parser.add_argument("--max-force", type=float, default=0.05, help="eV/Å")
-    parser.add_argument("--max-steps", type=int, default=100)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the substitutions")
+    parser.add_argument(
+        "--effort", type=int, default=120, help="substitutions × atoms per prototype"
+    )
+    parser.add_argument("--max-atoms", type=int, default=20, help="atoms per primitive cell")
+    parser.add_argument(
+        "--below", type=float, default=0.15, help="largest energy above the hull, eV/atom"
+    )
+    parser.add_argument("--max-force", type=float, default=0.05, help="of a relaxation, eV/Å")
+    parser.add_argument("--max-steps", type=int, default=100, help="of a relaxation")
+    parser.add_argument("--processes", type=int, default=2, help="parallel relaxations")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write crystals, crystals of the elements, ``elements-chgnet.json`` and provenance."""
+    """Write the crystals, those of the elements, ``elements-chgnet.json`` and the provenance."""
     choices = {
         name: getattr(args, name)
         for name in ("effort", "max_atoms", "below", "max_force", "max_steps")
@@ -77,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     mixed = _relaxed(
         args, "compounds", compounds(seed=args.seed, max_atoms=args.max_atoms, effort=args.effort)
     )
-    # References alone: no compound is made with them, and they are not among the crystals.
+    # References only: no compound contains them, and they are not among the crystals.
     rare = _relaxed(args, "rare", rare_elements(max_atoms=RARE_ATOMS))
     log.info("%d elements and %d compounds relaxed", len(pure) + len(rare), len(mixed))
     all_elements = pd.concat([pure, rare], ignore_index=True)
@@ -103,16 +107,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _relaxed(args: argparse.Namespace, kind: str, candidates: Iterator[Candidate]) -> pd.DataFrame:
-    """Relax the candidates that no file of the work folder holds yet; return the rows of all."""
+    """Relax the candidates that are not in the work folder yet; return the rows of all."""
     wanted = list(candidates)
     done = {name for path in _chunks(args.work, kind) for name in read_table(path, ["id"])["id"]}
-    left = [c for c in wanted if c.identifier not in done]
+    remaining = [c for c in wanted if c.identifier not in done]
     jobs = []
-    for start in range(0, len(left), CHUNK):
-        part = left[start : start + CHUNK]
-        name = hashlib.sha256(part[0].identifier.encode()).hexdigest()[:12]
+    for start in range(0, len(remaining), CHUNK):
+        chunk = remaining[start : start + CHUNK]
+        name = hashlib.sha256(chunk[0].identifier.encode()).hexdigest()[:12]
         path = args.work / f"{kind}-{name}.parquet"
-        jobs.append((part, path, args.max_force, args.max_steps))
+        jobs.append((chunk, path, args.max_force, args.max_steps))
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
         results = pool.map(_relax_chunk, jobs)
         for _ in progress(results, label=f"relax {kind}", total=len(jobs)):
@@ -155,7 +159,7 @@ def _relax_chunk(job: tuple[Sequence[Candidate], Path, float, int]) -> None:
 
 
 def _elements(pure: pd.DataFrame) -> Elements:
-    """Lowest converged energy of each element."""
+    """The lowest converged energy of each element."""
     converged = pure[pure.status == "converged"]
     symbols = [s.composition.elements[0].symbol for s in structures_of(converged) if s is not None]
     lowest = converged.groupby(np.array(symbols))["energy_per_atom"].min()
@@ -164,7 +168,7 @@ def _elements(pure: pd.DataFrame) -> Elements:
 
 
 def _stable(table: pd.DataFrame, elements: Elements, below: float) -> pd.DataFrame:
-    """Converged crystals near the hull that can be tokenized, without duplicates."""
+    """Select converged crystals near the hull that can be tokenized, without duplicates."""
     table = table[table.status == "converged"].copy()
     structures = [s for s in structures_of(table) if s is not None]
     table["formula"] = [s.composition.reduced_formula for s in structures]
@@ -182,9 +186,9 @@ def _stable(table: pd.DataFrame, elements: Elements, below: float) -> pd.DataFra
     order = np.argsort(table.e_above_hull.to_numpy(), kind="stable")
     matcher = StructureMatcher()
     by_formula: dict[str, list[Structure]] = {}
-    for place in progress(order, label="select"):
-        row = table.iloc[place]
-        structure = structures[place]
+    for index in progress(order, label="select"):
+        row = table.iloc[index]
+        structure = structures[index]
         same = by_formula.setdefault(row.formula, [])
         if row.e_above_hull > below or (
             structure.n_elems == 1 and len(same) == CRYSTALS_PER_ELEMENT
@@ -196,13 +200,13 @@ def _stable(table: pd.DataFrame, elements: Elements, below: float) -> pd.DataFra
         if isinstance(tokens, Rejection):
             continue
         same.append(structure)
-        kept.append(place)
+        kept.append(index)
         groups.append(tokens.space_group)
     chosen = table.iloc[kept].assign(space_group=groups)
     return chosen.sort_values("id", kind="stable").reset_index(drop=True)
 
 
 def _split(formula: str) -> str:
-    """80/10/10 by a hash of the formula: polymorphs stay together."""
+    """Split 80/10/10 by a hash of the formula, so that polymorphs are in the same split."""
     share = int.from_bytes(hashlib.sha256(formula.encode()).digest()[:4], "big") / 2**32
     return "train" if share < 0.8 else "val" if share < 0.9 else "test"

@@ -1,4 +1,4 @@
-"""Held-out errors of the property models, as docs/explanation/properties.md quotes them."""
+"""Errors of the property models on held-out data, as listed in docs/explanation/properties.md."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ def errors(prediction: Prediction, values: Floats) -> dict[str, float]:
     dict
         ``rows``; ``mae``, ``median_error`` and ``rmse`` in the property's unit; ``spearman``;
         ``coverage``, the fraction of rows within one ``std`` (0.683 if calibrated);
-        ``spearman_error_std``, how well ``std`` ranks the errors; ``mae_of_median``, the error
-        of always answering the median of these values.
+        ``spearman_error_std``, the rank correlation of ``std`` with the errors;
+        ``mae_of_median``, the error if the median of the values is always predicted.
     """
     error = np.abs(prediction.mean - values)
     return {
@@ -34,9 +34,10 @@ def errors(prediction: Prediction, values: Floats) -> dict[str, float]:
 
 
 def band_gap_errors(prediction: Prediction, values: Floats) -> dict[str, float]:
-    """As :func:`errors`, in eV, and apart for metals (gap 0) and the others.
+    """As :func:`errors`, in eV, and separately for metals (gap 0) and the others.
 
-    ``metal_accuracy`` is the fraction of rows where heads and truth lie on one side of 0.1 eV.
+    ``metal_accuracy`` is the fraction of rows whose prediction and true gap are on the same side of
+    0.1 eV.
     """
     error, is_open = np.abs(prediction.mean - values), values > 0
     found = errors(prediction, values) | {
@@ -54,15 +55,15 @@ def band_gap_errors(prediction: Prediction, values: Floats) -> dict[str, float]:
 def dielectric_errors(
     prediction: Prediction, values: Floats, *, band_gap: Floats, known: tuple[Floats, Floats]
 ) -> dict[str, float]:
-    """As :func:`errors`, and of ln(ε − 1), against a power law in the true band gap.
+    """As :func:`errors`, and for ln(ε − 1), compared with a power law in the true band gap.
 
     Parameters
     ----------
     band_gap
         True band gaps of the rows, eV.
     known
-        Band gaps and dielectric constants of the training rows, which the law
-        ε − 1 = a · gap^b is fitted to by least squares of the logarithms.
+        Band gaps and dielectric constants of the training rows, to which the law
+        ε − 1 = a · gap^b is fitted by least squares of the logarithms.
     """
     gaps, constants = known
     slope, offset = np.polyfit(_log(gaps), np.log(constants - 1), 1)
@@ -78,7 +79,7 @@ def dielectric_errors(
 def figure_of_merit_errors(
     band_gap: Prediction, dielectric: Prediction, values: Floats
 ) -> dict[str, float]:
-    """Errors of the product of the two means, eV, against true gap × true constant."""
+    """Errors of the product of the two means, eV, with respect to true gap × true constant."""
     product = band_gap.mean * dielectric.mean
     error = np.abs(product - values)
     return {
@@ -95,12 +96,12 @@ def _mean(values: NDArray[Any]) -> float:
 
 
 def _log(gaps: Floats) -> Floats:
-    """Logarithm of gaps in eV; a gap below 0.01 eV counts as that."""
+    """Logarithm of gaps in eV; smaller gaps are replaced by 0.01 eV."""
     return np.asarray(np.log(np.maximum(gaps, 0.01)), dtype=np.float64)
 
 
 def _rank_correlation(first: Floats, second: Floats) -> float:
-    """Spearman's; 0 where one side is constant."""
+    """Spearman's rank correlation; 0 if one of the arrays is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
+    """Add the arguments of the verb."""
     for role in ROLES:
         parser.add_argument(
             f"--band-gaps-{role}",
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features", type=Path, help="folder in which crystal features are stored for further runs"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -80,18 +80,18 @@ def run(args: argparse.Namespace) -> None:
     gap_ensemble = _train("band_gap", gaps, "band_gap", args.seed)
     constant_ensemble = _train("dielectric", constants, "poly_electronic", args.seed)
     gap_errors = {
-        role: band_gap_errors(gap_ensemble.predict(part.features), part.labels["band_gap"])
-        for role, part in gaps.items()
+        role: band_gap_errors(gap_ensemble.predict(rows.features), rows.labels["band_gap"])
+        for role, rows in gaps.items()
     }
     known = constants["train"].labels
     constant_errors = {
         role: dielectric_errors(
-            constant_ensemble.predict(part.features),
-            part.labels["poly_electronic"],
-            band_gap=part.labels["band_gap"],
+            constant_ensemble.predict(rows.features),
+            rows.labels["poly_electronic"],
+            band_gap=rows.labels["band_gap"],
             known=(known["band_gap"], known["poly_electronic"]),
         )
-        for role, part in constants.items()
+        for role, rows in constants.items()
     }
     unseen = constants["test"][~np.isin(constants["test"].ids, gaps["train"].ids)]
     product = figure_of_merit_errors(
@@ -107,14 +107,14 @@ def run(args: argparse.Namespace) -> None:
         [both],
         {**common, "errors": constant_errors, "figure_of_merit_errors": product},
     )
-    rows = sum(len(part.ids) for part in gaps.values()) + len(both.ids)
-    provenance.write(args.out / "provenance.json", items=rows)
+    items = sum(len(rows.ids) for rows in gaps.values()) + len(both.ids)
+    provenance.write(args.out / "provenance.json", items=items)
 
 
 def _train(
-    name: Literal["band_gap", "dielectric"], parts: dict[str, Labelled], label: str, seed: int
+    name: Literal["band_gap", "dielectric"], splits: dict[str, Labelled], label: str, seed: int
 ) -> Ensemble:
-    train, val = parts["train"], parts["val"]
+    train, val = splits["train"], splits["val"]
     log.info("%s: training on %d rows", name, len(train.ids))
     ensemble = fit(
         PROPERTIES[name],
@@ -125,7 +125,7 @@ def _train(
     return calibrate(ensemble, val.features, val.labels[label])
 
 
-def _write(out: Path, ensemble: Ensemble, parts: list[Labelled], record: dict[str, Any]) -> None:
+def _write(out: Path, ensemble: Ensemble, tables: list[Labelled], record: dict[str, Any]) -> None:
     name = ensemble.property_.name
     write_tensors(out / f"{name}.safetensors", ensemble.arrays)
     write_json(
@@ -139,12 +139,12 @@ def _write(out: Path, ensemble: Ensemble, parts: list[Labelled], record: dict[st
             "std_scale": ensemble.std_scale,
             "data": [
                 {
-                    "file": part.path.name,
-                    "sha256": file_digest(part.path),
-                    "rows": len(part.ids),
-                    "rejected": part.rejected,
+                    "file": table.path.name,
+                    "sha256": file_digest(table.path),
+                    "rows": len(table.ids),
+                    "rejected": table.rejected,
                 }
-                for part in parts
+                for table in tables
             ],
             "packages": {package: metadata.version(package) for package in PACKAGES},
         },

@@ -1,4 +1,4 @@
-"""Crystals with known properties, and their crystal features, from a CSV (``train-heads``)."""
+"""Crystals with known properties from a CSV, with their crystal features (``train-heads``)."""
 
 import logging
 import lzma
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Labelled:
-    """The n rows of one file that have their labels and crystal features.
+    """The n rows of a file that have all labels and crystal features.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Labelled:
     ids, formulas
         (n,) identifiers and reduced formulas.
     features
-        (n, d) of the potential, mean over atoms.
+        (n, d) features of the potential, averaged over atoms.
     labels
-        (n,) by column.
+        (n,) labels by column.
     rejected
-        Rows with labels but without features; the log says why.
+        Number of rows with labels but without features; the log gives the reasons.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class Labelled:
     rejected: int
 
     def __getitem__(self, rows: NDArray[np.bool_]) -> "Labelled":
-        """The rows that a mask selects."""
+        """The rows selected by a mask."""
         labels = {name: values[rows] for name, values in self.labels.items()}
         return Labelled(
             self.path, self.ids[rows], self.formulas[rows], self.features[rows], labels, 0
@@ -59,19 +59,19 @@ class Labelled:
 def read_labelled(
     path: Path, columns: list[str], potential: Potential, folder: Path | None
 ) -> Labelled:
-    """Rows of a CSV that have all the labels in ``columns``, with features of their crystals.
+    """Read the rows of a CSV that have all labels in ``columns``, and compute their features.
 
     Parameters
     ----------
     path
-        CSV with ``material_id``, ``cif`` and ``columns``; empty cells are missing labels.
+        CSV with ``material_id``, ``cif`` and ``columns``; an empty cell is a missing label.
     folder
-        Where features are kept for another run, if anywhere.
+        Folder in which features are stored for further runs, or None.
 
     Raises
     ------
     ValueError
-        If the file cannot be read or lacks a column, or a label is no number.
+        If the file cannot be read or lacks a column, or a label is not a number.
     """
     table = _read(path, ("material_id", "cif", *columns))
     table = table[(table[columns] != "").all(axis=1)].reset_index(drop=True)
@@ -85,17 +85,19 @@ def read_labelled(
     if folder is None:
         features = _features(path, ids, structures, potential)
     else:
-        parts = (file_digest(path)[:16], *columns, potential.name, potential.version)
-        kept = folder / f"{'-'.join(parts)}.safetensors"
-        if not kept.is_file():
-            write_tensors(kept, {"features": _features(path, ids, structures, potential)})
-        features = np.asarray(read_tensors(kept)["features"], dtype=np.float64)
+        fields = (file_digest(path)[:16], *columns, potential.name, potential.version)
+        stored = folder / f"{'-'.join(fields)}.safetensors"
+        if not stored.is_file():
+            write_tensors(stored, {"features": _features(path, ids, structures, potential)})
+        features = np.asarray(read_tensors(stored)["features"], dtype=np.float64)
     good = np.asarray(np.isfinite(features).all(axis=1), dtype=np.bool_)
     formulas = ["" if s is None else s.composition.reduced_formula for s in structures]
     try:
         labels = {name: table[name].to_numpy(dtype=np.float64) for name in columns}
     except ValueError as error:
-        raise ValueError(f"{path}: a label among {columns} is no number: {error}") from error
+        raise ValueError(
+            f"{path}: a label in the columns {columns} is not a number: {error}"
+        ) from error
     whole = Labelled(
         path,
         np.array(ids, dtype=np.str_),
@@ -113,7 +115,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     except (EOFError, lzma.LZMAError, zlib.error, pd.errors.ParserError, UnicodeError) as error:
         raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
     if missing := [name for name in columns if name not in table.columns]:
-        raise ValueError(f"{path}: no columns {missing}; it has {list(table.columns)}")
+        raise ValueError(f"{path}: missing columns {missing}; it has {list(table.columns)}")
     return table
 
 
@@ -121,10 +123,10 @@ def _structure(name: str, cif: str) -> Structure | None:
     try:
         structure = structure_from_cif(cif)
     except ValueError as error:
-        log.warning("%s: %s", name, error)
+        log.warning("%s: skipped, because the CIF is invalid: %s", name, error)
         return None
     if not structure.is_ordered:
-        log.warning("%s: partially occupied sites", name)
+        log.warning("%s: skipped, because sites are partially occupied", name)
         return None
     return structure
 
@@ -132,15 +134,16 @@ def _structure(name: str, cif: str) -> Structure | None:
 def _features(
     path: Path, ids: list[str], structures: list[Structure | None], potential: Potential
 ) -> Floats:
-    """(n, d) features, NaN where the potential failed."""
+    """(n, d) features; NaN where the potential failed."""
     rows: list[Floats | None] = []
     for start in progress(range(0, len(structures), CHUNK), label=f"features {path.name}"):
-        part = slice(start, start + CHUNK)
-        for name, answer in zip(ids[part], evaluate_each(potential, structures[part]), strict=True):
+        chunk = slice(start, start + CHUNK)
+        answers = evaluate_each(potential, structures[chunk])
+        for name, answer in zip(ids[chunk], answers, strict=True):
             if isinstance(answer, Evaluation):
                 rows.append(answer.features)
             else:
-                log.warning("%s: %s", name, answer.reason)
+                log.warning("%s: skipped, because it has no features: %s", name, answer.reason)
                 rows.append(None)
     width = next((len(row) for row in rows if row is not None), 0)
     table = np.array([np.full(width, np.nan) if row is None else row for row in rows])

@@ -1,8 +1,8 @@
-"""Candidate crystals from what pymatgen ships: known prototypes, and likely substitutions in them.
+"""Candidate crystals from data in pymatgen: known prototypes, and likely substitutions in them.
 
-The AFLOW prototype library (Mehl et al., Comput. Mater. Sci. 136, S1, 2017) holds 288 real
-compounds. New elements are drawn with the data-mined substitution probabilities of Hautier et al.
-(Inorg. Chem. 50, 656, 2011) between ions of the same charge, and the cell is scaled by the
+The AFLOW prototype library (Mehl et al., Comput. Mater. Sci. 136, S1, 2017) contains 288 real
+compounds. New elements are sampled with the data-mined substitution probabilities of Hautier et al.
+(Inorg. Chem. 50, 656, 2011) between ions of the same charge, and the cell is scaled with the
 data-mined bond lengths of Chu et al. (Comput. Mater. Sci. 146, 184, 2018).
 """
 
@@ -24,7 +24,7 @@ from crystalformer_rl.seeds import derive_seed
 RADIOACTIVE_ALLOWED = frozenset({"Th", "U"})
 DIMERS = frozenset({"H", "N", "O", "F", "Cl", "Br", "I"})
 NOBLE_GASES = ("He", "Ne", "Ar", "Kr", "Xe")
-# With these and elements(), the 89 of which the Materials Project has an entry.
+# Together with elements(), the 89 elements that have an entry in the Materials Project.
 RARE_ELEMENTS = (*NOBLE_GASES, "Tc", "Pm", "Ac", "Pa", "Np", "Pu")
 LARGEST_PROTOTYPE = 20
 
@@ -33,8 +33,8 @@ LARGEST_PROTOTYPE = 20
 class Candidate:
     """A crystal to be relaxed.
 
-    ``prototype`` is the AFLOW label of the parent, ``parent`` its reduced formula; ``identifier``
-    is unique and does not depend on how many other candidates there are.
+    ``prototype`` is the AFLOW label of the parent and ``parent`` its reduced formula.
+    ``identifier`` is unique and does not depend on the number of other candidates.
     """
 
     identifier: str
@@ -44,7 +44,7 @@ class Candidate:
 
 
 def elements() -> tuple[str, ...]:
-    """Symbols that substitution may use: no noble gas, nothing radioactive but Th and U."""
+    """Symbols allowed in substitutions: no noble gases, and of the radioactive ones Th and U."""
     symbols = (Element.from_Z(z) for z in range(1, 93))
     return tuple(
         e.symbol
@@ -56,11 +56,11 @@ def elements() -> tuple[str, ...]:
 def prototypes(max_atoms: int) -> list[tuple[str, Structure]]:
     """(label, primitive structure) of the ordered prototypes with at most ``max_atoms`` atoms.
 
-    Labels are made unique by a number; deuterium counts as hydrogen.
+    A number makes the labels unique; deuterium is replaced by hydrogen.
     """
     found: list[tuple[str, Structure]] = []
     seen: dict[str, int] = {}
-    # Loading the library takes seconds; `embed --help` and `configure` do not need it.
+    # Loading the library takes seconds, and `embed --help` and `configure` do not need it.
     from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY  # noqa: PLC0415
 
     for entry in AFLOW_PROTOTYPE_LIBRARY:
@@ -77,7 +77,7 @@ def prototypes(max_atoms: int) -> list[tuple[str, Structure]]:
 
 
 def compounds(*, seed: int, max_atoms: int, effort: int) -> Iterator[Candidate]:
-    """Every compound prototype itself, then about ``effort / atoms`` substitutions in it."""
+    """Every prototype of a compound, each followed by about ``effort / atoms`` substitutions."""
     for label, parent in prototypes(max_atoms):
         if parent.n_elems < 2:
             continue
@@ -96,8 +96,8 @@ def compounds(*, seed: int, max_atoms: int, effort: int) -> Iterator[Candidate]:
 def pure_elements(*, max_atoms: int) -> Iterator[Candidate]:
     """Every element in every elemental prototype: the references of the formation energies.
 
-    Prototypes of more than two atoms are tried for their own element and the non-metals only, and
-    molecules of two atoms are put into a small box as well: no metal packs like them.
+    Prototypes of more than two atoms are combined with their own element and the non-metals only,
+    because metals do not form them. Diatomic molecules in a small box are added.
     """
     metals = {s for s in elements() if Element(s).is_metal}
     for label, parent in prototypes(max_atoms):
@@ -120,9 +120,9 @@ def pure_elements(*, max_atoms: int) -> Iterator[Candidate]:
 
 
 def rare_elements(*, max_atoms: int) -> Iterator[Candidate]:
-    """The elements that substitution leaves out: references that no compound is made with.
+    """The elements that substitutions exclude: references only, without compounds.
 
-    Each is tried in the elemental prototypes of at most ``max_atoms`` atoms and in its own.
+    Each is combined with the elemental prototypes of at most ``max_atoms`` atoms and with its own.
     """
     for label, parent in prototypes(LARGEST_PROTOTYPE):
         if parent.n_elems != 1:
@@ -141,7 +141,7 @@ def rare_elements(*, max_atoms: int) -> Iterator[Candidate]:
 
 
 def _touching(parent: Structure, symbol: str) -> Structure:
-    """Atoms of one element at the distance of their van der Waals radii, 2 r."""
+    """Scale the cell so that nearest neighbours are two van der Waals radii apart."""
     child = parent.copy()
     child.replace_species({parent.elements[0].symbol: symbol})
     reach = 1.1 * max(child.lattice.abc)
@@ -155,15 +155,15 @@ def _touching(parent: Structure, symbol: str) -> Structure:
 def _substitutions(
     parent: Structure, wanted: int, rng: np.random.Generator
 ) -> list[dict[str, str]]:
-    """Distinct maps of the parent's elements to others, drawn by probability."""
+    """Sample distinct maps of the parent's elements to others."""
     olds = sorted(e.symbol for e in parent.elements)
     names = elements()
     weights = [_weights(old) for old in olds]
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for _ in range(20 * wanted):
-        drawn = tuple(names[rng.choice(len(names), p=w)] for w in weights)
-        if len(set(drawn)) == len(olds) and drawn != tuple(olds):
-            found.setdefault(drawn, dict(zip(olds, drawn, strict=True)))
+        sampled = tuple(names[rng.choice(len(names), p=w)] for w in weights)
+        if len(set(sampled)) == len(olds) and sampled != tuple(olds):
+            found.setdefault(sampled, dict(zip(olds, sampled, strict=True)))
         if len(found) == wanted:
             break
     return list(found.values())
@@ -176,10 +176,11 @@ def _probability() -> SubstitutionProbability:
 
 @cache
 def _weights(old: str) -> NDArray[np.float64]:
-    """(n,) probability of each allowed element in the place of ``old``.
+    """(n,) probability of each allowed element as a substitute of ``old``.
 
-    The best pair of ions of the same charge decides; the square root flattens the distribution,
-    so that rarer chemistry is seen too. An element that the data do not know stays itself.
+    The most probable pair of ions of the same charge counts. The square root flattens the
+    distribution, so that rarer substitutions are sampled too. An element that is not in the data is
+    not substituted.
     """
     table = _probability()
     ions = {name: [s for s in table.species if s.symbol == name] for name in (*elements(), old)}
@@ -205,7 +206,7 @@ def _volume_predictor() -> DLSVolumePredictor:
 
 
 def _substitute(parent: Structure, chosen: dict[str, str]) -> Structure:
-    """Exchange elements and scale the cell, by bond lengths or else by atomic radii."""
+    """Substitute elements and scale the cell by bond lengths, or else by atomic radii."""
     child = parent.copy()
     child.replace_species(chosen)
     try:

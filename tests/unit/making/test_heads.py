@@ -99,7 +99,7 @@ def test_bad_tables_are_named(
 ) -> None:
     path = tmp_path / "odd.csv"
     odd = table.head(3).assign(band_gap="wide") if column == "band_gap" else table.head(3)
-    message = "is no number" if column == "band_gap" else "no columns ['cif']; it has"
+    message = "is not a number" if column == "band_gap" else "missing columns ['cif']; it has"
     odd.drop(columns=column if column == "cif" else []).to_csv(path, index=False)
     with pytest.raises(SystemExit):
         train(arguments, tmp_path / "out", band_gaps_train=str(path))
