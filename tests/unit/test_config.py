@@ -1,8 +1,11 @@
 """Settings: what is refused, in which words; the text that decides about a rerun."""
 
+import datetime
 import json
+import math
 import shlex
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -118,6 +121,31 @@ def test_the_defaults_are_valid() -> None:
 def test_a_mistake_names_its_key_and_what_is_allowed(raw: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read(raw)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, "inf", "nan"])
+@pytest.mark.parametrize(
+    ("path", "raw"),
+    [
+        ("relax.max_force", lambda value: {"relax": {"max_force": value}}),
+        ("pretrain.epochs", lambda value: {"pretrain": {"epochs": value}}),
+        ("rl.fom.tau", lambda value: {"rl": {"fom": {"tau": value}}}),
+    ],
+)
+def test_numbers_are_finite(
+    path: str, raw: Callable[[object], dict[str, object]], value: object
+) -> None:
+    with pytest.raises(ValueError, match=rf"^{path} = .*(finite|valid integer)"):
+        read(raw(value))
+
+
+def test_a_date_is_a_name_and_a_number_must_be_quoted() -> None:
+    day = datetime.date(2026, 11, 28)
+    config = read({"run": day, "rl": {day: {}}})
+    assert (config.run, list(config.rl)) == ("2026-11-28", ["2026-11-28"])
+    for value in (20261128, 1e5, False, datetime.datetime(2026, 11, 28, 10)):
+        with pytest.raises(ValueError, match=r"^run = .*: put it in quotes"):
+            read({"run": value})
 
 
 def test_every_mistake_has_a_line() -> None:

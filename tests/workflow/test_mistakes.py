@@ -48,6 +48,15 @@ def test_a_missing_file_is_named_with_its_key(copy: Copy, mistake: str) -> None:
         assert words in output
 
 
+def test_a_key_given_twice_is_refused(copy: Copy) -> None:
+    overlay = copy.folder / "mine.yaml"
+    overlay.write_text("relax:\n  max_force: 0.1\n  max_force: 0.2\nrun: 2026-11-28\n")
+    output = refused(copy, "--configfile", "mine.yaml")
+    assert "mine.yaml: relax.max_force: given twice, in lines 2 and 3" in output
+    overlay.write_text("run: 2026-11-28\n")
+    assert "results/2026-11-28/" in copy.snakemake("--configfile", "mine.yaml", "--dry-run")
+
+
 def test_a_second_run_in_one_folder_is_refused(copy: Copy) -> None:
     """The first one is held still once it has locked the folder, so that the second meets it."""
     words = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml"]

@@ -19,6 +19,7 @@ for variable, path in (
     os.environ[variable] = f"{path}{os.pathsep}{before}" if before else str(path)
 
 from crystalformer_rl.config import canonical, read
+from crystalformer_rl.config.duplicates import repeated_keys
 from crystalformer_rl.jobs.cleanup import forget_finished
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.layout import Layout
@@ -52,6 +53,9 @@ def refuse(problem):
 
 def settings_of(raw):
     """The validated settings; a mistake ends the run here, with the path of the key."""
+    for path in dict.fromkeys(workflow.configfiles):
+        if repeated := repeated_keys(Path(path).read_text(encoding="utf-8")):
+            refuse("\n".join(f"{path}: {line}" for line in repeated))
     try:
         return read(raw)
     except ValueError as error:

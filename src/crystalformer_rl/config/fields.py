@@ -1,5 +1,6 @@
 """What the sections are made of: their base class and the types of values."""
 
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +40,19 @@ def _is_element(symbol: str) -> str:
 
 
 def _is_name(text: Any) -> Any:
-    """Explain the pattern in words; the pattern itself is kept for the schema."""
+    """Explain the pattern in words; the pattern itself is kept for the schema.
+
+    YAML reads 2026-11-28 as a date, whose text is the same. Numbers (1e3, 007) and words such as
+    `no` have lost theirs.
+    """
+    if type(text) is datetime.date:
+        return text.isoformat()
+    if isinstance(text, (bool, int, float, datetime.datetime)):
+        raise PydanticCustomError(
+            "name",
+            "a name is text, but YAML reads this as a number, a time, or true or false: put it in "
+            "quotes",
+        )
     if isinstance(text, str) and not (re.fullmatch(NAME[1:-1], text) and len(text) <= LONGEST_NAME):
         raise PydanticCustomError(
             "name",
@@ -88,9 +101,9 @@ PotentialName = Annotated[str, AfterValidator(_is_potential)]
 
 
 class Section(BaseModel):
-    """A section of the configuration: immutable, and unknown keys are refused."""
+    """A section of the configuration: immutable, unknown keys refused, numbers finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
