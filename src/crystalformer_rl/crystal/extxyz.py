@@ -10,10 +10,10 @@ import ase.io
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.crystal.encoding import decoded
 from crystalformer_rl.crystal.labels import labels_of, texts
 from crystalformer_rl.crystal.physical import refuse_unknown_elements
 from crystalformer_rl.crystal.rows import Row, Source, row_of
+from crystalformer_rl.encoding import decoded
 
 ID_COLUMNS = ("material_id", "id")
 _PAIR = re.compile(

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crystalformer_rl.crystal.cif import MERGE_BELOW, crystals_of_cif
-from crystalformer_rl.crystal.encoding import decoded
 from crystalformer_rl.crystal.extxyz import open_extxyz
 from crystalformer_rl.crystal.rows import Row, Source
 from crystalformer_rl.crystal.tables import CSV_SUFFIXES, open_csv, open_parquet
+from crystalformer_rl.encoding import decoded
 
 CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
 FORMATS = "a folder of .cif files, or a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file"

@@ -7,10 +7,10 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp import Poscar
 
 from crystalformer_rl.crystal.cif import crystals_of_cif
-from crystalformer_rl.crystal.encoding import decoded
 from crystalformer_rl.crystal.extxyz import read_frames
 from crystalformer_rl.crystal.physical import refuse_unphysical
 from crystalformer_rl.crystal.readers import CIF_SUFFIXES, cif_text
+from crystalformer_rl.encoding import decoded
 
 XYZ_SUFFIXES = (".extxyz", ".xyz")
 POSCAR_SUFFIXES = (".vasp", ".poscar", ".contcar")

@@ -1,13 +1,6 @@
 """Tables of crystals: CSV with CIFs, parquet with CIFs or structure columns."""
 
-import csv
-import gzip
-import io
-import lzma
-import sys
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +8,14 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cif import CifCrystal, one_crystal
-from crystalformer_rl.crystal.encoding import decoded
 from crystalformer_rl.crystal.labels import is_empty, labels_of, texts
 from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
 from crystalformer_rl.crystal.structures import COLUMNS, structure_of
+from crystalformer_rl.csv_tables import Table, load_csv
 
 ID_COLUMNS = ("material_id", "id")
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.xz")
-_SEPARATORS = (",", ";", "\t")
 _FIRST = 3
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Columns of a table, and what is wrong with rows that do not fit them, by row."""
-
-    columns: dict[str, list[Any]]
-    faults: dict[int, str]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), []))
 
 
 def open_csv(path: Path, *, merge_below: float) -> Source:
@@ -45,7 +26,7 @@ def open_csv(path: Path, *, merge_below: float) -> Source:
     ValueError
         If it cannot be read, or lacks a column.
     """
-    return _open(path, _load_csv(path), merge_below)
+    return _open(path, load_csv(path, names=ID_COLUMNS), merge_below)
 
 
 def open_parquet(path: Path, *, merge_below: float) -> Source:
@@ -62,54 +43,10 @@ def open_parquet(path: Path, *, merge_below: float) -> Source:
         raise ValueError(f"{path}: cannot be read as parquet: {error}") from error
     if set(table.index.names) & set(ID_COLUMNS):
         table = table.reset_index()
-    return _open(path, _Table({name: list(table[name]) for name in table.columns}, {}), merge_below)
+    return _open(path, Table({name: list(table[name]) for name in table.columns}, {}), merge_below)
 
 
-def _load_csv(path: Path) -> _Table:
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
-    # CIFs of large crystals are longer than the module's limit of 131,072 characters.
-    csv.field_size_limit(sys.maxsize)
-    try:
-        with opener(path, "rb") as stream:  # type: ignore[operator]
-            data = stream.read()
-    except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read as CSV (is it truncated?): {error}") from error
-    try:
-        text = decoded(data)
-    except ValueError as error:
-        raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
-    try:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
-        header, *rows = [row for row in reader if row]
-    except (ValueError, csv.Error) as error:
-        raise ValueError(
-            f"{path}: cannot be read as CSV (is it truncated?): {type(error).__name__}: {error}"
-        ) from error
-    if repeated := sorted({name for name in header if name and header.count(name) > 1}):
-        raise ValueError(f"{path}: the header has columns twice: {listing(repeated)}")
-    faults = {
-        place: f"the row has {len(row)} fields, the header has {len(header)}"
-        for place, row in enumerate(rows)
-        if len(row) != len(header)
-    }
-    width = len(header)
-    filled = [row[:width] + [""] * (width - len(row)) for row in rows]
-    return _Table(
-        {name: [row[place] for row in filled] for place, name in enumerate(header)}, faults
-    )
-
-
-def _separator(text: str) -> str:
-    """What separates the fields of the header: the one that gives a column of names."""
-    header = text.split("\n", 1)[0]
-    for separator in _SEPARATORS:
-        if set(ID_COLUMNS) & {name.strip('" ') for name in header.split(separator)}:
-            return separator
-    return ","
-
-
-def _open(path: Path, table: _Table, merge_below: float) -> Source:
+def _open(path: Path, table: Table, merge_below: float) -> Source:
     names = _ids(path, table)
     load = _loader(path, table, merge_below)
     splits = texts(table.columns.get("split", [None] * len(table)))
@@ -131,7 +68,7 @@ def _open(path: Path, table: _Table, merge_below: float) -> Source:
 
 
 def _loader(
-    path: Path, table: _Table, merge_below: float
+    path: Path, table: Table, merge_below: float
 ) -> Callable[[int], Structure | CifCrystal]:
     """Reads the crystal of a row."""
     columns = table.columns
@@ -159,7 +96,7 @@ def _loader(
     )
 
 
-def _ids(path: Path, table: _Table) -> list[str]:
+def _ids(path: Path, table: Table) -> list[str]:
     column = next((name for name in ID_COLUMNS if name in table.columns), None)
     if column is None:
         raise ValueError(
@@ -175,7 +112,7 @@ def _ids(path: Path, table: _Table) -> list[str]:
     return [str(name) for name in ids]
 
 
-def _has(table: _Table, wanted: Any) -> str:
+def _has(table: Table, wanted: Any) -> str:
     """What columns there are, and which of them are nearly the wanted ones."""
     near = [
         repr(name)
