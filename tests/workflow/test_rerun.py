@@ -95,8 +95,7 @@ def new_potential(copy: Copy) -> None:
     """A wrapper, and its row in the list of potentials."""
     package = copy.folder / "src/crystalformer_rl"
     shutil.copy(package / "potentials/mace.py", package / "potentials/another.py")
-    row = 'PotentialInfo("a", title="A", module="crystalformer_rl.potentials.another", '
-    row += 'packages=("a",), licence="MIT"),'
+    row = 'PotentialInfo("another", title="A", packages=("a",), licence="MIT"),'
     source("config/potentials.py", "_ROWS = (", f"_ROWS = (\n    {row}")(copy)
 
 
@@ -153,8 +152,10 @@ def new_key(value: float | None) -> Edit:
 
 def default_of_best(copy: Copy) -> None:
     """Another default of ``report.best``, which no longer stands in config.yaml."""
-    place = "best: PositiveInt = Field(default="
-    source("config/judging.py", f"{place}8", f"{place}9")(copy)
+    text(
+        "src/crystalformer_rl/config/judging.py",
+        lambda old: re.sub(r"(best: PositiveInt = Field\(\s*default=)8", r"\g<1>9", old),
+    )(copy)
     copy.edit("config.yaml", lambda old: old.replace("\n  best: 8", ""))
 
 
