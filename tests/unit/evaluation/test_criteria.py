@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Lattice, Structure
+from helpers.crystals import cubic_crystal
 
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.evaluation import criteria
@@ -24,15 +24,9 @@ TOLERANCES = {"length_tolerance": 0.2, "site_tolerance": 0.3, "angle_tolerance":
 MATCHER = matcher_of(**TOLERANCES)
 
 
-def crystal(group: str, first: str, second: str, length: float = 4.0) -> Structure:
-    return Structure.from_spacegroup(
-        group, Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    ).get_primitive_structure()
-
-
-SALT = crystal("Fm-3m", "Na", "Cl", 5.6)
-CESIUM = crystal("Pm-3m", "Na", "Cl", 3.5)
-ALLOY = crystal("Pm-3m", "Na", "Mg", 3.9)
+SALT = cubic_crystal("Fm-3m", "Na", "Cl", 5.6)
+CESIUM = cubic_crystal("Pm-3m", "Na", "Cl", 3.5)
+ALLOY = cubic_crystal("Pm-3m", "Na", "Mg", 3.9)
 
 
 def shards(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -91,7 +85,7 @@ def test_energies_above_hull_before_and_after() -> None:
 
 def test_supported_takes_a_known_compound_and_an_energy_that_is_not_too_deep() -> None:
     # Formation energies: elements alone, on the hull, at and below the bound, of an element.
-    crystals = [ALLOY, SALT, SALT, SALT, crystal("Im-3m", "Na", "Na")]
+    crystals = [ALLOY, SALT, SALT, SALT, cubic_crystal("Im-3m", "Na", "Na")]
     energies = [-1.25, -3.5, -3.6 + 1e-9, -3.7, -1.0]
     rows = [
         {"before": one, "after": one, "initial": energy, "final": energy}
@@ -106,7 +100,7 @@ def test_supported_takes_a_known_compound_and_an_energy_that_is_not_too_deep() -
 
 
 def test_missing_references_are_reported() -> None:
-    potassium = crystal("Fm-3m", "K", "Cl", 6.3)
+    potassium = cubic_crystal("Fm-3m", "K", "Cl", 6.3)
     generated = joined([{"before": potassium, "after": potassium, "initial": -3, "final": -3}])
     columns = criteria.stability_columns(generated, hull=HULL, stable_below=0.1)
     assert columns["hull_status"] == ["no_element_reference"]

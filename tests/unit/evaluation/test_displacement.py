@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.crystals import rock_salt
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
@@ -12,9 +13,7 @@ from crystalformer_rl.evaluation.generated import Generated
 from crystalformer_rl.evaluation.matching import MatchingCell
 
 CESIUM = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-SALT = Structure.from_spacegroup(
-    "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-)
+SALT = rock_salt(length=5.6)
 BORON = Structure(Lattice.hexagonal(2.5, 6.6), ["B", "B", "N", "N"], [
     [1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0.5], [2 / 3, 1 / 3, 0], [1 / 3, 2 / 3, 0.5],
 ])  # fmt: skip

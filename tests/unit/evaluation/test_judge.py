@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Lattice, Structure
+from helpers.crystals import cubic_crystal
+from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.evaluation.columns import summarised
@@ -21,14 +22,8 @@ from crystalformer_rl.stability.reference import Elements, ReferenceHull
 MATCHER = matcher_of(length_tolerance=0.2, site_tolerance=0.3, angle_tolerance=5.0)
 
 
-def crystal(group: str, first: str, second: str, length: float) -> Structure:
-    return Structure.from_spacegroup(
-        group, Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    ).get_primitive_structure()
-
-
-OXIDE = crystal("Fm-3m", "Mg", "O", 4.2)
-SALT = crystal("Fm-3m", "Na", "Cl", 5.6)
+OXIDE = cubic_crystal("Fm-3m", "Mg", "O", 4.2)
+SALT = cubic_crystal("Fm-3m", "Na", "Cl", 5.6)
 
 
 def generated(crystals: list[Structure | None], energies: list[float], potential: str) -> Generated:

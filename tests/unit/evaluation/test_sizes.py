@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.crystals import rock_salt
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.evaluation.matching import (
@@ -17,9 +18,7 @@ from crystalformer_rl.potentials.relax import relax
 from crystalformer_rl.stability.hull import Hull
 
 COPPER = Structure(Lattice([[0, 1.8, 1.8], [1.8, 0, 1.8], [1.8, 1.8, 0]]), ["Cu"], [[0, 0, 0]])
-SALT = Structure.from_spacegroup(
-    "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-)
+SALT = rock_salt(length=5.6)
 
 
 def block() -> Structure:

@@ -2,16 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers.crystals import rock_salt
 from pymatgen.core import Composition, Element, Lattice, Structure
 from smact.screening import smact_validity
 
 from crystalformer_rl.evaluation.validity import charge_problem, check_validity
-
-
-def rock_salt(first: str = "Na", second: str = "Cl", length: float = 5.64) -> Structure:
-    return Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
 
 
 def test_a_real_crystal_is_valid() -> None:

@@ -5,11 +5,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from helpers.crystals import rock_salt
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.report.crystals import colour, conventional, draw
 
-SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
+SALT = rock_salt()
 
 
 def test_atoms_on_the_border_are_repeated() -> None:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cli import parse, run_verb
-from pymatgen.core import Lattice, Structure
+from helpers.crystals import cubic_crystal
+from pymatgen.core import Structure
 
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.crystal.packed import PackedTokens
@@ -23,15 +24,8 @@ from crystalformer_rl.files import read_json, read_table, write_table, write_ten
 from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import evaluate
 
-
-def crystal(group: str, first: str, second: str, length: float) -> Structure:
-    return Structure.from_spacegroup(
-        group, Lattice.cubic(length), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    ).get_primitive_structure()
-
-
-SALT = crystal("Fm-3m", "Na", "Cl", 5.6)
-CESIUM = crystal("Pm-3m", "Na", "Cl", 3.5)
+SALT = cubic_crystal("Fm-3m", "Na", "Cl", 5.6)
+CESIUM = cubic_crystal("Pm-3m", "Na", "Cl", 3.5)
 TRAINED = CrystalTokens(
     space_group=[225, 62],
     wyckoff=[[1, 2], [3, 3]],
@@ -79,7 +73,7 @@ def folder(tmp_path: Path) -> Path:
     elements = Elements("chgnet", "mp2020_corrected", {"Na": -1.0, "Cl": -2.0})
     write_hull(tmp_path / "hull", hull, elements=elements, rules=HullRules())
     known = {"id": ["mp-22862", "mp-1"], "split": ["test", "train"]}
-    known |= structure_columns([SALT, crystal("Fm-3m", "Mg", "O", 4.2)])
+    known |= structure_columns([SALT, cubic_crystal("Fm-3m", "Mg", "O", 4.2)])
     write_table(tmp_path / "structures.parquet", pd.DataFrame(known))
     write_tensors(tmp_path / "tokens.safetensors", PackedTokens.from_tokens(TRAINED).to_arrays())
     write_shards(tmp_path, "base", [(SALT, -3.45), (CESIUM, -3.45), (None, None), (CESIUM, -3.4)])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.crystals import rock_salt
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl import cli
@@ -18,8 +19,7 @@ def test_examples_run(
 ) -> None:
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
-    salt = Structure.from_spacegroup(225, Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
-    salt.to("NaCl.cif")
+    rock_salt(length=5.6).to("NaCl.cif")
     rutile = Structure.from_spacegroup(
         136, Lattice.tetragonal(4.6, 2.95), ["Ti", "O"], [[0] * 3, [0.305, 0.305, 0]]
     )

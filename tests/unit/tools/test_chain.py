@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.crystals import rock_salt
 from helpers.policies import TINY
 from pymatgen.core import Element, Lattice, Structure
 
@@ -19,10 +20,7 @@ from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 def folder(tmp_path: Path) -> Path:
     torch.set_num_threads(1)
     Policy(TINY, seed=1).save(tmp_path / "policy")
-    salt = Structure.from_spacegroup(
-        "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
-    )
-    salt.to(str(tmp_path / "salt.cif"))
+    rock_salt(length=5.6).to(str(tmp_path / "salt.cif"))
     rutile = Structure.from_spacegroup(
         "P4_2/mnm", Lattice.tetragonal(4.6, 2.95), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]
     )
