@@ -2,7 +2,7 @@
 
     python benchmarks/relax.py CRYSTALS.csv [--count 100] [--max-atoms 20] [--threads 2]
 
-CRYSTALS.csv has the columns material_id and cif; its crystals are bent (bent.py). Seconds on the
+CRYSTALS.csv has the columns material_id and cif; its crystals are rattled first. Seconds on the
 clock are what counts on a machine of one's own; where others compute too, those of the processor
 say more.
 """
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bent import bent_crystals
 from chgnet.model.dynamics import StructOptimizer
+from rattled import rattled_crystals
 
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, relax
@@ -39,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    named = bent_crystals(args.crystals, count=args.count, max_atoms=args.max_atoms)
+    named = rattled_crystals(args.crystals, count=args.count, max_atoms=args.max_atoms)
     crystals = list(named.values())
     potential = load("chgnet", device=device)
     with contextlib.redirect_stdout(io.StringIO()):

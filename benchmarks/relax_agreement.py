@@ -2,7 +2,7 @@
 
     python benchmarks/relax_agreement.py CRYSTALS.csv [--count 200] [--max-atoms 20]
 
-CRYSTALS.csv has the columns material_id and cif; its crystals are bent (bent.py) and relaxed twice
+CRYSTALS.csv has the columns material_id and cif; its crystals are rattled and relaxed twice
 with CHGNet 0.3.0: by us in batches, and by ASE with CHGNet's own calculator.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
-from bent import bent_crystals
 from chgnet.model.dynamics import CHGNetCalculator
 from pymatgen.core import Structure
+from rattled import rattled_crystals
 
 from crystalformer_rl.potentials.batching import ase_atoms
 from crystalformer_rl.potentials.registry import load
@@ -43,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    crystals = bent_crystals(args.crystals, count=args.count, max_atoms=args.max_atoms)
+    crystals = rattled_crystals(args.crystals, count=args.count, max_atoms=args.max_atoms)
     start = time.perf_counter()
     records = relax(
         load("chgnet", device=device),

@@ -11,7 +11,7 @@ from crystalformer_rl.potentials.batching import ase_atoms
 FLOAT32 = 1e-5
 
 
-def bent_crystals() -> list[Structure]:
+def rattled_crystals() -> list[Structure]:
     """Crystals of one to five atoms, out of equilibrium and out of symmetry."""
     rng = np.random.default_rng(4)
     perovskite = Structure(
@@ -24,17 +24,17 @@ def bent_crystals() -> list[Structure]:
         Lattice(2.735 * (1 - np.eye(3))), ["Si", "Si"], [[0, 0, 0], [0.25, 0.25, 0.25]]
     )
     aluminium = Structure(Lattice(2.02 * (1 - np.eye(3))), ["Al"], [[0, 0, 0]])
-    bent = []
+    rattled = []
     for structure in (salt, perovskite, aluminium, silicon):
         cell = structure.lattice.matrix @ (np.eye(3) + 0.03 * rng.normal(size=(3, 3)))
         positions = structure.frac_coords + 0.02 * rng.normal(size=(len(structure), 3))
-        bent.append(Structure(Lattice(cell), structure.species, positions))
-    return bent
+        rattled.append(Structure(Lattice(cell), structure.species, positions))
+    return rattled
 
 
 def check_equals_calculator(potential: Potential, calculator: Calculator) -> None:
     """The package's own ASE calculator, one crystal at a time, says the same."""
-    crystals = bent_crystals()
+    crystals = rattled_crystals()
     for structure, ours in zip(crystals, potential.evaluate(crystals), strict=True):
         atoms = ase_atoms(structure)
         atoms.calc = calculator
@@ -47,7 +47,7 @@ def check_equals_calculator(potential: Potential, calculator: Calculator) -> Non
 
 def check_batch_does_not_matter(potential: Potential) -> None:
     """Together, backwards and alone, with forces and without: the same numbers."""
-    crystals = bent_crystals()
+    crystals = rattled_crystals()
     together = potential.evaluate(crystals)
     backwards = potential.evaluate(crystals[::-1])[::-1]
     energies = potential.evaluate(crystals, forces=False)
@@ -65,7 +65,7 @@ def check_batch_does_not_matter(potential: Potential) -> None:
 
 def check_stress_is_the_slope(potential: Potential, *, tolerance: float) -> None:
     """Stress · volume is the derivative of the energy by a strain, in sign and in unit."""
-    structure, step = bent_crystals()[0], 0.01
+    structure, step = rattled_crystals()[0], 0.01
     stress = potential.evaluate([structure])[0].stress
     assert stress is not None
     for row, column in ((0, 0), (1, 2)):

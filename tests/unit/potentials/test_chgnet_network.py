@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from chgnet.model.model import CHGNet
-from helpers.laws import bent_crystals
+from helpers.laws import rattled_crystals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
@@ -87,7 +87,7 @@ def test_a_bond_is_a_neighbour_and_its_reverse(structure: Structure) -> None:
 
 
 def test_several_crystals_are_one_graph() -> None:
-    structures = bent_crystals()
+    structures = rattled_crystals()
     together, alone = graph(*structures), [graph(structure) for structure in structures]
     for name in ("numbers", "vectors"):
         joined = torch.cat([getattr(one, name) for one in alone])
@@ -110,7 +110,7 @@ def slopes(network: Network, found: Graph) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_answers_are_the_packages(package: CHGNet) -> None:
-    structures = bent_crystals()
+    structures = rattled_crystals()
     found = graph(*structures)
     energies, slope = slopes(Network(package), found)
     forces = torch.split(found.forces(slope), [len(structure) for structure in structures])
@@ -130,7 +130,7 @@ def test_the_answers_are_the_packages(package: CHGNet) -> None:
 
 
 def test_in_double_precision_the_forces_are_the_slope(package: CHGNet) -> None:
-    structure = bent_crystals()[1]
+    structure = rattled_crystals()[1]
     double = CHGNet.from_dict(package.as_dict()).double().eval().requires_grad_(requires_grad=False)
     network = Network(double)
 

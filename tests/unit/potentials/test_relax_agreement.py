@@ -5,7 +5,7 @@ import pytest
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from chgnet.model.dynamics import CHGNetCalculator
-from helpers.laws import bent_crystals
+from helpers.laws import rattled_crystals
 from pymatgen.core import Structure
 
 from crystalformer_rl.potentials.base import Potential
@@ -17,12 +17,12 @@ MAX_FORCE, MAX_STEPS = 0.1, 40
 
 @pytest.fixture(scope="module")
 def records(chgnet: Potential) -> list[Relaxation]:
-    return relax(chgnet, bent_crystals(), max_force=MAX_FORCE, max_steps=MAX_STEPS)
+    return relax(chgnet, rattled_crystals(), max_force=MAX_FORCE, max_steps=MAX_STEPS)
 
 
 @pytest.mark.parametrize("which", range(4))
 def test_same_end(records: list[Relaxation], which: int) -> None:
-    structure, ours = bent_crystals()[which], records[which]
+    structure, ours = rattled_crystals()[which], records[which]
     atoms = ase_atoms(structure)
     atoms.calc = CHGNetCalculator(use_device="cpu")
     optimiser = FIRE(FrechetCellFilter(atoms), logfile=None)

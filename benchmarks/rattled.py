@@ -1,4 +1,4 @@
-"""Crystals from a CSV, bent: something to relax."""
+"""Crystals of a CSV file, rattled, to be relaxed."""
 
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,9 @@ DISPLACEMENT = 0.1
 STRAIN = 0.03
 
 
-def bent_crystals(path: Path, *, count: int, max_atoms: int, seed: int = 0) -> dict[str, Structure]:
+def rattled_crystals(
+    path: Path, *, count: int, max_atoms: int, seed: int = 0
+) -> dict[str, Structure]:
     """The first ``count`` crystals of a file that have at most ``max_atoms``, by their names.
 
     Every atom is moved by 0.1 Å in a random direction, and the six components of a symmetric
@@ -21,10 +23,10 @@ def bent_crystals(path: Path, *, count: int, max_atoms: int, seed: int = 0) -> d
     rng = np.random.default_rng(seed)
     rows = ((row.id, row.structure) for row in read_crystals(path))
     small = ((name, s) for name, s in rows if s is not None and len(s) <= max_atoms)
-    return {name: bent(structure, rng) for name, structure in islice(small, count)}
+    return {name: rattled(structure, rng) for name, structure in islice(small, count)}
 
 
-def bent(ideal: Structure, rng: np.random.Generator) -> Structure:
+def rattled(ideal: Structure, rng: np.random.Generator) -> Structure:
     """``ideal`` with every atom moved and the cell strained."""
     upper = np.triu(rng.uniform(-STRAIN, STRAIN, size=(3, 3)))
     strain = upper + np.triu(upper, k=1).T

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crystalformer_rl.tools.doctor.fit import fit, fits
-from crystalformer_rl.tools.doctor.plan import Request, request
+from crystalformer_rl.tools.doctor.plan import Request
 from crystalformer_rl.tools.doctor.slurm import nodes
 
 PROFILE = """\
@@ -96,25 +96,3 @@ def test_nodes_that_take_no_jobs_now_are_a_warning(profile: Path) -> None:
     found = fit(replace(FITS, partition="debug", minutes=30), NODES, profile=profile)
     assert found.status == "warning"
     assert "d1 is drained: jobs would wait" in found.found
-
-
-@pytest.mark.parametrize(
-    ("resources", "expected"),
-    [
-        ({}, Request("r")),
-        (
-            {"slurm_partition": "gpu", "gpu": 1, "runtime": 60, "mem_mb": 8000, "_cores": 2},
-            Request("r", partition="gpu", minutes=60, mem_mb=8000, cpus=2, gpus=1),
-        ),
-        ({"gres": "gpu:1"}, Request("r", gpus=1)),
-        ({"gres": "gpu:h200:2"}, Request("r", gpus=2, gpu_model="h200")),
-        ({"gres": "shard:2"}, Request("r")),
-        (
-            {"nodes": 2, "gpu": 8, "tasks": 2, "cpus_per_task": 4, "_cores": 1},
-            Request("r", nodes=2, gpus=4, cpus=4),
-        ),
-        ({"mem_mb": "<TBD>", "slurm_account": "a", "gpu_model": ""}, Request("r", account="a")),
-    ],
-)
-def test_requests_from_resources(resources: dict[str, object], expected: Request) -> None:
-    assert request("r", resources) == expected
