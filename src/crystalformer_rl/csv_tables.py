@@ -67,6 +67,8 @@ def load_csv(path: Path, *, names: Collection[str], last_line_ends: bool = False
             "last line end"
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise ValueError(f"{path}: cannot be read as CSV: the file is empty")
     separator = _separator(text, names)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

@@ -27,10 +27,7 @@ def decoded(data: bytes) -> str:
     ValueError
         If it has zero bytes, or is an LFS pointer, an HTML page or an archive.
     """
-    start = data[:64].decode("latin-1").lstrip("\xef\xbb\xbf \t\r\n").lower()
-    for mark, name in _IMPOSTORS:
-        if start.startswith(mark):
-            raise ValueError(f"it is {name}")
+    refuse_impostor(data)
     for encoding in _encodings(data):
         try:
             text = data.decode(encoding)
@@ -42,6 +39,19 @@ def decoded(data: bytes) -> str:
             )
         return text
     raise ValueError("its encoding is unknown: save it as UTF-8")
+
+
+def refuse_impostor(data: bytes) -> None:
+    """Raise ValueError if a file starts like an LFS pointer, an HTML page or an archive."""
+    start = data[:64].decode("latin-1").lstrip("\xef\xbb\xbf \t\r\n").lower()
+    for mark, name in _IMPOSTORS:
+        if start.startswith(mark):
+            raise ValueError(f"it is {name}")
+
+
+def encoding_of(start: bytes) -> str | None:
+    """The encoding that a byte order mark states, or None."""
+    return next((name for mark, name in _MARKS if start.startswith(mark)), None)
 
 
 def _encodings(data: bytes) -> list[str]:

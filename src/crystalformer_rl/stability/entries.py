@@ -6,7 +6,7 @@ with different schemes are an error.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from crystalformer_rl.stability.corrections import is_correctable, is_surely_corrected
@@ -34,6 +34,10 @@ class HullEntry:
         Its name in the file, if any.
     problem
         Why it cannot be on a hull, or None.
+    run_type
+        The functional of the calculation (``GGA``, ``GGA+U``, ``r2SCAN``), if stated.
+    place
+        Where it is: file and row.
     """
 
     formula: str
@@ -41,6 +45,8 @@ class HullEntry:
     scheme: str | None = None
     id: str | None = None
     problem: str | None = None
+    run_type: str | None = field(default=None, compare=False)
+    place: str | None = field(default=None, compare=False)
 
 
 def scheme_of(path: Path, entries: Sequence[HullEntry]) -> str | None:

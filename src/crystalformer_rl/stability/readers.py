@@ -1,92 +1,111 @@
 """Read reference energies from files: CSV of formation energies, pymatgen's entries as JSON."""
 
 import bz2
-import csv
 import gzip
 import lzma
+import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import ijson
 import numpy as np
-from pymatgen.core import Composition, Species
 
-from crystalformer_rl.stability.elements import element_amounts, parse_formula
-from crystalformer_rl.stability.entries import MP2020, UNSTATED, HullEntry
+from crystalformer_rl.csv_tables import Table, load_csv
+from crystalformer_rl.stability.elements import parse_formula
+from crystalformer_rl.stability.entries import UNSTATED, HullEntry
+from crystalformer_rl.stability.records import entry_of, records
 
-CSV_COLUMNS = ("formula", "formation_energy_per_atom")
-DAMAGED = (EOFError, OSError, UnicodeError, lzma.LZMAError, zlib.error, csv.Error, ijson.JSONError)
+FORMULA_COLUMNS = ("formula", "pretty_formula", "formula_pretty")
+ENERGY_COLUMN = "formation_energy_per_atom"
+DAMAGED = (EOFError, OSError, UnicodeError, lzma.LZMAError, zlib.error, ijson.JSONError)
 _OPENERS: Mapping[str, Callable[..., Any]] = {
     "": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
 }  # fmt: skip
+# float() would also read 3_2 as 32, and inf.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_HYDRATE = re.compile(r"\.\d*H2O\)?$")
+_SHOWN = 3
 
 
 def read_csv(path: Path) -> list[HullEntry]:
     """Formation energies, eV/atom with the elements at 0, from a CSV.
 
-    Columns ``formula`` and ``formation_energy_per_atom``; optional ``material_id`` or ``id``, and
-    ``scheme``, the corrections in the energy (``MP2020``). An entry with an unreadable formula or
-    a charge has a ``problem``. The file is plain (``.csv``) or compressed (``.csv.gz``,
-    ``.csv.bz2``, ``.csv.xz``). It is not detected if a plain file was truncated at the end of a
-    line.
+    Columns ``formula`` (or ``pretty_formula``, ``formula_pretty``) and
+    ``formation_energy_per_atom``; optional ``material_id`` or ``id``, ``run_type`` (``GGA``), and
+    ``scheme``, the corrections in the energy (``MP2020``). Commas, semicolons and tabs separate
+    fields; where commas do not, they are read as decimal commas. An entry has a ``problem`` if its
+    row has another length than the header, its energy is not a finite number, or its formula cannot
+    be read or has a charge. The file is plain (``.csv``) or compressed (``.csv.gz``, ``.csv.bz2``,
+    ``.csv.xz``). It is not detected if a plain file was truncated at the end of a line.
 
     Raises
     ------
     ValueError
-        If the file is truncated or damaged, a column is missing, a row is shorter or longer than
-        the header, or an energy is not a finite number.
+        If the file is truncated or damaged, a column is missing, or more than half of the energies
+        cannot be read.
     """
-    entries: list[HullEntry] = []
-    # Without newline="\n", half of a Windows line end would count as a line end.
-    with _opener(path, ".csv")(path, "rt", encoding="utf-8-sig", newline="\n") as stream:
-        table = csv.DictReader(_whole_lines(stream, path), strict=True)
-        try:
-            header = table.fieldnames or []
-            if missing := [name for name in CSV_COLUMNS if name not in header]:
-                raise ValueError(f"{path}: columns {missing} are missing; it has {[*header]}")
-            for number, row in enumerate(table, start=1):
-                # DictReader puts extra fields under the key None and fills missing ones with None.
-                if None in row or None in row.values():
-                    raise ValueError(f"{path}: row {number} must have {len(header)} fields")
-                entries.append(_csv_entry(row, place=f"{path}: row {number}"))
-        except DAMAGED as error:
-            raise ValueError(
-                f"{path}: cannot be read as CSV: truncated or damaged after {len(entries)} rows: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+    _opener(path, ".csv")
+    table = load_csv(path, names=FORMULA_COLUMNS, last_line_ends=True)
+    columns = {name.strip(): values for name, values in table.columns.items()}
+    formulas = next((columns[name] for name in FORMULA_COLUMNS if name in columns), None)
+    if formulas is None or ENERGY_COLUMN not in columns:
+        found = {"formula": formulas, ENERGY_COLUMN: columns.get(ENERGY_COLUMN)}
+        missing = [name for name, values in found.items() if values is None]
+        shown = [name[:40] for name in list(columns)[:20]]
+        raise ValueError(f"{path}: columns {missing} are missing; it has {shown}")
+    entries = [
+        _csv_entry(
+            table, {name: values[row] for name, values in columns.items()}, row, name=path.name
+        )
+        for row in range(len(table))
+    ]
+    _refuse_unread(path, [entry for entry in entries if np.isnan(entry.energy)], len(entries))
     return entries
 
 
 def read_entries(path: Path) -> Iterator[HullEntry]:
     """Total energies, eV/atom with their corrections, from pymatgen's entries as JSON.
 
-    The file (``.json``, or compressed: ``.json.gz``, ``.json.bz2``, ``.json.xz``) contains an
-    array of ``ComputedEntry`` or ``ComputedStructureEntry`` dictionaries, or an object with such an
-    array under ``entries``, which is the format of Alexandria's hulls. It is read one entry at a
-    time, and structures are dropped. A charged entry has a ``problem``.
+    The file (``.json``, or compressed: ``.json.gz``, ``.json.bz2``, ``.json.xz``) contains
+    dictionaries of ``ComputedEntry`` or ``ComputedStructureEntry``, in one of the layouts of
+    :func:`~.records.records`. It is read one entry at a time, and structures are dropped. An entry
+    that is charged or cannot be read has a ``problem``.
 
     Raises
     ------
     ValueError
-        If the file is truncated or damaged, or an item of the array is not an entry; the message
-        says which.
+        If the file is truncated or damaged, or more than half of its items are not entries; the
+        message says which.
     """
     count = 0
+    unread: list[HullEntry] = []
     with _opener(path, ".json")(path, "rb") as stream:
         try:
-            for record in _records(stream):
+            for record in records(stream, compressed=path.suffix != ".json"):
                 count += 1
-                yield _entry(record, place=f"{path}: entry {count}")
+                entry = entry_of(record, place=f"{path.name}: entry {count}")
+                if np.isnan(entry.energy):
+                    unread.append(entry)
+                yield entry
         except DAMAGED as error:
             what = str(error).splitlines()[0] if str(error) else "no message"
             raise ValueError(
                 f"{path}: truncated or damaged after {count} entries, before byte {stream.tell()} "
                 f"of its text: {type(error).__name__}: {what}"
             ) from error
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     if not count:
         raise ValueError(f'{path}: no entries; it must be an array, or an object with "entries"')
+    _refuse_unread(path, unread, count)
+
+
+def _refuse_unread(path: Path, unread: list[HullEntry], count: int) -> None:
+    if 2 * len(unread) > count:
+        named = "; ".join(f"{entry.place}: {entry.problem}" for entry in unread[:_SHOWN])
+        raise ValueError(f"{path}: {len(unread)} of {count} entries cannot be read: {named}")
 
 
 def _opener(path: Path, kind: str) -> Callable[..., Any]:
@@ -98,111 +117,41 @@ def _opener(path: Path, kind: str) -> Callable[..., Any]:
     return found
 
 
-def _whole_lines(stream: Iterable[str], path: Path) -> Iterator[str]:
-    for number, line in enumerate(stream, start=1):
-        if not line.endswith("\n"):
-            raise ValueError(
-                f"{path}: ends within line {number}: it is truncated or lacks its last line end"
-            )
-        yield line
+def _csv_entry(table: Table, cells: Mapping[str, str], row: int, *, name: str) -> HullEntry:
+    formula = next(cells[column] for column in FORMULA_COLUMNS if column in cells)
+    text = cells[ENERGY_COLUMN]
+    energy = np.nan if row in table.faults else _energy(text, table.separator)
+    problem = table.faults.get(row)
+    if problem is None and np.isnan(energy):
+        problem = f"{formula}: {ENERGY_COLUMN} {text[:40]!r} must be a finite number"
+    return HullEntry(
+        formula,
+        energy,
+        cells.get("scheme") or UNSTATED,
+        cells.get("material_id", cells.get("id")),
+        problem or _problem(formula),
+        cells.get("run_type") or None,
+        f"{name}: row {row + 1}",
+    )
 
 
-def _csv_entry(row: Mapping[str, str], *, place: str) -> HullEntry:
-    formula, text = (row[name] for name in CSV_COLUMNS)
-    try:
-        energy = float(text)
-    except ValueError:
-        energy = np.nan
-    if not np.isfinite(energy):
-        raise ValueError(
-            f"{place}, {formula}: formation_energy_per_atom {text!r} must be a finite number"
-        )
-    name = row.get("material_id", row.get("id"))
-    return HullEntry(formula, energy, row.get("scheme") or UNSTATED, name, _problem(formula))
+def _energy(text: str, separator: str) -> float:
+    """The number, or NaN if it is none."""
+    plain = text.strip().replace("\N{MINUS SIGN}", "-")
+    if separator != "," and plain.count(",") == 1 and "." not in plain:
+        plain = plain.replace(",", ".")
+    energy = float(plain) if _NUMBER.fullmatch(plain) else np.nan
+    return energy if np.isfinite(energy) else np.nan
 
 
 def _problem(formula: str) -> str | None:
+    if _HYDRATE.search(formula.strip()):
+        return (
+            f"formula {formula!r}: the point can be that of a hydrate or of an amount: write it "
+            "without a point"
+        )
     try:
         parse_formula(formula)
     except ValueError as error:
         return str(error)
     return None
-
-
-def _records(stream: BinaryIO) -> Iterator[Any]:
-    start = stream.read(1)
-    while start.isspace():
-        start = stream.read(1)
-    stream.seek(0)
-    return cast(
-        Iterator[Any],
-        ijson.items(stream, "item" if start == b"[" else "entries.item", use_float=True),
-    )
-
-
-def _entry(record: Any, *, place: str) -> HullEntry:
-    try:
-        composition = _composition(record)
-        amounts = element_amounts(composition)
-        energy = (float(record["energy"]) + float(record["correction"])) / sum(amounts.values())
-        data = record.get("data") or {}
-        name = record.get("entry_id") or data.get("material_id") or data.get("mat_id")
-        scheme = _scheme(record)
-    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
-        raise ValueError(
-            f"{place}: not a ComputedEntry of pymatgen: {type(error).__name__}: {error}"
-        ) from error
-    formula = Composition(amounts).reduced_formula
-    if not np.isfinite(energy):
-        raise ValueError(f"{place}, {formula}: energy {energy} must be finite")
-    charge = _charge(record, composition)
-    problem = f"{formula} has charge {charge:+g}: only neutral compounds are allowed"
-    return HullEntry(
-        formula,
-        energy,
-        scheme,
-        None if name is None else str(name),
-        problem if charge else _problem(formula),
-    )
-
-
-def _composition(record: Mapping[str, Any]) -> Composition:
-    """Composition of the cell; entries of some versions have it only in the structure."""
-    if record.get("composition"):
-        return Composition(record["composition"])
-    amounts: dict[str, float] = {}
-    for site in record["structure"]["sites"]:
-        for species in site["species"]:
-            symbol = species["element"]
-            amounts[symbol] = amounts.get(symbol, 0.0) + float(species["occu"])
-    return Composition(amounts)
-
-
-def _charge(record: Mapping[str, Any], composition: Composition) -> float:
-    structure = record.get("structure") or {}
-    if structure.get("charge"):
-        return float(structure["charge"])
-    states = [
-        amount * (species.oxi_state or 0.0)
-        for species, amount in composition.items()
-        if isinstance(species, Species)
-    ]
-    return round(float(sum(states)), 6)
-
-
-def _scheme(record: Mapping[str, Any]) -> str | None:
-    """The classes that made the adjustments, or None if there are none."""
-    adjustments = record.get("energy_adjustments") or []
-    names = sorted({_maker(adjustment) for adjustment in adjustments})
-    if not names and float(record["correction"]) != 0:
-        names = ["unnamed"]
-    return " + ".join(names) or None
-
-
-def _maker(adjustment: Mapping[str, Any]) -> str:
-    maker = adjustment.get("cls")
-    name = maker.get("@class") if isinstance(maker, dict) else None
-    title = str(adjustment.get("name"))
-    if name == "MaterialsProject2020Compatibility" or title.startswith(f"{MP2020} "):
-        return MP2020
-    return str(name or "unnamed")

@@ -30,6 +30,11 @@ from crystalformer_rl.stability.entries import (
     lowest_elements,
     scheme_of,
 )
+from crystalformer_rl.stability.kinds import (
+    check_elements,
+    check_size,
+    refuse_other_functionals,
+)
 from crystalformer_rl.stability.readers import read_csv, read_entries
 from crystalformer_rl.stability.reference import (
     OWN_HULL_ONLY,
@@ -114,7 +119,9 @@ def build_hull(
         known, scheme = _from_files(sources, csv=settings.reference == "csv")
         if settings.reference != "csv":
             lowest = ElementReferences(lowest_elements(known))
-            known = [_formed(entry, lowest) for entry in known]
+            known = check_size(
+                ", ".join(map(str, sources)), [_formed(entry, lowest) for entry in known]
+            )
             # Compounds of an element without an entry cannot be placed on this hull, even if the
             # potential knows the element.
             energies_of_both = {
@@ -126,7 +133,10 @@ def build_hull(
         entries, rejected = _tables(known, source=settings.reference)
     if entries.empty:
         named = ", ".join(map(str, sources))
-        raise ValueError(f"{named}: no entry for the hull; {len(rejected)} rows were rejected")
+        reasons = "; ".join(map(str, rejected["reason"][:3]))
+        raise ValueError(
+            f"{named}: no entry for the hull; {len(rejected)} rows were rejected: {reasons}"
+        )
     log.info("%d entries, %d rejected; corrections: %s", len(entries), len(rejected), scheme)
     rules = HullRules(settings.min_references, settings.exclude_ytterbium)
     write_hull(out, entries, elements=elements, rules=rules)
@@ -146,6 +156,9 @@ def _from_files(paths: Sequence[Path], *, csv: bool) -> tuple[list[HullEntry], s
     schemes: dict[Path, str | None] = {}
     for path in paths:
         entries = read_csv(path) if csv else list(progress(read_entries(path), label=path.name))
+        entries = refuse_other_functionals(str(path), entries)
+        if csv:
+            entries = check_size(str(path), check_elements(str(path), entries))
         schemes[path] = scheme_of(path, entries)
         found += entries
     scheme = common_scheme(schemes)
@@ -174,7 +187,11 @@ def _tables(entries: Sequence[HullEntry], *, source: str) -> tuple[pd.DataFrame,
     bad = [e for e in entries if e.problem is not None]
     return (
         pd.DataFrame([(e.formula, e.energy, source, e.id) for e in good], columns=COLUMNS),
-        pd.DataFrame([(e.id, None, e.problem) for e in bad], columns=REJECTED_COLUMNS, dtype="str"),
+        pd.DataFrame(
+            [(e.id, None, f"{e.place}: {e.problem}") for e in bad],
+            columns=REJECTED_COLUMNS,
+            dtype="str",
+        ),
     )
 
 

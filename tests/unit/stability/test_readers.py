@@ -5,17 +5,15 @@ import gzip
 import json
 import lzma
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.entries import SCHEME, record, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymatgen.core import Composition, Element, Lattice, Structure
-from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
-from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
+from pymatgen.core import Composition, Element
+from pymatgen.entries.computed_entries import ComputedEntry
 from pymatgen.io.vasp.sets import MPRelaxSet
 
 from crystalformer_rl.stability.corrections import is_surely_corrected
@@ -30,33 +28,11 @@ from crystalformer_rl.stability.entries import (
 )
 from crystalformer_rl.stability.readers import read_csv, read_entries
 
-SCHEME = MaterialsProject2020Compatibility(check_potcar=False)
 COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 OPENERS = {".json": open} | {f".json{suffix}": opener for suffix, opener in COMPRESSED.items()}
 HERE = Path("hull.json")
 # Of helium, neon and argon no electronegativity is known.
 SYMBOLS = [e.symbol for e in Element if e.Z <= 94 and e.Z not in (2, 10, 18)]
-
-
-def record(first: str, second: str | None = None, *, corrected: bool = False) -> dict[str, Any]:
-    """A pymatgen entry of −3 eV/atom before corrections, as JSON would give it back."""
-    structure = Structure(Lattice.cubic(4), [first, second or first], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    entry = ComputedStructureEntry(
-        structure,
-        -6.0,
-        entry_id=f"{first}{second or ''}-1",
-        parameters={"run_type": "GGA", "hubbards": {}, "software": "none", "potcar_symbols": []},
-    )
-    if corrected:
-        SCHEME.process_entry(entry)
-    found: dict[str, Any] = json.loads(json.dumps(entry.as_dict()))
-    return found
-
-
-def written(path: Path, content: Any, opener: Callable[..., Any] = open) -> Path:
-    with opener(path, "wt") as stream:
-        json.dump(content, stream)
-    return path
 
 
 @pytest.mark.parametrize("suffix", OPENERS)
@@ -150,14 +126,30 @@ def test_a_file_cut_in_the_middle_is_named_with_the_place(tmp_path: Path, suffix
         ("hull.json", '{"Na": {}}', "no entries"),
         ("hull.json", "", "truncated or damaged after 0 entries"),
         ("hull.json", "formula,energy", "truncated or damaged after 0 entries, before byte 14"),
-        ("hull.json", '[{"energy": 1}]', "entry 1: not a ComputedEntry of pymatgen: KeyError"),
-        ("hull.json", "[7]", "entry 1: not a ComputedEntry of pymatgen: AttributeError"),
-        ("hull.json", '[{"energy": NaN}]', "truncated or damaged after 0 entries, before byte 17"),
+        (
+            "hull.json",
+            '[{"energy": 1}]',
+            "1 of 1 .*: not a ComputedEntry of pymatgen: KeyError",
+        ),
+        ("hull.json", "[7]", "1 of 1 .*: not a ComputedEntry of pymatgen: Attribute"),
+        ("hull.json", '[{"energy": nan}]', "truncated or damaged after 0 entries, before byte 17"),
+        (
+            "hull.json",
+            '[{"energy": NaN, "correction": 0, "composition": {"Na": 1}}]',
+            "1 of 1 entries cannot be read: .*: entry 1: Na: energy nan must be finite",
+        ),
+        (
+            "hull.json",
+            '[{"@class": "PDEntry", "energy": -1, "composition": {"Na": 1}}]',
+            "1 of 1 .* neither correction nor energy_adjustments",
+        ),
+        ("hull.json", "<!DOCTYPE html><p>", "it is an HTML page"),
+        ("hull.json", "version https://git-lfs.github.com/spec/v1", "it is a Git LFS pointer"),
         ("hull.json.gz", "[7]", "truncated or damaged after 0 entries, before byte 0"),
         (
             "hull.json",
             '[{"energy": "nan", "correction": 0, "composition": {"Na": 1}}]',
-            "entry 1, Na: energy nan must be finite",
+            "1 of 1 .*: entry 1: Na: energy nan must be finite",
         ),
         ("hull.yaml", "[]", "unknown kind of file: the name must end in .json, .json.gz"),
     ],
@@ -205,11 +197,14 @@ def test_a_whole_csv_is_read_whatever_holds_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["NaCl", "NaCl,-2.1", "NaCl,-2.1,mp-1,x,y"])
-def test_rows_of_another_length_than_the_header_are_refused(tmp_path: Path, row: str) -> None:
+def test_rows_of_another_length_than_the_header_are_rejected(tmp_path: Path, row: str) -> None:
     path = tmp_path / "hull.csv"
     path.write_text(f"{ROWS[0]}KCl,-2.0,mp-3,\n{row}\n")
-    with pytest.raises(ValueError, match=r"hull\.csv: row 2 must have 4 fields"):
-        read_csv(path)
+    good, bad = read_csv(path)
+    assert (good.problem, good.energy) == (None, -2.0)
+    fields = row.count(",") + 1
+    assert bad.problem == f"the row has {fields} fields, the header has 4"
+    assert bad.place == "hull.csv: row 2"
 
 
 @pytest.mark.parametrize("suffix", COMPRESSED)
@@ -226,7 +221,7 @@ def test_damaged_compressed_csv_is_named(tmp_path: Path, suffix: str, damage: st
     else:
         content[-9 if suffix == ".bz2" else -5] ^= 4
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"hull\.csv\{suffix}: cannot be read as CSV: .* after"):
+    with pytest.raises(ValueError, match=rf"hull\.csv\{suffix}: cannot be read as CSV .is it tr"):
         read_csv(path)
 
 
@@ -237,6 +232,44 @@ def test_other_kinds_of_tables_are_refused(tmp_path: Path, name: str) -> None:
         ValueError, match=rf"{name}: unknown kind of file: the name must end in .csv, .csv.gz"
     ):
         read_csv(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"formula;formation_energy_per_atom\nMgO;-3,25\n",
+        b"formula\tformation_energy_per_atom\nMgO\t-3,25\n",
+        "\ufeffformula, formation_energy_per_atom\nMgO, -3.25\n".encode(),
+        "formula,formation_energy_per_atom\nMgO,\u22123.25\n".encode(),
+        "formula,formation_energy_per_atom\r\nMgO,-325e-2\r\n".encode("utf-16"),
+        b"formula_pretty,formation_energy_per_atom\nMgO,-3.25\n",
+        f"formula,formation_energy_per_atom,cif\nMgO,-3.25,{'x' * 140_000}\n".encode(),
+    ],
+)
+def test_csv_as_people_write_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_bytes(content)
+    assert read_csv(path) == [HullEntry("MgO", -3.25, UNSTATED)]
+
+
+@pytest.mark.parametrize(
+    "text", ["-3_2", "0x1", "inf", "-inf", "nan", "1,5", "-1.2.3", "1e999", ""]
+)
+def test_what_is_not_a_number_is_not_read(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_text(f'formula,formation_energy_per_atom\nMgO,-3\nCaO,"{text}"\n')
+    assert read_csv(path)[1].problem == (
+        f"CaO: formation_energy_per_atom {text!r} must be a finite number"
+    )
+
+
+@pytest.mark.parametrize("formula", ["CaSO4.2H2O", "Cu(SO4).5H2O"])
+def test_the_point_of_a_hydrate_is_not_read_as_an_amount(tmp_path: Path, formula: str) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_text(f"formula,formation_energy_per_atom\n{formula},-2\nLi0.5H2O,-1\nFe0.9O,-1\n")
+    hydrate, _, oxide = read_csv(path)
+    assert "hydrate" in (hydrate.problem or "")
+    assert oxide.problem is None
 
 
 def entry(formula: str, scheme: str | None = None, problem: str | None = None) -> HullEntry:

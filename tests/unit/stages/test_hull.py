@@ -111,9 +111,25 @@ def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
     ("content", "message"),
     [
         (b"formula,energy\nNaCl,-2\n", r"columns \['formation_energy_per_atom'\] are missing"),
-        (b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,two\n", "row 2, KCl: .* 'two'"),
-        (b"formula,formation_energy_per_atom\nNaCl,\n", "row 1, NaCl: .* '' must be a finite"),
-        (b"", r"columns \['formula', .* are missing; it has \[\]"),
+        (
+            b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,two\nKF,\n",
+            "2 of 3 entries .*: row 2: KCl: .* 'two' .*: row 3: KF: .* '' must be a finite",
+        ),
+        (b"formula,formation_energy_per_atom\nNaCl,\n", "row 1: NaCl: .* '' must be a finite"),
+        (b"formula,formation_energy_per_atom\nsalt,-2\n", "no entry .*: row 1: formula 'salt'"),
+        (b"", "the file is empty"),
+        (
+            b"formula,formation_energy_per_atom\nMg,0\nO2,0\nMgO,-601.6\n",
+            r"must be in eV/atom, .* MgO -601\.6 \(hull\.csv: row 3\)\. Are they in kJ/mol",
+        ),
+        (
+            b"formula,formation_energy_per_atom\nMg,-1.6\nO2,-4.95\nMgO,-6.29\n",
+            r"Mg -1\.6 \(hull\.csv: row 1\), O2 -4\.95 .* Are these total energies",
+        ),
+        (
+            b"formula,formation_energy_per_atom,run_type\nMgO,-3,GGA\nCaO,-3.2,r2SCAN\n",
+            r"another functional .*: row 2, .* \(CaO\): run_type r2SCAN",
+        ),
         (
             b"formula,formation_energy_per_atom\nNaCl,-2\nKCl,-",
             "ends within line 3: it is truncated",
@@ -174,7 +190,7 @@ def test_formation_energies_from_entries(tmp_path: Path, elements: Path, referen
     )
     assert entries.loc["Na4", "formation_energy_per_atom"] == pytest.approx(0.1)
     rejected = read_table(out / "rejected.parquet").set_index("id")["reason"]
-    assert rejected.to_dict() == {"NaN": "NaN: no reference energy of N"}
+    assert rejected.to_dict() == {"NaN": "a.json: entry 3: NaN: no reference energy of N"}
     assert read_json(out / "provenance.json")["counts"]["corrections"] == "MP2020"
     # Nitrogen has no entry, whatever the potential knows of it.
     reference = ReferenceHull.load(out)
@@ -197,6 +213,34 @@ def test_uncorrected_entries_and_mixed_files_are_refused(tmp_path: Path, element
     assert not (tmp_path / "hull").exists()
 
 
+def test_a_bad_row_costs_one_row(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "hull.csv"
+    rows = [f"Na{count}Cl,-1.0,{count}" for count in range(1, 21)]
+    bad = ["Na2,-0.5,low", "NaF,-600,large", "KF,-3_2,word", "KCl,-inf,infinite", "KBr,-2", "Na,0,"]
+    path.write_text("\n".join(["formula,formation_energy_per_atom,id", *rows, *bad, ""]))
+    out = run(tmp_path, elements, reference="csv", files=[str(path)])
+    assert read_table(out / "hull.parquet")["id"].tolist() == [*map(str, range(1, 21)), ""]
+    rejected = read_table(out / "rejected.parquet")
+    assert rejected["id"].tolist() == ["low", "large", "word", "infinite", ""]
+    assert rejected["reason"].tolist() == [
+        "hull.csv: row 21: Na2: formation energy -0.5 eV/atom: an element cannot be below 0",
+        "hull.csv: row 22: NaF: formation energy -600 eV/atom: not between -6 and 10",
+        "hull.csv: row 23: KF: formation_energy_per_atom '-3_2' must be a finite number",
+        "hull.csv: row 24: KCl: formation_energy_per_atom '-inf' must be a finite number",
+        "hull.csv: row 25: the row has 2 fields, the header has 3",
+    ]
+
+
+def test_total_energies_of_another_functional_are_refused(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "a.json"
+    entries = [corrected("Na", -1.4), corrected("Cl", -1.8), corrected("NaCl", -6.0)]
+    other = ComputedEntry("NaCl", -9, entry_id="mp-1", parameters={"run_type": "R2SCAN"})
+    write_entries(path, *entries, other)
+    with pytest.raises(ValueError, match=r"a\.json: entry 4, mp-1 \(NaCl\): run_type R2SCAN"):
+        run(tmp_path, elements, reference="entries", files=[str(path)])
+    assert not (tmp_path / "hull").exists()
+
+
 def test_the_rules_travel_with_the_hull(tmp_path: Path, elements: Path) -> None:
     path = tmp_path / "hull.csv"
     path.write_text("formula,formation_energy_per_atom\nNaN,-0.1\nFe3+,0\n")
@@ -209,7 +253,10 @@ def test_the_rules_travel_with_the_hull(tmp_path: Path, elements: Path) -> None:
     }  # fmt: skip
     assert hull.e_above_hull(queried, np.zeros(3)).status == ["ok", "sparse", "ytterbium"]
     (reason,) = read_table(tmp_path / "hull/rejected.parquet")["reason"]
-    assert reason == "formula 'Fe3+' cannot be read: only neutral compounds are allowed"
+    assert (
+        reason
+        == "hull.csv: row 2: formula 'Fe3+' cannot be read: only neutral compounds are allowed"
+    )
     hull = ReferenceHull.load(run(tmp_path, elements, exclude_ytterbium=False, **files)).hull
     assert hull.e_above_hull(queried, np.zeros(3)).status == ["ok"] * 3
 
