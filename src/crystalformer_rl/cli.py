@@ -19,7 +19,7 @@ from crystalformer_rl.config.errors import explain
 from crystalformer_rl.verbs import VERBS, add_arguments, common
 
 DESCRIPTION = (
-    "Stages of the CrystalFormer-RL workflow, one verb each; `snakemake` calls them in order."
+    "Stages of the CrystalFormer-RL workflow, which `snakemake` runs in order, and further tools."
 )
 # Read by the numerical libraries when they are loaded. Snakemake sets them for each job.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -28,7 +28,7 @@ VERBS = {
     "doctor": ("tools.doctor.command", "Check the machine, the files and the cluster before a run"),
     "configure": ("tools.configure", "Regenerate config.yaml, its schema and the reference pages"),
     "embed": ("making.embedded", "Rebuild the embedded crystals"),
-    "train-heads": ("making.heads", "Train the shipped property models"),
+    "train-heads": ("making.heads", "Train the property models that are shipped"),
 }
 """Each verb with its module, relative to the package, and one line for ``--help``."""
 

@@ -19,9 +19,8 @@ def reward_arguments(wildcards, output):
 
 def check_reward_files():
     for branch, settings in SETTINGS.rl.items():
-        for path in settings.reward.files:
-            if not Path(path).is_file():
-                refuse(f"rl.{branch}.reward.path = {path}: no such file")
+        if problem := settings.reward.problem():
+            refuse(f"rl.{branch}.reward.path = {settings.reward.path}: {problem}")
 
 
 check_reward_files()

@@ -59,7 +59,7 @@ class JobSettings(Section):
     """How jobs behave: nothing here changes a result or makes a job run again."""
 
     checkpoint_minutes: PositiveInt = Field(
-        default=10, description="Minutes between checkpoints (also one when interrupted)."
+        default=10, description="Minutes between checkpoints (one is also written on interruption)."
     )
     tensorboard: bool = Field(
         default=False,
@@ -69,7 +69,7 @@ class JobSettings(Section):
     trust_pickles: bool = Field(
         default=False,
         description="Load potentials whose file is a Python pickle, such as MACE's: loading it "
-        "runs whatever code it holds (docs/explanation/security.md).",
+        "can run any code (docs/explanation/security.md).",
     )
     trust_code: bool = Field(
         default=False,
@@ -105,7 +105,7 @@ class Config(Section):
             "fom": RLSettings(reward=FigureOfMeritReward(), tau=1.0),
         },
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
-        "takes a branch away.",
+        "removes a branch.",
     )
     sample: SampleSettings = Field(default_factory=SampleSettings)
     relax: RelaxSettings = Field(default_factory=RelaxSettings)

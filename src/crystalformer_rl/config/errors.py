@@ -36,6 +36,10 @@ def _line(item: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{path}: {message}" if path else message
         case "missing":
             return f"{path}: missing"
+        case "union_tag_invalid":
+            context = item["ctx"]
+            allowed = context["expected_tags"].replace("'", "")
+            return f"{path}: unknown kind {context['tag']!r}; allowed are {allowed}"
         case "json_invalid":
             return f"not JSON: {message.removeprefix('Invalid JSON: ')}"
         case _:

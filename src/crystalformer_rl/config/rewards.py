@@ -5,8 +5,10 @@ class here that is named in :data:`AnyReward`; and a test. Whatever names reward
 this list.
 """
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -70,6 +72,10 @@ class RewardSettings(Section):
     def files(self) -> list[str]:
         """Files that it reads; an edit of one runs the branch again."""
         return []
+
+    def problem(self) -> str | None:
+        """Why its files cannot be used, or None."""
+        return None
 
 
 class HullReward(RewardSettings):
@@ -192,8 +198,34 @@ class FileReward(RewardSettings):
         """The file itself."""
         return [self.path]
 
+    def problem(self) -> str | None:
+        """Why the file cannot be a reward, found without running it; None if it may be one."""
+        if not Path(self.path).is_file():
+            return "no such file"
+        try:
+            tree = ast.parse(Path(self.path).read_bytes(), self.path)
+        except SyntaxError as error:
+            return f"not valid Python in line {error.lineno}: {error.msg}"
+        except ValueError as error:
+            return f"not valid Python: {error}"
+        if "score" not in _names(tree):
+            return "defines no function score(structures)"
+        return None
 
-AnyReward = Annotated[EhullReward | FigureOfMeritReward | FileReward, Field(discriminator="kind")]
+
+def _names(tree: ast.Module) -> set[str]:
+    """The names that a module defines or imports anywhere."""
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.alias)}
+    names |= {node.asname for node in ast.walk(tree) if isinstance(node, ast.alias) and node.asname}
+    return names | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+AnyReward = Annotated[
+    EhullReward  # one line per reward
+    | FigureOfMeritReward
+    | FileReward,
+    Field(discriminator="kind"),
+]
 """The settings of any reward. This union is the list; :data:`REWARDS` is made from it."""
 REWARDS: Mapping[str, type[RewardSettings]] = {
     settings.model_fields["kind"].default: settings for settings in get_args(get_args(AnyReward)[0])

@@ -72,8 +72,8 @@ class OptimiserSettings(Section):
     clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="Decay per step of the moving average of the weights, which is what is "
-        "validated and kept; null: the weights themselves.",
+        description="Decay per step of the moving average of the weights, which is validated "
+        "and kept instead of the weights; null: no averaging.",
     )
 
 

@@ -66,6 +66,14 @@ class Column:
     digits: int = 3
     only_with: str = ""
 
+    def __post_init__(self) -> None:
+        needed = {"mean": "number", "fraction": "flag"}.get(self.summary, self.type)
+        if self.type != needed:
+            raise ValueError(
+                f"column {self.name}: summary {self.summary!r} needs the type {needed}, not "
+                f"{self.type}"
+            )
+
     @property
     def heading(self) -> str:
         """Title and unit."""

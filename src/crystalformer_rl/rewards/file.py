@@ -22,7 +22,7 @@ from crystalformer_rl.config.rewards import FileReward
 from crystalformer_rl.rewards.base import RewardBatch
 
 MODULE = "reward_of_the_user"
-AFTER = "Correct the file and run again: the round starts over"
+AFTER = "Correct the file and run again"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class FileScore:
             answer = self.function(crystals)
         except Exception as error:
             raise ValueError(_explain(path, "score raised ", error)) from error
-        where = f"{path}, line {_first_line(self.function)}"
+        where = f"{path}{_line(self.function)}"
         try:
             scores = np.asarray(answer, dtype=np.float64)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -68,9 +68,10 @@ class FileScore:
                 + AFTER
             ) from error
         if scores.shape != (len(crystals),):
+            found = f"{len(scores)} numbers" if scores.ndim == 1 else f"an array {scores.shape}"
             raise ValueError(
                 f"{where}: score must return one number for each of the {len(crystals)} crystals, "
-                f"but what it returned has shape {scores.shape}. {AFTER}"
+                f"but it returned {found}. {AFTER}"
             )
         for index in np.flatnonzero(~np.isfinite(scores)):
             raise ValueError(
@@ -106,8 +107,8 @@ def read_function(path: str) -> Callable[[list[Structure]], Any]:
     except Exception as error:
         raise ValueError(_explain(path, "", error)) from error
     function: Callable[[list[Structure]], Any] | None = getattr(module, "score", None)
-    if function is None:
-        raise ValueError(
+    if not callable(function):
+        raise ValueError(  # noqa: TRY004 - the mistake is in the user's file
             f"{path}: defines no function score(structures), which must return one number for "
             f"each crystal. {AFTER}"
         )
@@ -125,9 +126,10 @@ def _explain(path: str, what: str, error: Exception) -> str:
     return f"{where}: {what}{type(error).__name__}: {error}. {AFTER}"
 
 
-def _first_line(function: Callable[..., Any]) -> int | str:
+def _line(function: Callable[..., Any]) -> str:
+    """Where the function begins; nothing for a callable object that is not a function."""
     code = getattr(function, "__code__", None)
-    return "?" if code is None else int(code.co_firstlineno)
+    return "" if code is None else f", line {code.co_firstlineno}"
 
 
 def build(settings: FileReward, *, device: str) -> FileScore:

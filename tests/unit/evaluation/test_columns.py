@@ -61,3 +61,8 @@ def test_a_missing_column_and_another_order_are_refused() -> None:
         columns.check(table, keys=[JUDGE])
     with pytest.raises(ValueError, match="in the order"):
         columns.check(table[table.columns[::-1]])
+
+
+def test_a_summary_that_does_not_fit_the_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="column sites: summary 'mean' needs the type number"):
+        Column("sites", "integer", "Number of sites.", summary="mean")

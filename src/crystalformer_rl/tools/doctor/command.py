@@ -5,7 +5,7 @@ examples:
   crystalformer-rl doctor --configfile config/mp20.yaml      # the same with these settings
   crystalformer-rl doctor --profile slurm                    # and on the cluster
 
-The code is 1 if something would fail. On a cluster run it where you would type `snakemake`.
+The exit code is 1 if something would fail. On a cluster run it where you would type `snakemake`.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
         help="profile of snakemake: a folder, or its name in workflow/profiles (default: slurm "
-        "where a cluster answers, else none)",
+        "if SLURM is found, else none)",
     )
     parser.add_argument(
         "--configfile",
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="settings over those of config.yaml, as for snakemake",
+        help="overlays on config.yaml, as for snakemake",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
