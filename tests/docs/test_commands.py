@@ -40,6 +40,8 @@ BLOCKS = [block for page in pages() for block in blocks(page)]
 COMMANDS = [block for block in BLOCKS if block.language == "bash"]
 MARKED = [(block, line) for block in COMMANDS if block.title for line in commands(block)]
 RUN = sorted({block.page for block in COMMANDS if not block.title})
+# What a plan has to show; `--quiet` without `rules` would suppress it.
+JOB_TABLE = re.compile(r"^job +count$", re.MULTILINE)
 # The recipes have a copy of the repository for each page: test_recipes.py.
 RECIPES = re.compile(r"docs/howto/(own-[rpm]|add-)")
 
@@ -55,6 +57,8 @@ def test_unmarked_commands_succeed(page: str, tmp_path: Path) -> None:
                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                 )  # fmt: skip
                 assert done.returncode == 0, f"{block}: {command}\n{done.stdout}"
+                if command.startswith("snakemake -n"):
+                    assert JOB_TABLE.search(done.stdout), f"{block}: {command}\n{done.stdout}"
 
 
 @pytest.mark.parametrize(("block", "command"), MARKED, ids=lambda value: str(value)[:60])

@@ -15,7 +15,7 @@ import numpy as np
 from crystalformer_rl.csv_tables import Table, load_csv
 from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.entries import UNSTATED, HullEntry
-from crystalformer_rl.stability.records import entry_of, finite_number, records
+from crystalformer_rl.stability.records import entry_of, records
 
 FORMULA_COLUMNS = ("formula", "pretty_formula", "formula_pretty")
 ENERGY_COLUMN = "formation_energy_per_atom"
@@ -23,6 +23,8 @@ DAMAGED = (EOFError, OSError, UnicodeError, lzma.LZMAError, zlib.error, ijson.JS
 _OPENERS: Mapping[str, Callable[..., Any]] = {
     "": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
 }  # fmt: skip
+# float() would also read 3_2 as 32, and inf.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _HYDRATE = re.compile(r"\.\d*H2O\)?$")
 _SHOWN = 3
 
@@ -47,8 +49,6 @@ def read_csv(path: Path) -> list[HullEntry]:
     _opener(path, ".csv")
     table = load_csv(path, names=FORMULA_COLUMNS, last_line_ends=True)
     columns = {name.strip(): values for name, values in table.columns.items()}
-    if len(columns) < len(table.columns):
-        raise ValueError(f"{path}: the header has columns twice, apart from spaces")
     formulas = next((columns[name] for name in FORMULA_COLUMNS if name in columns), None)
     if formulas is None or ENERGY_COLUMN not in columns:
         found = {"formula": formulas, ENERGY_COLUMN: columns.get(ENERGY_COLUMN)}
@@ -104,9 +104,7 @@ def read_entries(path: Path) -> Iterator[HullEntry]:
 
 def _refuse_unread(path: Path, unread: list[HullEntry], count: int) -> None:
     if 2 * len(unread) > count:
-        # The first of each problem is enough.
-        first = list({entry.problem: entry for entry in reversed(unread)}.values())[::-1]
-        named = "; ".join(f"{entry.place}: {entry.problem}" for entry in first[:_SHOWN])
+        named = "; ".join(f"{entry.place}: {entry.problem}" for entry in unread[:_SHOWN])
         raise ValueError(f"{path}: {len(unread)} of {count} entries cannot be read: {named}")
 
 
@@ -142,7 +140,8 @@ def _energy(text: str, separator: str) -> float:
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
     if separator != "," and plain.count(",") == 1 and "." not in plain:
         plain = plain.replace(",", ".")
-    return finite_number(plain)
+    energy = float(plain) if _NUMBER.fullmatch(plain) else np.nan
+    return energy if np.isfinite(energy) else np.nan
 
 
 def _problem(formula: str) -> str | None:

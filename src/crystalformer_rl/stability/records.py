@@ -18,8 +18,6 @@ _NOT_FINITE = re.compile(rb"(^|(?<=[:,\[]))(\s*)(?:NaN|-?Infinity)(?=\s*[,}\]])"
 _ENDS = b",}]"
 # Keys that only an entry has, not an object that contains entries.
 _ENTRY_KEYS = frozenset({"@module", "@class", "energy", "composition", "entry_id"})
-# float() would also read 3_2 as 32, and inf.
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # Ids of the Materials Project's clients end in the run type.
 _RUN_TYPE = re.compile(r"-(r2SCAN|SCAN|PBEsol|HSE06|GGA(?:[+_]U)?)$", re.IGNORECASE)
 # eV per cell.
@@ -130,13 +128,9 @@ def entry_of(record: Any, *, place: str) -> HullEntry:
         energy += _correction(record) / sum(amounts.values())
         charge = _charge(record, composition)
         scheme = _scheme(record)
-    except ZeroDivisionError:
-        reason = "the composition has no atoms"
-        return HullEntry(formula, np.nan, None, name, reason, run_type, place)
-    except ValueError as error:
-        return HullEntry(formula, np.nan, None, name, str(error), run_type, place)
-    except (KeyError, TypeError, AttributeError) as error:
-        reason = f"not a ComputedEntry of pymatgen: {type(error).__name__}: {error}"
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
+        why = "the composition has no atoms" if isinstance(error, ZeroDivisionError) else error
+        reason = f"not a ComputedEntry of pymatgen: {type(error).__name__}: {why}"
         return HullEntry(formula, np.nan, None, name, reason, run_type, place)
     problem: str | None = None
     if charge:
@@ -149,12 +143,6 @@ def entry_of(record: Any, *, place: str) -> HullEntry:
     return HullEntry(formula, energy, scheme, name, problem, run_type, place)
 
 
-def finite_number(text: str) -> float:
-    """The number that a text is, or NaN."""
-    energy = float(text) if _NUMBER.fullmatch(text) else np.nan
-    return energy if np.isfinite(energy) else np.nan
-
-
 def _number(value: Any) -> float:
     """A number, also as text or as numpy's arrays without dimensions are written; None is NaN."""
     if isinstance(value, Mapping) and "data" in value:
@@ -163,8 +151,6 @@ def _number(value: Any) -> float:
         (value,) = value
     if isinstance(value, bool):
         raise TypeError(f"{value} is not a number")
-    if isinstance(value, str):
-        return finite_number(value)
     return np.nan if value is None else float(value)
 
 
@@ -227,7 +213,7 @@ def _sum(adjustments: list[Mapping[str, Any]]) -> float | None:
 
 def _composition(record: Mapping[str, Any]) -> Composition:
     """Composition of the cell; entries of some versions have it only in the structure."""
-    if "composition" in record and (record["composition"] or not record.get("structure")):
+    if "composition" in record and (record["composition"] or "structure" not in record):
         return Composition(record["composition"])
     amounts: dict[str, float] = {}
     for site in record["structure"]["sites"]:

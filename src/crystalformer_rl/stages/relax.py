@@ -36,10 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", required=True, help="the relax section, as JSON")
     parser.add_argument("--sample", type=Path, required=True, help="shard of the sample stage")
     parser.add_argument(
-        "--journal",
-        type=Path,
-        required=True,
-        help="journal of finished crystals, from which an interrupted job continues",
+        "--journal", type=Path, required=True, help="file that survives an interruption"
     )
     registry.add_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="parquet file to write")

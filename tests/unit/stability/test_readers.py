@@ -266,8 +266,8 @@ def test_what_is_not_a_number_is_not_read(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("formula", ["CaSO4.2H2O", "Cu(SO4).5H2O"])
 def test_the_point_of_a_hydrate_is_not_read_as_an_amount(tmp_path: Path, formula: str) -> None:
     path = tmp_path / "hull.csv"
-    path.write_text(f"formula,formation_energy_per_atom\n{formula},-2\nFe0.9O,-1\n")
-    hydrate, oxide = read_csv(path)
+    path.write_text(f"formula,formation_energy_per_atom\n{formula},-2\nLi0.5H2O,-1\nFe0.9O,-1\n")
+    hydrate, _, oxide = read_csv(path)
     assert "hydrate" in (hydrate.problem or "")
     assert oxide.problem is None
 

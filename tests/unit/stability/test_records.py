@@ -73,7 +73,6 @@ def test_an_unreadable_entry_costs_one_entry(tmp_path: Path) -> None:
     path = written(tmp_path / "hull.json", [good] * 3 + [record("Na") | one for one in odd])
     found = list(read_entries(path))
     assert [entry.problem is None for entry in found] == [True] * 3 + [False] * 3
-    assert found[3].problem == "the composition has no atoms"
     assert (found[0].id, found[3].place) == ("0", "hull.json: entry 4")
 
 
