@@ -1,6 +1,7 @@
 """A cluster as it answers: partitions, accounting, the accounts of a profile."""
 
-import os
+import getpass
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -12,7 +13,6 @@ from typing import Any
 import yaml
 
 from crystalformer_rl.tools.doctor.findings import Finding, place
-from crystalformer_rl.tools.doctor.machine import user_name
 from crystalformer_rl.tools.doctor.plan import Request
 from crystalformer_rl.tools.doctor.slurm import Node
 
@@ -45,9 +45,13 @@ def ask(*words: str) -> Answer:
     if shutil.which(words[0]) is None:
         return Answer(ok=False, text=f"{words[0]} is not installed here", installed=False)
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=SECONDS)
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS
+        )
     except subprocess.TimeoutExpired:
         return Answer(ok=False, text=f"{words[0]} did not answer within {SECONDS} s")
+    except OSError as error:
+        return Answer(ok=False, text=f"{words[0]} cannot be started: {error.strerror}")
     text = done.stdout if done.returncode == 0 else done.stderr or done.stdout
     return Answer(ok=done.returncode == 0, text=text.strip())
 
@@ -90,6 +94,13 @@ def commands(*, submits: bool) -> Iterator[Finding]:
             f"not on the PATH, and snakemake needs them: {', '.join(missing)}",
             "put all of SLURM's client commands on the PATH, or no sinfo to run without a cluster",
         )
+
+
+def unreadable(command: str, lines: Sequence[str]) -> Iterator[Finding]:
+    """Lines of a command that were left out, because they are not in the format asked for."""
+    if lines:
+        words = f"{len(lines)} lines cannot be read and are left out, the first: {lines[0]!r}"
+        yield Finding(command, "warning", words)
 
 
 def partitions(nodes: Sequence[Node]) -> Iterator[Finding]:
@@ -138,21 +149,34 @@ def accounting(sacct: Answer, *, job_age: str | None, profile: Path) -> Finding:
 
 
 def accounts(requests: Sequence[Request], *, profile: Path) -> Iterator[Finding]:
-    """Whether the user may use the accounts of the profile."""
-    names = dict.fromkeys(request.account for request in requests if request.account)
+    """Whether the executor accepts the accounts of the profile, by its own rules.
+
+    It takes several accounts, separated by commas or spaces, ignores case, and asks ``sshare``
+    where ``sacctmgr`` has no answer.
+    """
+    given = " ".join(request.account or "" for request in requests)
+    names = dict.fromkeys(filter(None, re.split(r"[,\s]+", given)))
     if not names:
         return
-    me = user_name(os.geteuid())
-    answer = ask("sacctmgr", "-n", "-P", "show", "assoc", f"user={me}", "format=account")
-    known = answer.text.split()
+    me, change = getpass.getuser(), f"slurm_account in {profile}"
+    answer = ask("sacctmgr", "-n", "-s", "list", "user", me, "format=account%256")
+    silence = answer.line
+    if not (answer.ok and answer.text):
+        answer = ask("sshare", "-U", "--format", "Account%256", "--noheader")
+    known = {line.strip() for line in answer.text.splitlines() if line.strip()}
     for topic, account in ((f"account {name}", name) for name in names):
-        if not answer.ok:
-            yield Finding(topic, "warning", f"cannot be checked: {answer.line}")
-        elif account in known:
+        if not answer.installed or (answer.ok and not known):
+            yield Finding(topic, "warning", f"cannot be checked: sacctmgr: {silence}")
+        elif not answer.ok:
+            words = f"refused without an answer: sacctmgr: {silence}; sshare: {answer.line}"
+            yield Finding(topic, "problem", words, f"no {change}")
+        elif account.lower() in map(str.lower, known):
             yield Finding(topic, "ok", f"{me} may use it")
         else:
-            words = f"{me} may use {', '.join(known) or 'none'}"
-            yield Finding(topic, "problem", words, f"slurm_account in {profile}")
+            words = f"{me} may use {', '.join(sorted(known))}"
+            if spaced := [name for name in known if " " in name]:
+                words += f"; the executor takes {spaced[0]!r} for several accounts"
+            yield Finding(topic, "problem", words, change)
 
 
 def drivers(squeue: Answer, *, folder: Path) -> Iterator[Finding]:
@@ -168,7 +192,9 @@ def drivers(squeue: Answer, *, folder: Path) -> Iterator[Finding]:
     if not squeue.ok:
         yield Finding("queue", "warning", f"cannot be read: {squeue.text}")
         return
-    rows = [line.split("|", maxsplit=2) for line in squeue.text.splitlines()]
+    lines = squeue.text.splitlines()
+    yield from unreadable("squeue", [line for line in lines if line.count("|") < QUEUE.count("|")])
+    rows = [line.split("|", maxsplit=2) for line in lines if line.count("|") >= QUEUE.count("|")]
     # Only jobs of Snakemake have the rule as their comment.
     names = Counter(
         name for name, rule, where in rows if rule.startswith("rule_") and Path(where) == folder

@@ -129,21 +129,22 @@ def _cluster(first: Plan, last: Plan, profile: Path, sinfo: cluster.Answer) -> I
         words = f"{profile} needs a cluster, and here {sinfo.text}"
         yield Finding("cluster", "problem", words, "run this where you would submit jobs")
         return
-    try:
-        nodes = slurm.nodes(sinfo.text)
-    except ValueError as error:
-        yield Finding("cluster", "problem", str(error), "put SLURM's own sinfo first on the PATH")
-        return
+    nodes, unreadable = slurm.nodes(sinfo.text)
     settings = cluster.ask("scontrol", "show", "config").text
     version = slurm.setting(settings, "SLURM_VERSION") or "of unknown version"
     yield Finding("cluster", "ok", f"SLURM {version}, {profile}")
+    yield from cluster.unreadable("sinfo", unreadable)
     sacct, job_age = cluster.ask("sacct", "-n", "-X"), slurm.setting(settings, "MinJobAge")
     yield cluster.accounting(sacct, job_age=job_age, profile=profile)
     squeue = cluster.ask("squeue", "-h", "-u", str(os.geteuid()), "-o", cluster.QUEUE)
     yield from cluster.drivers(squeue, folder=Path.cwd())
     yield from cluster.partitions(nodes)
     yield from cluster.accounts(first.requests, profile=profile)
-    yield from fits(first.requests, last.requests, nodes, profile=profile)
+    if nodes:
+        yield from fits(first.requests, last.requests, nodes, profile=profile)
+    else:
+        words = f"sinfo lists no nodes in the format {slurm.FIELDS}"
+        yield Finding("nodes", "problem", words, "put SLURM's own sinfo first on the PATH")
 
 
 def _settings(files: Sequence[Path]) -> Config:

@@ -1,13 +1,17 @@
 """What Slurm says of a cluster, taken apart: nodes, time limits, GPUs."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 FIELDS = "%N|%P|%a|%T|%c|%m|%G|%l"
 """``sinfo``'s format of :func:`nodes`; the same in every version since 2.6."""
 # sinfo marks a state that is about to change, or a node that does not answer or is switched off.
 MARKS = "*~#!%$@^-+"
+# Bytes of memory are counted in units of 1024; without a unit they are MB.
+MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
+THOUSANDS = {"K": 1024, "M": 1024**2}
+UNLIMITED = ("infinite", "unlimited", "n/a", "none", "")
 USABLE = ("idle", "mixed", "allocated", "completing", "planned", "powering_up", "powered_down")
 
 
@@ -36,15 +40,23 @@ class Node:
     minutes: int | None
 
 
-def nodes(text: str) -> list[Node]:
+def nodes(text: str) -> tuple[list[Node], list[str]]:
     """The nodes in what ``sinfo -h -N -o FIELDS`` printed, once for each of their partitions.
 
-    Raises
-    ------
-    ValueError
-        If a line has other fields; the message shows it.
+    Returns
+    -------
+    nodes
+        Of the lines that can be read.
+    unreadable
+        The other lines: banners, headers, or fields in another form.
     """
-    return [_node(line) for line in text.splitlines() if line.strip()]
+    found, unreadable = [], []
+    for line in filter(str.strip, text.splitlines()):
+        try:
+            found.append(_node(line))
+        except ValueError:
+            unreadable.append(line.strip())
+    return found, unreadable
 
 
 def _node(line: str) -> Node:
@@ -60,8 +72,8 @@ def _node(line: str) -> Node:
         is_default=partition.endswith("*"),
         usable=available == "up" and plain in USABLE and answers,
         state=state if available == "up" else f"{state}, partition {available}",
-        cpus=_count(cpus),
-        mem_mb=_count(memory),
+        cpus=_count(cpus, THOUSANDS),
+        mem_mb=_count(memory, MEGABYTES),
         gpus=tuple(gpus(gres)),
         minutes=minutes(limit),
     )
@@ -70,27 +82,32 @@ def _node(line: str) -> Node:
 def gpus(gres: str) -> Iterable[tuple[str | None, int]]:
     """Model and number of GPUs in ``gpu:h200:2(S:0-1),gpu:4,shard:8``."""
     for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
-        kind, *rest = entry.strip().split(":")
+        kind, *rest = (part for part in entry.strip().split(":") if part != "no_consume")
         if kind == "gpu":
             number = int(rest.pop()) if rest and rest[-1].isdecimal() else 1
             yield (rest[0] if rest else None), number
 
 
 def minutes(limit: str) -> int | None:
-    """Minutes in ``2-12:00:00``, ``12:00:00`` or ``30:00``; None for ``infinite``.
+    """Minutes in a time limit as ``sbatch --time`` takes it; None for ``infinite``.
+
+    The forms are ``30`` (minutes), ``30:00``, ``12:00:00``, ``2-12`` (days and hours),
+    ``2-12:00`` and ``2-12:00:00``.
 
     Raises
     ------
     ValueError
-        If it is no time limit of Slurm.
+        If it is not a time limit of Slurm.
     """
-    if limit.lower() in ("infinite", "unlimited", "n/a", "none", ""):
+    if limit.lower() in UNLIMITED:
         return None
-    matched = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    matched = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit)
     if matched is None:
-        raise ValueError(f"{limit!r} is no time limit: expected days-hours:minutes:seconds")
-    days, hours, part, seconds = (int(group or 0) for group in matched.groups())
-    return (days * 24 + hours) * 60 + part + seconds // 60
+        raise ValueError(f"{limit!r} is not a time limit: expected days-hours:minutes:seconds")
+    days, first, second, third = matched.groups()
+    if days is None and third is None:
+        return int(first)
+    return (int(days or 0) * 24 + int(first)) * 60 + int(second or 0)
 
 
 def setting(config: str, name: str) -> str | None:
@@ -99,6 +116,8 @@ def setting(config: str, name: str) -> str | None:
     return matched.group(1) if matched else None
 
 
-def _count(text: str) -> int:
-    """A number that may have a plus, where nodes differ."""
-    return int(text.rstrip("+"))
+def _count(text: str, units: Mapping[str, float]) -> int:
+    """A number that may have a unit, and a plus where nodes differ."""
+    number = text.strip().rstrip("+").upper().removesuffix("B")
+    unit = units.get(number[-1:])
+    return int(number) if unit is None else int(float(number[:-1]) * unit)

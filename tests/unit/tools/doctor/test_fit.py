@@ -19,7 +19,7 @@ set-resources:
     runtime: 1440
   pretrain: *training
 """
-NODES = nodes("""\
+NODES, _ = nodes("""\
 c1|cpu*|up|idle|32|128000|(null)|1-00:00:00
 c2|cpu*|up|mixed|64|256000|(null)|1-00:00:00
 g1|gpu|up|idle|16|64000|gpu:a100:2(S:0)|12:00:00

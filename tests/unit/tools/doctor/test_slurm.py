@@ -21,7 +21,8 @@ SLURM_VERSION           = 22.05.8
 
 
 def test_nodes_of_a_real_cluster() -> None:
-    found = nodes(RECORDED)
+    found, unreadable = nodes(RECORDED)
+    assert unreadable == []
     assert [(node.name, node.partition) for node in found] == [
         ("pretend1", "cpu"), ("pretend1", "gpu"), ("pretend2", "cpu"), ("pretend2", "gpu")
     ]  # fmt: skip
@@ -47,7 +48,7 @@ def test_nodes_of_a_real_cluster() -> None:
     ],
 )
 def test_which_nodes_take_jobs(available: str, state: str, usable: bool) -> None:
-    (node,) = nodes(f"n1|p|{available}|{state}|4+|8000|(null)|1:00:00")
+    ((node,), _) = nodes(f"n1|p|{available}|{state}|4+|8000|(null)|1:00:00")
     assert node.usable == usable
     assert (node.cpus, node.gpus, node.minutes) == (4, (), 60)
 
@@ -61,6 +62,8 @@ def test_which_nodes_take_jobs(available: str, state: str, usable: bool) -> None
         ("gpu:a100:4(S:0,2),gpu:1g.10gb:7(S:1),shard:8", [("a100", 4), ("1g.10gb", 7)]),
         ("gpu", [(None, 1)]),
         ("gpu:v100", [("v100", 1)]),
+        ("gpu:a100:no_consume:4,tmpdisk:2T", [("a100", 4)]),
+        ("gpu:no_consume:4", [(None, 4)]),
         ("craynetwork:4", []),
     ],
 )
@@ -78,13 +81,55 @@ def test_a_time_limit_in_minutes(days: int, hours: int, part: int) -> None:
 
 def test_no_time_limit() -> None:
     assert minutes("infinite") is None
-    with pytest.raises(ValueError, match="'soon' is no time limit"):
+    with pytest.raises(ValueError, match="'soon' is not a time limit"):
         minutes("soon")
 
 
-def test_a_line_that_is_none_of_sinfo_is_shown() -> None:
-    with pytest.raises(ValueError, match=r"sinfo printed 'PARTITION AVAIL'"):
-        nodes("PARTITION AVAIL")
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("2-0", 2880),
+        ("2-12", 3600),
+        ("2-12:30", 3630),
+        ("2-12:30:59", 3630),
+        ("1:30:00", 90),
+        ("30:59", 30),
+        ("90", 90),
+        ("UNLIMITED", None),
+        ("n/a", None),
+    ],
+)
+def test_the_forms_of_a_time_limit(limit: str, expected: int | None) -> None:
+    assert minutes(limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        ("512000", 512000),
+        ("512000+", 512000),
+        ("256000M", 256000),
+        ("256000MB", 256000),
+        ("250G", 256000),
+        ("250.5G", 256512),
+        ("250G+", 256000),
+        ("2T", 2097152),
+        ("1048576K", 1024),
+    ],
+)
+def test_memory_in_units(memory: str, expected: int) -> None:
+    ((node,), _) = nodes(f"n1|p|up|idle|1K|{memory}|(null)|2-0")
+    assert (node.mem_mb, node.cpus, node.minutes) == (expected, 1024, 2880)
+
+
+def test_a_line_that_cannot_be_read_costs_that_line() -> None:
+    banner = "*** maintenance on Friday 18:00, see the wiki ***"
+    header = "NODELIST|PARTITION|AVAIL|STATE|CPUS|MEMORY|GRES|TIMELIMIT"
+    soon = "n1|p|up|idle|4|8000|(null)|soon"
+    found, unreadable = nodes("\n".join([banner, "", header, soon, *RECORDED.splitlines()]))
+    assert unreadable == [banner, header, soon]
+    assert found == nodes(RECORDED)[0]
+    assert nodes("") == ([], [])
 
 
 def test_settings() -> None:
