@@ -28,6 +28,7 @@ lint: .venv/installed-dev
 	ruff format --check .
 	mypy
 	snakefmt --check Snakefile workflow
+	snakemake --lint
 	lint-imports
 	crystalformer-rl configure --check
 

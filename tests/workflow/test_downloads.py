@@ -12,7 +12,7 @@ def test_a_failed_download_says_what_to_do_and_where_its_log_is(copy: Copy) -> N
     )
     output = copy.snakemake(TRAIN, *MP20, "--retries", "0", check=False)
     assert "mp_20/train.csv: download failed: " in output
-    assert f"and put it at {TRAIN}" in output
+    assert f") as {TRAIN}" in output
     assert "cannot be written" not in output
     assert "logs in logs/mp20/ and logs/download/." in output
     assert "download failed: " in (copy.folder / "logs/download/mp_20/train.csv.log").read_text()

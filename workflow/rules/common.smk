@@ -127,6 +127,25 @@ def training_arguments(wildcards, output):
     return words
 
 
+def reward_inputs(wildcards):
+    """What the reward reads: the hull, if it needs energies, and files of the user's."""
+    reward = SETTINGS.rl[wildcards.branch].reward
+    files = {"reward": reward.files} if reward.files else {}
+    if reward.hull_potential is not None:
+        hull = rules.hull.output
+        files |= {"hull": hull.hull, "elements": hull.elements, "rules": hull.rules}
+    return files
+
+
+def reward_arguments(wildcards, output):
+    """Arguments for what the reward reads; inputs and settings decide about reruns, not these."""
+    reward = SETTINGS.rl[wildcards.branch].reward
+    words = ["--trust-code"] if reward.runs_code else []
+    if reward.hull_potential is not None:
+        words += ["--hull", str(Path(rules.hull.output.hull).parent)]
+    return words
+
+
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
 SETTINGS = settings_of(config)
 LAYOUT = Layout(
@@ -153,3 +172,7 @@ COMPARISON_HULL = HULL.model_copy(
 JUDGE_HULL = HULL.model_copy(
     update={"reference": "dataset", "files": [], "potential": SETTINGS.judge.potential}
 )
+
+for branch, settings in SETTINGS.rl.items():
+    if problem := settings.reward.problem():
+        refuse(f"rl.{branch}.reward.path = {settings.reward.path}: {problem}")

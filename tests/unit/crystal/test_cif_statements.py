@@ -102,7 +102,7 @@ def test_spellings_of_one_crystal(change: tuple[str, str]) -> None:
         (("'-y,-x,z'", "'-y,-x,"), "a quotation mark is not closed"),
         (("'-y,-x,z'", "'-y,-x,w'"), "cannot read 'w'"),
         (("'-y,-x,z'", "'-y,-x'"), "must have three parts"),
-        (("'-y,-x,z'", "'-y,-y,z'"), "no rotation or reflection"),
+        (("'-y,-x,z'", "'-y,-y,z'"), "not a rotation or reflection"),
         (("'-y,-x,z'", "-y, -x, z"), "18 values for 1 columns|not a group|three parts"),
         (("O1 O 0.3053 0.3053 0\n", ""), "declares 'O2 Ti', its sites give 'Ti2'"),
         (("O1 O 0.3053 0.3053 0", "O1 O 0.3053"), "8 values for 5 columns"),

@@ -206,7 +206,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         ("--max-atoms 1 --space-group 225 227", "space group 227 has at least 2 atoms in its"),
         ("--max-atoms 1 --require O H", "none of the 3 space groups can satisfy the constraints"),
         ("--temperature 1e-40", "temperature = 1e-40: input should be greater than or equal to"),
-        ("--temperature inf", "temperature = Infinity: input should be less than or equal to"),
+        ("--temperature inf", "temperature = Infinity: input should be a finite number"),
         ("--first-element-temperature 1e39", "first_element_temperature = 1e+39: input should be"),
         ("--settings {", "sample: not JSON: EOF while parsing"),
         ("--settings []", "sample: []: input should be an object"),
