@@ -20,6 +20,8 @@ from crystalformer_rl.crystal.readers import read_crystals
 from crystalformer_rl.crystal.structure_files import read_structure
 from crystalformer_rl.crystal.structures import structure_columns
 
+pytestmark = pytest.mark.slow
+
 SAME = StructureMatcher(ltol=0.01, stol=0.02, angle_tol=1, scale=False)
 # Group, cell as a, c/a (None: cubic) and sites; x is random.
 PROTOTYPES = [

@@ -14,6 +14,8 @@ from crystalformer_rl.making.prototypes import (
     rare_elements,
 )
 
+pytestmark = pytest.mark.slow
+
 MAX_ATOMS = 4
 
 

@@ -12,6 +12,8 @@ from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.batching import ase_atoms
 from crystalformer_rl.potentials.relax import Relaxation, relax
 
+pytestmark = pytest.mark.slow
+
 MAX_FORCE, MAX_STEPS = 0.1, 40
 
 

@@ -68,6 +68,7 @@ def test_a_saddle_of_high_symmetry_is_kept() -> None:
     assert bent.energy_final >= free.energy_final - 1e-3
 
 
+@pytest.mark.slow
 def test_it_ends_where_ases_does() -> None:
     crystal = Structure(
         Lattice.tetragonal(3.9, 5.9), ["Ar"] * 2, [[0, 0, 0], [0.5, 0.5, 0.5]]

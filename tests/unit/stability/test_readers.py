@@ -68,6 +68,7 @@ def peak_of_reading(path: Path, count: int) -> int:
     return peak
 
 
+@pytest.mark.slow
 def test_entries_are_streamed(tmp_path: Path) -> None:
     """The memory is that of a buffer: it does not grow with the file."""
     path = tmp_path / "hull.json"

@@ -202,6 +202,7 @@ def test_no_result_depends_on_the_batch_size(
     pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_processes_change_no_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluator, "WORTH_A_PROCESS", 2)
     alone = read_table(run(folder, "base") / "structures.parquet")

@@ -16,6 +16,8 @@ from crystalformer_rl.crystal.structures import structure_columns, structures_of
 from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.jobs.journal import Journal
 
+pytestmark = pytest.mark.slow
+
 COUNT = 5
 SLOW = '{"max_force": 0.0001, "max_steps": 30}'
 

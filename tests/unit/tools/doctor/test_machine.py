@@ -81,6 +81,7 @@ def test_a_folder_of_a_group_and_a_umask_of_one(tmp_path: Path, umask: None) -> 
     assert found.status == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_a_user_without_a_name() -> None:
     """Snakemake takes the name from LOGNAME first."""
