@@ -11,6 +11,9 @@ from pymatgen.core import Lattice, Structure
 from crystalformer_rl.crystal.physical import refuse_unknown_elements
 
 COLUMNS = ("lattice", "numbers", "positions")
+SPLITS = ("train", "val", "test")
+REJECTED_COLUMNS = ("id", "split", "reason", "detail")
+"""Columns of the table of rejected crystals, of ``dataset`` and of ``tokenize``."""
 
 
 def structure_columns(

@@ -19,16 +19,19 @@ from crystalformer_rl.config import DatasetSettings
 from crystalformer_rl.crystal import labels
 from crystalformer_rl.crystal.readers import open_source, source_files
 from crystalformer_rl.crystal.rows import Row, Source
-from crystalformer_rl.crystal.structures import COLUMNS, structure_columns
+from crystalformer_rl.crystal.structures import (
+    COLUMNS,
+    REJECTED_COLUMNS,
+    SPLITS,
+    structure_columns,
+)
 from crystalformer_rl.crystal.symmetry import primitive
 from crystalformer_rl.files import write_table
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.manifest import verify
 
-SPLITS = ("train", "val", "test")
 NEEDED_SPLITS = ("train", "val")
-REJECTED_COLUMNS = ("id", "split", "reason", "detail")
 # Å; tight, so that only true repetitions of a cell are taken out.
 PRIMITIVE_SYMPREC = 0.01
 # Rows and reasons that a message shows.

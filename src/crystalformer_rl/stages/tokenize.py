@@ -14,15 +14,18 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.config import TokenizeSettings
 from crystalformer_rl.crystal.packed import PackedTokens
-from crystalformer_rl.crystal.structures import COLUMNS, structures_of
+from crystalformer_rl.crystal.structures import (
+    COLUMNS,
+    REJECTED_COLUMNS,
+    SPLITS,
+    structures_of,
+)
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
 
-SPLITS = ("train", "val", "test")
 WINDOW = 10_000
-REJECTED_COLUMNS = ("id", "split", "reason", "detail")
 
 log = logging.getLogger(__name__)
 
