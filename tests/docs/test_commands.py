@@ -8,14 +8,13 @@ then their verbs, flags, files and configuration keys are checked.
 import argparse
 import re
 import shlex
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers.copies import REPOSITORY
-from helpers.pages import Block, blocks, commands, copy_with_pages, environment, pages
+from helpers.pages import Block, blocks, commands, copy_with_pages, pages, run_command
 from snakemake.cli import parse_args, parse_config
 from snakemake.utils import update_config
 
@@ -52,13 +51,10 @@ def test_unmarked_commands_succeed(page: str, tmp_path: Path) -> None:
     for block in blocks(page):
         if block.language == "bash" and not block.title:
             for command in commands(block):
-                done = subprocess.run(
-                    command, shell=True, cwd=copy.folder, env=environment(copy),
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                )  # fmt: skip
-                assert done.returncode == 0, f"{block}: {command}\n{done.stdout}"
+                code, output = run_command(command, copy)
+                assert code == 0, f"{block}: {command}\n{output}"
                 if command.startswith("snakemake -n"):
-                    assert JOB_TABLE.search(done.stdout), f"{block}: {command}\n{done.stdout}"
+                    assert JOB_TABLE.search(output), f"{block}: {command}\n{output}"
 
 
 @pytest.mark.parametrize(("block", "command"), MARKED, ids=lambda value: str(value)[:60])

@@ -4,12 +4,11 @@ A block with a file name as its title is a new file, or a change of one if its l
 The commands of the page follow, in the same copy.
 """
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from helpers.copies import REPOSITORY
-from helpers.pages import apply, blocks, commands, copy_with_pages, environment
+from helpers.pages import apply, blocks, commands, copy_with_pages, run_command
 
 RECIPES = sorted(
     str(path.relative_to(REPOSITORY))
@@ -27,11 +26,8 @@ def test_what_a_recipe_says_works(page: str, tmp_path: Path) -> None:
             apply(block, copy)
         elif block.language == "bash" and not block.title:
             for command in commands(block):
-                done = subprocess.run(
-                    command, shell=True, cwd=copy.folder, env=environment(copy),
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                )  # fmt: skip
-                assert done.returncode == 0, f"{block}: {command}\n{done.stdout}"
+                code, output = run_command(command, copy)
+                assert code == 0, f"{block}: {command}\n{output}"
                 checks += 1
     assert checks, "the page names no command that checks the change"
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,15 @@ def apply(block: Block, copy: Copy) -> None:
             text = path.read_text(encoding="utf-8")
             assert text.count(before) == 1, f"{block}: not once in {block.title}:\n{before}"
             path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def run_command(command: str, copy: Copy) -> tuple[int, str]:
+    """Exit code and output of a command of a page, run in the copy."""
+    done = subprocess.run(
+        command, shell=True, cwd=copy.folder, env=environment(copy),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
 
 
 def environment(copy: Copy) -> dict[str, str]:
