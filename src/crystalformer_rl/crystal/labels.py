@@ -19,7 +19,16 @@ NUMBER_COLUMNS = {
     "space_group": "space_group",
 }
 TEXT_COLUMNS = ("potential", "prototype")
+_ENERGY_BY = "energy_per_atom:"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def energy_column(potential: str) -> str:
+    """The column with the energies by one potential, eV/atom; a table may have several.
+
+    A table with ``energy_per_atom`` and ``potential`` has one energy per row.
+    """
+    return _ENERGY_BY + potential
 
 
 def labels_of(
@@ -36,7 +45,8 @@ def labels_of(
     """
     labels: list[dict[str, Value]] = [{} for _ in range(count)]
     unread: dict[str, list[str]] = {}
-    for column, name in NUMBER_COLUMNS.items():
+    energies = {column: column for column in columns if str(column).startswith(_ENERGY_BY)}
+    for column, name in (NUMBER_COLUMNS | energies).items():
         if column not in columns or (labels and name in labels[0]):
             continue
         for row, value in zip(labels, columns[column], strict=True):

@@ -12,6 +12,7 @@ import pandas as pd
 from pymatgen.core import Composition
 
 from crystalformer_rl.config import HullSettings
+from crystalformer_rl.crystal.labels import energy_column
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.device import best_device
@@ -206,6 +207,9 @@ def _energies(
     if {"energy_per_atom", "potential"} <= set(dataset.columns):
         known = (dataset["potential"] == potential).to_numpy(dtype=bool, na_value=False)
         energies[known] = dataset["energy_per_atom"].to_numpy(np.float64, na_value=np.nan)[known]
+    if (own := energy_column(potential)) in dataset:
+        values = dataset[own].to_numpy(np.float64, na_value=np.nan)
+        energies = np.where(np.isfinite(values), values, energies)
     reasons: list[str | None] = [None] * len(dataset)
     missing = np.flatnonzero(~np.isfinite(energies))
     if len(missing):

@@ -81,13 +81,16 @@ def test_parquet_with_structures_and_other_labels(rows: list[Row], tmp_path: Pat
             "split": ["val", None] * 8,
             "energy_per_atom": [-1.5, float("nan")] * 8,
             "potential": ["chgnet"] * 16,
+            "energy_per_atom:sevennet": [-1.25] * 16,
             **structure_columns([row.structure for row in rows[:15]] + [None]),
         }
     ).to_parquet(path)
     read = list(read_crystals(path))
     assert list(map(_summary, read[:15])) == list(map(_summary, rows[:15]))
     assert [row.split for row in read[:2]] == ["val", None]
-    assert read[0].properties == {"energy_per_atom": -1.5, "potential": "chgnet"}
+    assert read[0].properties == {
+        "energy_per_atom": -1.5, "potential": "chgnet", "energy_per_atom:sevennet": -1.25,
+    }  # fmt: skip
     assert read[1].properties["energy_per_atom"] is None
     assert (read[15].reason, read[15].error) == ("unreadable", "the structure columns are empty")
 

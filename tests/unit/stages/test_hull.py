@@ -90,6 +90,21 @@ def test_known_energies_are_taken_and_missing_ones_computed(tmp_path: Path, elem
     assert reference.elements.energies == ENERGIES
 
 
+def test_a_table_with_energies_by_several_potentials_gives_each_hull_its_own(
+    tmp_path: Path, elements: Path
+) -> None:
+    write_dataset(
+        tmp_path / "structures.parquet",
+        [rock_salt("Na", "Cl"), rock_salt("Na", "N")],
+        **{"energy_per_atom:chgnet": [-3.0, -4.0], "energy_per_atom:sevennet": [-2.0, -1.0]},
+    )
+    first = read_table(run(tmp_path, elements) / "hull.parquet")
+    assert first["formation_energy_per_atom"].tolist() == pytest.approx([-3.0 + 1.55, -4.0 + 4.8])
+    write_json(elements, {"potential": "sevennet", "energies": ENERGIES})
+    out = run(tmp_path, elements, potential="sevennet")
+    assert read_json(out / "provenance.json")["counts"]["known"] == 2
+
+
 def test_formation_energies_from_a_csv(tmp_path: Path, elements: Path) -> None:
     path = tmp_path / "hull.csv.xz"
     pd.DataFrame(
