@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalformer_rl.encoding import decoded
+from crystalformer_rl.signatures import explained
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _SEPARATORS = (",", ";", "\t")
@@ -56,7 +57,8 @@ def load_csv(path: Path, *, names: Collection[str], last_line_ends: bool = False
         with _OPENERS.get(path.suffix, open)(path, "rb") as stream:  # type: ignore[operator]
             data = stream.read()
     except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
-        raise ValueError(f"{path}: cannot be read as CSV (is it truncated?): {error}") from error
+        reason = explained(path, f"is it truncated? {error}", compressed=path.suffix in _OPENERS)
+        raise ValueError(f"{path}: cannot be read as CSV: {reason}") from error
     try:
         text = decoded(data)
     except ValueError as error:
@@ -75,7 +77,7 @@ def load_csv(path: Path, *, names: Collection[str], last_line_ends: bool = False
         header, *rows = [row for row in reader if row]
     except (ValueError, csv.Error) as error:
         raise ValueError(
-            f"{path}: cannot be read as CSV (is it truncated?): {type(error).__name__}: {error}"
+            f"{path}: cannot be read as CSV: is it truncated? {type(error).__name__}: {error}"
         ) from error
     if repeated := sorted({name for name in header if name and header.count(name) > 1}):
         named = ", ".join(name[:40] for name in repeated[:10])

@@ -1,6 +1,8 @@
-"""Decoding of text files with unknown encoding; names for files that are not text."""
+"""Decoding of text files with unknown encoding."""
 
 import codecs
+
+from crystalformer_rl.signatures import START, signature
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -8,14 +10,6 @@ _MARKS = (
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
-)
-# What a failed download leaves in the place of a file, by its first bytes.
-_IMPOSTORS = (
-    ("version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
-    ("<!doctype html", "an HTML page: was a sign-in needed for the download?"),
-    ("<html", "an HTML page: was a sign-in needed for the download?"),
-    ("pk\x03\x04", "a zip archive: unpack it"),
-    ("\x1f\x8b", "compressed with gzip: its name must end in .gz"),
 )
 
 
@@ -27,7 +21,8 @@ def decoded(data: bytes) -> str:
     ValueError
         If it has zero bytes, or is an LFS pointer, an HTML page or an archive.
     """
-    refuse_impostor(data)
+    if found := signature(data[:START]):
+        raise ValueError(f"it is {found}")
     for encoding in _encodings(data):
         try:
             text = data.decode(encoding)
@@ -35,18 +30,10 @@ def decoded(data: bytes) -> str:
             continue
         if "\0" in text:
             raise ValueError(
-                f"it has a zero byte at character {text.index(chr(0))}: is it damaged?"
+                f"it has a zero byte at character {text.index(chr(0))}: it is damaged or not text"
             )
         return text
     raise ValueError("its encoding is unknown: save it as UTF-8")
-
-
-def refuse_impostor(data: bytes) -> None:
-    """Raise ValueError if a file starts like an LFS pointer, an HTML page or an archive."""
-    start = data[:64].decode("latin-1").lstrip("\xef\xbb\xbf \t\r\n").lower()
-    for mark, name in _IMPOSTORS:
-        if start.startswith(mark):
-            raise ValueError(f"it is {name}")
 
 
 def encoding_of(start: bytes) -> str | None:

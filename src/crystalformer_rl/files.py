@@ -20,6 +20,8 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from crystalformer_rl.signatures import explained
+
 MAPPED_TYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4",
     "U64": "<u8", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8",
@@ -87,8 +89,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not valid JSON: {error}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid JSON: {explained(path, error)}") from error
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -110,7 +112,8 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, columns=columns)
     except Exception as error:
-        raise ValueError(f"{path}: cannot be read as a parquet table: {error}") from error
+        reason = explained(path, error)
+        raise ValueError(f"{path}: cannot be read as a parquet table: {reason}") from error
 
 
 def write_tensors(
@@ -135,7 +138,29 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     try:
         return safetensors.numpy.load_file(path)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+        raise unreadable_tensors(path, error) from error
+
+
+def unreadable_tensors(path: Path, error: safetensors.SafetensorError) -> ValueError:
+    """The error to raise for a safetensors file that cannot be read."""
+    return ValueError(f"{path}: not a readable safetensors file: {explained(path, error)}")
+
+
+def check_tensors(path: Path) -> None:
+    """Compare the header of a safetensors file with its length.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or truncated; the message names the file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safetensors.safe_open(path, "numpy"):
+            pass
+    except safetensors.SafetensorError as error:
+        raise unreadable_tensors(path, error) from error
 
 
 def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -151,13 +176,7 @@ def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
         message names the file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safetensors.safe_open(path, "numpy"):  # compares header and length of the file
-            pass
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+    check_tensors(path)
     with path.open("rb") as stream:
         content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     start = 8 + int.from_bytes(content[:8], "little")

@@ -8,12 +8,12 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from crystalformer_rl.signatures import stand_in, start_of
+
 Hex40 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MANIFEST = Path(__file__).parents[2] / "resources" / "manifest.yaml"
 DOWNLOADS = "resources/downloads/"
-LFS_POINTER = b"version https://git-lfs"
-PAGE_STARTS = (b"<!doctype html", b"<html", b"<?xml")
 
 
 class Entry(BaseModel):
@@ -62,12 +62,8 @@ def mismatch(path: Path, entry: Entry, *, sha256: str | None = None) -> str | No
     sha256
         The sha256 of an earlier download; used if the manifest has no checksum.
     """
-    with path.open("rb") as stream:
-        start = stream.read(200).lstrip().lower()
-    if start.startswith(LFS_POINTER):
-        return "it is a Git LFS pointer, not the file"
-    if start.startswith(PAGE_STARTS):
-        return "it is a web page, not the file"
+    if found := stand_in(start_of(path)):
+        return f"it is {found}"
     size = path.stat().st_size
     if entry.size is not None and size != entry.size:
         return f"it has {size} bytes, expected {entry.size}"

@@ -14,6 +14,7 @@ from crystalformer_rl.crystal.extxyz import open_extxyz
 from crystalformer_rl.crystal.rows import Row, Source
 from crystalformer_rl.crystal.tables import CSV_SUFFIXES, open_csv, open_parquet
 from crystalformer_rl.encoding import decoded
+from crystalformer_rl.signatures import explained
 
 CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
 FORMATS = "a folder of .cif files, or a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file"
@@ -83,7 +84,8 @@ def cif_text(path: Path) -> str:
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"cannot be unpacked: {error}") from error
+            reason = explained(path, error, compressed=True)
+            raise ValueError(f"cannot be unpacked: {reason}") from error
     return decoded(data)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cif import CifCrystal, one_crystal
@@ -12,6 +11,7 @@ from crystalformer_rl.crystal.labels import is_empty, labels_of, texts
 from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
 from crystalformer_rl.crystal.structures import COLUMNS, structure_of
 from crystalformer_rl.csv_tables import Table, load_csv
+from crystalformer_rl.files import read_table
 
 ID_COLUMNS = ("material_id", "id")
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.xz")
@@ -37,10 +37,7 @@ def open_parquet(path: Path, *, merge_below: float) -> Source:
     ValueError
         If it cannot be read, or lacks a column.
     """
-    try:
-        table = pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as parquet: {error}") from error
+    table = read_table(path)
     if set(table.index.names) & set(ID_COLUMNS):
         table = table.reset_index()
     return _open(path, Table({name: list(table[name]) for name in table.columns}, {}), merge_below)

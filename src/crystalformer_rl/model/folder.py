@@ -3,9 +3,10 @@
 Nothing here loads weights or torch: a run can be refused before its first job.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from crystalformer_rl.files import check_tensors, read_json
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 PRETRAINED = Path(__file__).parents[3] / "resources" / "pretrained"
@@ -50,17 +51,18 @@ def check_policy(folder: Path, *, by_histogram: Sequence[str]) -> None:
     Raises
     ------
     FileNotFoundError
-        If the policy has no description.
+        If the policy has no description or no weights.
     ValueError
-        If the description is damaged, or has no histogram where one is needed.
+        If one of them is damaged, or there is no histogram where one is needed.
     """
     path = Path(folder) / DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; a policy is {DESCRIPTION} + {WEIGHTS}")
     try:
-        known = any(json.loads(path.read_text(encoding="utf-8"))["space_group_counts"])
-    except (KeyError, TypeError, ValueError) as error:
+        known = any(read_json(path)["space_group_counts"])
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the description of a policy: {error!r}") from error
+    check_tensors(Path(folder) / WEIGHTS)
     if by_histogram and not known:
         raise ValueError(
             f"the policy has no histogram of space groups, by which {', '.join(by_histogram)} "

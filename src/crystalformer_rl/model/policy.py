@@ -12,7 +12,7 @@ from torch import nn
 
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.files import atomic, read_json, write_json
+from crystalformer_rl.files import atomic, read_json, unreadable_tensors, write_json
 from crystalformer_rl.model import likelihood, sampler
 from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.folder import DESCRIPTION, WEIGHTS
@@ -201,5 +201,5 @@ def _read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         tensors = safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+        raise unreadable_tensors(path, error) from error
     return {name: tensor.float().numpy() for name, tensor in tensors.items()}

@@ -19,6 +19,7 @@ from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.config.errors import explain
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.transformer import ELEMENTS, GROUPS, TOKENS_PER_SITE, rotary_order
+from crystalformer_rl.signatures import explained
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ def read_checkpoint(path: Path) -> Arrays:
             raise ValueError(f"{path}: refused: {error}") from error
         # A damaged pickle can raise any exception; none of its code has run.
         except Exception as error:
-            raise ValueError(f"{path}: damaged or not a checkpoint: {error!r}") from error
+            reason = explained(path, repr(error))
+            raise ValueError(f"{path}: damaged or not a checkpoint: {reason}") from error
     parameters = content.get("params") if isinstance(content, dict) else None
     try:
         return dict(_flatten(parameters))

@@ -13,6 +13,7 @@ import ijson
 import numpy as np
 
 from crystalformer_rl.csv_tables import Table, load_csv
+from crystalformer_rl.signatures import stand_in, start_of
 from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.entries import UNSTATED, HullEntry
 from crystalformer_rl.stability.records import entry_of, records
@@ -90,6 +91,8 @@ def read_entries(path: Path) -> Iterator[HullEntry]:
                     unread.append(entry)
                 yield entry
         except DAMAGED as error:
+            if found := stand_in(start_of(path)):
+                raise ValueError(f"{path}: it is {found}") from error
             what = str(error).splitlines()[0] if str(error) else "no message"
             raise ValueError(
                 f"{path}: truncated or damaged after {count} entries, before byte {stream.tell()} "

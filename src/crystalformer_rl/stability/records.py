@@ -9,7 +9,8 @@ import ijson
 import numpy as np
 from pymatgen.core import Composition, Species
 
-from crystalformer_rl.encoding import encoding_of, refuse_impostor
+from crystalformer_rl.encoding import encoding_of
+from crystalformer_rl.signatures import START, signature
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
 from crystalformer_rl.stability.entries import MP2020, HullEntry
 
@@ -54,10 +55,11 @@ def records(stream: BinaryIO, *, compressed: bool) -> Iterator[Any]:
     ValueError
         If the file is an LFS pointer, an HTML page or an archive.
     """
-    start = stream.read(64)
+    start = stream.read(START)
     if compressed and start.startswith(b"\x1f\x8b"):
         raise ValueError("it is compressed twice: decompress it once")
-    refuse_impostor(start)
+    if found := signature(start):
+        raise ValueError(f"it is {found}")
 
     def text() -> BinaryIO:
         stream.seek(0)

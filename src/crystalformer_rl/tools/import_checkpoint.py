@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crystalformer_rl.files import read_json
 from crystalformer_rl.jobs.provenance import Provenance
-from crystalformer_rl.model.folder import DESCRIPTION, WITHOUT_HISTOGRAM, policy_folder
+from crystalformer_rl.model.folder import DESCRIPTION, WEIGHTS, WITHOUT_HISTOGRAM, policy_folder
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.pretrained import import_policy
 from crystalformer_rl.model.transformer import GROUPS
@@ -21,6 +21,8 @@ EXAMPLES = """examples:
   snakemake --config base_policy=mp20-published
 
 The pickle is read without jax and without running any code it names."""
+
+RECORD = "provenance.json"
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,9 @@ def run(args: argparse.Namespace) -> None:
         If the checkpoint or the source of the histogram does not exist.
     ValueError
         If the checkpoint is damaged, names anything but arrays, or a parameter does not fit; if
-        the source of the histogram has none.
+        the source of the histogram has none; if ``args.out`` holds anything but an earlier import.
     """
+    _refuse_other_contents(args.out)
     if not args.checkpoint.is_file():
         raise FileNotFoundError(f"{args.checkpoint}: no such file")
     source = None if args.space_groups is None else _source(args.space_groups)
@@ -90,7 +93,19 @@ def run(args: argparse.Namespace) -> None:
         *(args.out, policy.num_parameters, size.layers, size.heads, size.key_size, size.width),
         *(size.positions, size.max_sites),
     )
-    provenance.write(args.out / "provenance.json", parameters=policy.num_parameters)
+    provenance.write(args.out / RECORD, parameters=policy.num_parameters)
+
+
+def _refuse_other_contents(folder: Path) -> None:
+    """Raise unless ``folder`` can be written: it is new, empty, or an earlier import."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder}: a file, must be a folder")
+    inside = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if others := sorted(inside - {DESCRIPTION, WEIGHTS, RECORD}):
+        raise ValueError(
+            f"--out {folder}: the folder holds something else ({', '.join(others[:3])}): give a "
+            "new folder"
+        )
 
 
 def _source(text: str) -> Path:

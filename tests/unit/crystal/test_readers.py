@@ -100,7 +100,7 @@ def test_parquet_with_cifs(rows: list[Row], table: pd.DataFrame, tmp_path: Path)
     table.to_parquet(path)
     assert list(map(_summary, read_crystals(path))) == list(map(_summary, rows))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"cifs\.parquet: cannot be read as parquet"):
+    with pytest.raises(ValueError, match=r"cifs\.parquet: cannot be read as a parquet table"):
         list(read_crystals(path))
 
 
@@ -161,7 +161,7 @@ def test_extxyz_without_names(rows: list[Row], tmp_path: Path) -> None:
 def test_a_csv_cut_within_a_cif_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv"
     path.write_bytes(FIXTURE.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"cut\.csv: cannot be read as CSV \(is it truncated\?\)"):
+    with pytest.raises(ValueError, match=r"cut\.csv: cannot be read as CSV: is it truncated\?"):
         list(read_crystals(path))
 
 

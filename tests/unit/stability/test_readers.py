@@ -146,6 +146,7 @@ def test_a_file_cut_in_the_middle_is_named_with_the_place(tmp_path: Path, suffix
         ),
         ("hull.json", "<!DOCTYPE html><p>", "it is an HTML page"),
         ("hull.json", "version https://git-lfs.github.com/spec/v1", "it is a Git LFS pointer"),
+        ("hull.json.bz2", "version https://git-lfs.github.com/spec/v1", "it is a Git LFS pointer"),
         ("hull.json.gz", "[7]", "truncated or damaged after 0 entries, before byte 0"),
         (
             "hull.json",
@@ -222,7 +223,7 @@ def test_damaged_compressed_csv_is_named(tmp_path: Path, suffix: str, damage: st
     else:
         content[-9 if suffix == ".bz2" else -5] ^= 4
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"hull\.csv\{suffix}: cannot be read as CSV .is it tr"):
+    with pytest.raises(ValueError, match=rf"hull\.csv\{suffix}: cannot be read as CSV: is it tr"):
         read_csv(path)
 
 

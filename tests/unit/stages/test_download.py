@@ -77,7 +77,7 @@ def test_another_file_is_refused_and_leaves_nothing(
     ("content", "words"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
-        (b"\n<!DOCTYPE html><html>not found</html>", "a web page"),
+        (b"\n<!DOCTYPE html><html>not found</html>", "an HTML page"),
     ],
 )
 def test_pointers_and_pages_are_recognised(source: Path, content: bytes, words: str) -> None:

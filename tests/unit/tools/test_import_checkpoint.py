@@ -117,6 +117,47 @@ def test_faults_end_with_one_clear_line(
     assert not (tmp_path / "policy" / "model.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer: fetch"),
+        (b"\n<!DOCTYPE html><p>Sign in", "it is an HTML page"),
+        (b'<?xml version="1.0"?><Error>AccessDenied', "it is an XML page"),
+        (b"PK\x03\x04" + bytes(100), "it is a zip archive (files of PyTorch and NumPy"),
+        (b"\x1f\x8b" + bytes(100), "it is compressed with gzip: decompress it"),
+        (b"", "it is empty"),
+    ],
+)
+def test_another_file_in_place_of_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    file = tmp_path / "epoch_000001.pkl"
+    file.write_bytes(content)
+    with pytest.raises(SystemExit):
+        main(["import-checkpoint", str(file), "--out", str(tmp_path / "policy")])
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if " ERROR " in line]
+    assert f"epoch_000001.pkl: damaged or not a checkpoint: {message}" in line
+
+
+def test_a_folder_with_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["import-checkpoint", str(GOLDEN), "--out", str(tmp_path / "policy")]
+    main(words)
+    main(words)  # an earlier import is replaced
+    (tmp_path / "policy" / "history.parquet").write_text("of a training")
+    before = (tmp_path / "policy" / "model.json").stat().st_mtime_ns
+    (tmp_path / "file").touch()
+    for out, message in (
+        (tmp_path / "policy", "the folder holds something else (history.parquet)"),
+        (tmp_path / "file", "a file, must be a folder"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*words[:-1], str(out)])
+        assert f"--out {out}: {message}" in capsys.readouterr().err
+    assert (tmp_path / "policy" / "model.json").stat().st_mtime_ns == before
+
+
 class _Harmful:
     """Runs a command when it is unpickled."""
 
