@@ -17,6 +17,7 @@ from crystalformer_rl.config import Config
 
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "model.safetensors"
+STATE = "state.json"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,12 @@ class Layout:
         if round_number == 1:
             return self.weights(self.config.rl[branch].start)
         return f"{self.results}/rl-{branch}/round-{round_number - 1}/{WEIGHTS}"
+
+    def state(self, branch: str, round_number: int) -> list[str]:
+        """What a round of RL takes over from the one before besides weights: one file, or none."""
+        if round_number == 1:
+            return []
+        return [f"{self.results}/rl-{branch}/round-{round_number - 1}/{STATE}"]
 
     def checkpoints(self, training: str) -> str:
         """The folder of a training's checkpoints; ``training`` is its folder within the run."""

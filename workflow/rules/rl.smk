@@ -1,12 +1,14 @@
 rule rl:
-    """One round of RL: many PPO steps, from the policy of the round before."""
+    """One round of RL: many steps, from the policy and the state of the round before."""
     input:
         unpack(reward_inputs),
         policy=lambda wildcards: LAYOUT.start(wildcards.branch, int(wildcards.round)),
+        state=lambda wildcards: LAYOUT.state(wildcards.branch, int(wildcards.round)),
         base=LAYOUT.weights("base"),
     output:
         model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
         about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
+        state=f"{RUN}/rl-{{branch}}/round-{{round}}/state.json",
         history=f"{RUN}/rl-{{branch}}/round-{{round}}/history.parquet",
         provenance=f"{RUN}/rl-{{branch}}/round-{{round}}/provenance.json",
     log:

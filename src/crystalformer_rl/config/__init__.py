@@ -46,11 +46,11 @@ from crystalformer_rl.config.rewards import (
     HullReward,
     RewardSettings,
 )
+from crystalformer_rl.config.rl import RLSettings
 from crystalformer_rl.config.training import (
     ModelSettings,
     OptimiserSettings,
     PretrainSettings,
-    RLSettings,
     SftSettings,
 )
 
@@ -101,8 +101,8 @@ class Config(Section):
     sft: SftSettings = Field(default_factory=SftSettings)
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
-            "ehull": RLSettings(learning_rate=3e-4),
-            "fom": RLSettings(reward=FigureOfMeritReward(), tau=1.0),
+            "ehull": RLSettings(),
+            "fom": RLSettings(reward=FigureOfMeritReward()),
         },
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
         "removes a branch.",

@@ -1,17 +1,15 @@
-"""Sections of the model and its trainings: model, pretrain, sft, rl."""
+"""Sections of the model and its likelihood trainings: model, pretrain, sft."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
 from crystalformer_rl.config.fields import (
     Fraction,
     PositiveFloat,
     PositiveInt,
     Section,
 )
-from crystalformer_rl.config.rewards import AnyReward, EhullReward
 
 
 class ModelSettings(Section):
@@ -101,32 +99,4 @@ class SftSettings(OptimiserSettings):
     )
     symprec: PositiveFloat = Field(
         default=0.01, description="Symmetry tolerance for the relaxed samples, Å."
-    )
-
-
-class RLSettings(PromptSettings):
-    """Fine-tuning towards one reward by proximal policy optimisation (PPO)."""
-
-    reward: AnyReward = Field(default_factory=EhullReward, description="The reward.")
-    weight: PositiveFloat = Field(
-        default=1.0, description="Factor on the reward, relative to the KL penalty."
-    )
-    start: Literal["base", "sft"] = Field(
-        default="base", description="Policy from which round 1 starts."
-    )
-    rounds: int = Field(default=2, ge=1, le=50, description="Rounds; each is a job.")
-    steps: PositiveInt = Field(default=80, description="PPO steps (batches) per round.")
-    batch_size: PositiveInt = Field(default=100, description="Crystals per PPO step.")
-    ppo_epochs: PositiveInt = Field(default=5, description="Gradient steps per batch.")
-    clip: PositiveFloat = Field(default=0.2, description="Clip range of the probability ratio.")
-    tau: float = Field(
-        default=0.1, ge=0, description="Weight τ of the KL penalty to the base policy."
-    )
-    learning_rate: PositiveFloat = Field(default=1e-4, description="Learning rate of Adam.")
-    clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
-    baseline_decay: Fraction = Field(
-        default=0.95, description="Decay of the running mean reward, which is the baseline."
-    )
-    constraints: ConstraintSettings = Field(
-        default_factory=ConstraintSettings, description="Constraints on every crystal."
     )

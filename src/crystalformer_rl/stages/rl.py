@@ -2,12 +2,13 @@
 
 import argparse
 import logging
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from crystalformer_rl.config import RewardSettings, RLSettings
+from crystalformer_rl.files import read_json, write_json
 from crystalformer_rl.jobs.training import Training, add_training_arguments
+from crystalformer_rl.layout import STATE
 from crystalformer_rl.model import constraints
 from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
@@ -17,7 +18,8 @@ from crystalformer_rl.rewards.base import build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.training.fit import Row
-from crystalformer_rl.training.reinforce import RoundState, reinforce
+from crystalformer_rl.training.reinforce import reinforce
+from crystalformer_rl.training.round_state import RoundState
 
 ROUNDING = 1e-12
 
@@ -48,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the policy, ``history.parquet`` and ``provenance.json`` into ``args.out``.
+    """Write policy, ``state.json``, ``history.parquet`` and ``provenance.json`` into ``args.out``.
 
-    The running baseline and the step number are passed between rounds in ``model.json``.
+    ``state.json`` is what the next round continues from besides the policy.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         sections={"rl": settings},
         names={"name": args.name, "round": args.round},
         inputs={
-            "policy": policy_files(args.policy),
+            "policy": [*policy_files(args.policy), *_state_files(args)],
             "base": policy_files(args.base),
             **({"hull": hull_files(args.hull)} if potential and args.hull else {}),
             **({"reward": [Path(file) for file in files]} if files else {}),
@@ -110,12 +112,13 @@ def run(args: argparse.Namespace) -> None:
             round_number=args.round,
             seed=seed,
             loop=training.loop,
-            previous=_previous(policy, args),
+            previous=_previous(args),
             track=training.track,
             record=partial(_record, training, settings.reward),
         )
-    policy.metadata |= {"trained_by": f"rl-{args.name}", "rl": asdict(state)}
+    policy.metadata |= {"trained_by": f"rl-{args.name}"}
     policy.save(args.out)
+    write_json(args.out / STATE, state.values())
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
 
 
@@ -144,12 +147,25 @@ def _with_sampled_density(policy: Policy, folder: Path) -> Policy:
     return policy.with_coordinate_density("independent")
 
 
-def _previous(policy: Policy, args: argparse.Namespace) -> RoundState:
+def _state_files(args: argparse.Namespace) -> list[Path]:
+    """The state of the round before, if there was one.
+
+    Raises
+    ------
+    ValueError
+        If there was one, but ``--policy`` is not its folder.
+    """
     if args.round == 1:
-        return RoundState()
-    if "rl" not in policy.metadata:
+        return []
+    path = args.policy / STATE
+    if not path.is_file():
         raise ValueError(
-            f"{args.policy}: --round {args.round} needs the policy of the previous round, but this "
-            "model.json has no rl entry; only round 1 starts from any policy"
+            f"{args.policy}: --round {args.round} needs the folder of the previous round, but this "
+            f"one has no {STATE}; only round 1 starts from any policy"
         )
-    return RoundState(**policy.metadata["rl"])
+    return [path]
+
+
+def _previous(args: argparse.Namespace) -> RoundState:
+    files = _state_files(args)
+    return RoundState.restore(read_json(files[0])) if files else RoundState()

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,27 +17,25 @@ from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import sample_space_groups
 from crystalformer_rl.rewards.base import Reward
 from crystalformer_rl.seeds import derive_seed
-from crystalformer_rl.training import ppo
+from crystalformer_rl.training.advantages import advantages
+from crystalformer_rl.training.algorithm import Algorithm, Batch
+from crystalformer_rl.training.baselines import baseline
 from crystalformer_rl.training.fit import Row, Track
+from crystalformer_rl.training.ppo import PPO
 from crystalformer_rl.training.rollout import Rollout, collect
+from crystalformer_rl.training.round_state import RoundState
+from crystalformer_rl.training.steering import learning_rate, next_tau
+
+Floats = NDArray[np.float64]
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RoundState:
-    """What one round passes to the next in addition to the weights.
-
-    Attributes
-    ----------
-    step
-        Number of steps in all rounds so far.
-    baseline
-        Running mean reward, in the reward's units; None before the first batch.
-    """
-
-    step: int = 0
-    baseline: float | None = None
+def algorithm(settings: RLSettings) -> Algorithm:
+    """The algorithm that the settings name."""
+    match settings.algorithm:
+        case "ppo":
+            return PPO(settings)
 
 
 def reinforce(
@@ -46,7 +44,7 @@ def reinforce(
     reward: Reward,
     *,
     settings: RLSettings,
-    prompts: NDArray[np.float64],
+    prompts: Floats,
     round_number: int,
     seed: int,
     loop: Loop,
@@ -56,11 +54,11 @@ def reinforce(
 ) -> tuple[list[Row], RoundState]:
     """Make ``settings.steps`` steps on ``policy`` in place; return history and round state.
 
-    Each step samples a batch, computes rewards, and makes ``settings.ppo_epochs`` gradient steps on
-    it (:mod:`crystalformer_rl.training.ppo`). Dropout is off and the network is in float32, because
-    bfloat16 cannot resolve a probability ratio near 1. Every round starts with a new Adam, so that
-    it depends only on the policy it starts from. A resumed round equals an uninterrupted one, bit
-    for bit on a CPU: each step derives its seed from ``seed`` and its number.
+    Each step samples a batch, computes rewards and advantages, and updates the policy by the
+    algorithm of the branch. Dropout is off and the network is in float32, because bfloat16 cannot
+    resolve a probability ratio near 1. Every round starts with a new Adam, so that it depends only
+    on the policy and the state that it starts from. A resumed round equals an uninterrupted one,
+    bit for bit on a CPU: each step derives its seed from ``seed`` and its number.
 
     Parameters
     ----------
@@ -70,6 +68,8 @@ def reinforce(
         (231,) probability of each space group; index 0 is unused.
     seed
         Seed of this round of this branch.
+    previous
+        State after the round before.
     track
         Wraps the range of steps, for example with a progress bar.
     record
@@ -80,8 +80,9 @@ def reinforce(
     list of dict
         One row per step: step (over all rounds), round, reward_mean and reward_std (failures
         included, abstentions not), valid_fraction, abstain_fraction, kl (nats, of the policy that
-        sampled the batch), unique_fraction, ratio_max, grad_norm, baseline, seconds, and NAME_mean
-        of every component of the reward over the valid crystals (None where there is none).
+        sampled the batch), unique_fraction, columns of the algorithm, baseline (its mean over the
+        crystals that count), tau, seconds, and NAME_mean of every component of the reward over the
+        valid crystals (None where there is none).
     RoundState
         For the next round.
 
@@ -98,20 +99,21 @@ def reinforce(
     constraints = build(settings.constraints, max_sites=policy.settings.max_sites)
     constraints.check(np.flatnonzero(prompts).tolist())
     optimiser = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate)
-    baseline = previous.baseline
+    method = algorithm(settings)
+    state = previous
     history: list[Row] = []
 
-    def state() -> Checkpoint:
-        values = {"history": history, "baseline": baseline}
+    def checkpoint() -> Checkpoint:
+        values = {"history": history, "state": state.values()}
         return Checkpoint(training_tensors(policy, optimiser), values)
 
-    if (checkpoint := loop.resume()) is not None:
-        restore_training(checkpoint, policy, optimiser)
-        history, baseline = list(checkpoint.values["history"]), checkpoint.values["baseline"]
+    if (saved := loop.resume()) is not None:
+        restore_training(saved, policy, optimiser)
+        history, state = list(saved.values["history"]), RoundState.restore(saved.values["state"])
 
     for step in track(range(len(history), settings.steps)):
         start = time.monotonic()
-        before = _frozen(state())
+        before = _frozen(checkpoint())
         step_seed = derive_seed(seed, "step", step)
         groups = sample_space_groups(prompts, settings.batch_size, seed=step_seed)
         with loop.interruptible(step, lambda saved=before: saved):  # type: ignore[misc]
@@ -123,40 +125,60 @@ def reinforce(
                 constraints=constraints,
                 seed=step_seed,
             )
-        rewards = rollout.rewards
-        baseline = ppo.running_baseline(baseline, rewards, decay=settings.baseline_decay)
-        ratio_to_base = rollout.log_ratio_to_base
-        gain = ppo.advantages(
-            rewards, ratio_to_base, baseline=baseline, weight=settings.weight, tau=settings.tau
-        )
-        if not np.isfinite(gain).all():
-            at_fault = _names(rollout, np.flatnonzero(~np.isfinite(gain)))
+        row: Row = {"step": state.step + 1, "round": round_number} | _describe(rollout)
+        advantage, state, columns = _assess(rollout, state, settings=settings)
+        if not np.isfinite(advantage).all():
+            at_fault = _names(rollout, np.flatnonzero(~np.isfinite(advantage)))
             raise loop.diverged("a log-probability", step, at_fault, before)
-        update = ppo.update(
-            policy,
-            optimiser,
-            rollout.tokens,
-            old_log_prob=rollout.log_prob,
-            advantage=gain,
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, settings=settings)
+        batch = Batch(
+            tokens=rollout.tokens,
+            log_prob=rollout.log_prob,
+            base_log_prob=rollout.base_log_prob,
+            rewards=rollout.rewards,
+            advantage=advantage,
             constraints=constraints,
-            settings=settings,
+            seed=step_seed,
         )
+        update = method.update(policy, optimiser, batch)
         if not update.finite:
-            everyone = _names(rollout, range(len(rewards.value)))
+            everyone = _names(rollout, range(len(rollout.structures)))
             raise loop.diverged("the loss or its gradient", step, everyone, before)
-        row: Row = {"step": previous.step + step + 1, "round": round_number} | _describe(rollout)
-        row |= {
-            "ratio_max": update.ratio_max,
-            "grad_norm": update.grad_norm,
-            "baseline": baseline,
-            "seconds": time.monotonic() - start,
-        }
+        row |= update.columns | columns | {"seconds": time.monotonic() - start}
         history = [*history, row]
         if record is not None:
             record(row)
         log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
-        loop.step_done(step + 1, state)
-    return history, RoundState(step=previous.step + settings.steps, baseline=baseline)
+        loop.step_done(step + 1, checkpoint)
+    return history, state
+
+
+def _assess(
+    rollout: Rollout, state: RoundState, *, settings: RLSettings
+) -> tuple[Floats, RoundState, Row]:
+    """The advantage of each crystal, the state after the step, and columns of the history."""
+    expected, remembered = baseline(
+        state.baseline, rollout.rewards, rollout.tokens.space_group, settings=settings
+    )
+    tau = settings.tau if state.tau is None else state.tau
+    ratio_to_base = rollout.log_ratio_to_base
+    advantage = advantages(
+        rollout.rewards,
+        ratio_to_base,
+        rollout.log_discrete.numpy(),
+        baseline=expected,
+        tau=tau,
+        settings=settings,
+    )
+    following = replace(
+        state,
+        step=state.step + 1,
+        baseline=remembered,
+        tau=next_tau(tau, float(ratio_to_base.mean()), settings=settings),
+    )
+    used = {"baseline": _mean(expected[~rollout.rewards.abstain]), "tau": tau}
+    return advantage, following, used
 
 
 def _describe(rollout: Rollout) -> Row:
@@ -175,7 +197,7 @@ def _describe(rollout: Rollout) -> Row:
     return row
 
 
-def _mean(values: NDArray[np.float64]) -> float | None:
+def _mean(values: Floats) -> float | None:
     return float(values.mean()) if values.size else None
 
 

@@ -14,7 +14,7 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import Reward, RewardBatch
-from crystalformer_rl.training.ppo import log_probs
+from crystalformer_rl.training.scoring import log_probs
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Rollout:
     log_prob, base_log_prob
         (B,) float64 ln p under the policy that sampled them and under the base policy. Both come
         from scoring, not from the sampler, so that the first probability ratio is exactly 1.
+    log_discrete
+        (B,) the part of ``log_prob`` of letters and elements.
     rewards
         Rewards of all B crystals; failures have the failure value and are part of every mean.
     """
@@ -38,6 +40,7 @@ class Rollout:
     structures: list[Structure | None]
     log_prob: torch.Tensor
     base_log_prob: torch.Tensor
+    log_discrete: torch.Tensor
     rewards: RewardBatch
 
     @property
@@ -84,11 +87,13 @@ def collect(
     rewards = reward.score(structures)
     if len(rewards.value) != len(structures):
         raise ValueError(f"{len(structures)} crystals got {len(rewards.value)} rewards")
+    own = log_probs(policy, tokens, constraints=constraints)
     return Rollout(
         tokens=tokens,
         structures=structures,
-        log_prob=log_probs(policy, tokens, constraints=constraints),
-        base_log_prob=log_probs(base, tokens, constraints=constraints),
+        log_prob=own.total,
+        base_log_prob=log_probs(base, tokens, constraints=constraints).total,
+        log_discrete=own.discrete,
         rewards=rewards,
     )
 

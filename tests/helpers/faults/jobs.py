@@ -82,14 +82,20 @@ def job(
     )
 
 
-def training(name: str, *options: str, reads: tuple[str, ...], out: str) -> Job:
+def training(
+    name: str,
+    *options: str,
+    reads: tuple[str, ...],
+    out: str,
+    writes: tuple[str, ...] = TRAINED,
+) -> Job:
     state = f"checkpoints/{name.partition(' ')[0]}"
     # Every step leaves a checkpoint, so that every fault meets some.
     loop = ("--checkpoints", state, "--minutes", "60", "--checkpoint-minutes", "0")
     return job(
         name,
         *("--settings", canonical(section_of(name)), "--seed", "0", *loop, *options),
-        reads=reads, out=out, writes=TRAINED, state=state,
+        reads=reads, out=out, writes=writes, state=state,
     )  # fmt: skip
 
 
@@ -229,6 +235,7 @@ JOBS = (
         *("--round", "1", "--name", "ehull"),
         reads=(*files(JUDGED["base"], POLICY), *HULL),
         out=JUDGED["rl-ehull"],
+        writes=(*POLICY, "state.json", *TRAINED[len(POLICY) :]),
     ),
     sample("sft", JUDGED["sft"]),
     relax("sft"),

@@ -84,7 +84,7 @@ def test_two_rounds(folder: Path) -> None:
 
     second = run(folder, policy="round-1", number=2, out="round-2")
     assert read_table(second / "history.parquet")["step"].tolist() == [3, 4]
-    assert Policy.load(second).metadata["rl"]["step"] == 4
+    assert read_json(second / "state.json")["step"] == 4
 
     with pytest.raises(SystemExit) as stop:
         run(folder, "--minutes=0", policy="pretrain", number=1, out="again")
@@ -95,7 +95,7 @@ def test_two_rounds(folder: Path) -> None:
 
 
 def test_later_round_needs_the_round_before(folder: Path) -> None:
-    with pytest.raises(ValueError, match="--round 2 needs the policy of the previous round"):
+    with pytest.raises(ValueError, match="--round 2 needs the folder of the previous round"):
         run(folder, policy="pretrain", number=2, out="round-2")
 
 

@@ -43,8 +43,29 @@ def test_every_key_of_the_models_is_in_the_file_and_in_the_table(root: Path) -> 
             return [prefix]
         return [path for key in value for path in paths(value[key], f"{prefix}.{key}".strip("."))]
 
-    written = yaml.safe_load((root / "config.yaml").read_text())
-    assert paths(written) == paths(Config().model_dump(mode="json"))
+    text = (root / "config.yaml").read_text()
+    written = paths(yaml.safe_load(text))
+    expected = paths(Config().model_dump(mode="json"))
+    by_preset = set(expected) - set(written)
+    assert [path for path in written if not path.endswith(".preset")] == [
+        path for path in expected if path not in by_preset
+    ]
+    for path in by_preset:
+        assert path.startswith("rl.")
+        assert f"# `{path.rpartition('.')[2]}`: " in text
+
+
+def test_a_key_of_a_preset_is_written_where_the_user_set_it() -> None:
+    config = read({"rl": {"a": {}, "b": {"tau": 0.05, "reward": {"kind": "ehull", "floor": -1.0}}}})
+    written = yaml.safe_load(configure.render_config(config))["rl"]
+    assert "tau" not in written["a"]
+    assert written["b"]["tau"] == 0.05
+    assert "floor" not in written["a"]["reward"]
+    assert written["b"]["reward"]["floor"] == -1.0
+    assert read({"rl": written}).rl == config.rl
+    paper = {name: branch | {"preset": "paper"} for name, branch in written.items()}
+    assert read({"rl": paper}).rl["a"].tau == 0.1
+    assert read({"rl": paper}).rl["b"].tau == 0.05
 
 
 def test_lines_fit(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,43 +16,39 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
-from crystalformer_rl.training import ppo
+from crystalformer_rl.training import ppo, scoring
+from crystalformer_rl.training.algorithm import Batch, Update
+from crystalformer_rl.training.scoring import log_probs
 
 NewPolicy = Callable[[], Policy]
 ANYTHING = unconstrained(TINY.max_sites)
 
 
-def rewards(*values: float, abstain: tuple[bool, ...] | None = None) -> RewardBatch:
-    value = np.array(values)
-    away = np.zeros(len(value), dtype=bool) if abstain is None else np.array(abstain)
-    return RewardBatch(value, ~away, away, {})
-
-
-def test_baseline_starts_at_the_first_mean_and_remembers() -> None:
-    first = ppo.running_baseline(None, rewards(1.0, 3.0), decay=0.95)
-    second = ppo.running_baseline(first, rewards(4.0), decay=0.95)
-    assert first == 2.0
-    assert second == pytest.approx(0.95 * 2 + 0.05 * 4)
-
-
-def test_baseline_leaves_abstentions_out() -> None:
-    assert ppo.running_baseline(
-        None, rewards(1.0, -9.0, abstain=(False, True)), decay=0.95
-    ) == pytest.approx(1.0)
-    nobody = rewards(-9.0, abstain=(True,))
-    assert ppo.running_baseline(None, nobody, decay=0.95) is None
-    assert ppo.running_baseline(0.5, nobody, decay=0.95) == 0.5
-
-
-def test_advantage_formula() -> None:
-    found = ppo.advantages(
-        rewards(1.0, -2.0, -9.0, abstain=(False, False, True)),
-        np.array([0.5, -1.0, 2.0]),
-        baseline=0.25,
-        weight=3.0,
-        tau=0.1,
+def update(
+    policy: Policy,
+    tokens: CrystalTokens,
+    *,
+    old: torch.Tensor | None = None,
+    advantage: np.ndarray | None = None,
+    constraints: Constraints = ANYTHING,
+    optimiser: torch.optim.Optimizer | None = None,
+    **settings: Any,
+) -> Update:
+    """One update with what is not given left harmless."""
+    nothing = np.zeros(len(tokens))
+    if old is None:
+        old = log_probs(policy, tokens, constraints=constraints).total
+    batch = Batch(
+        tokens=tokens,
+        log_prob=old,
+        base_log_prob=old,
+        rewards=RewardBatch(nothing, nothing == 0, nothing != 0, {}),
+        advantage=np.ones(len(tokens)) if advantage is None else advantage,
+        constraints=constraints,
+        seed=0,
     )
-    assert found == pytest.approx([3 * 0.75 - 0.05, 3 * -2.25 + 0.1, -0.2])
+    chosen = optimiser or torch.optim.SGD(policy.parameters(), lr=0.1)
+    return ppo.PPO(RLSettings(**settings)).update(policy, chosen, batch)
 
 
 def test_gradient_at_ratio_1_is_reinforce_on_a_categorical() -> None:
@@ -84,22 +81,31 @@ def test_surrogate_is_pessimistic_and_finite(
         assert log_prob.grad.item() == 0
 
 
+@given(log_ratio=st.floats(-50, 50))
+def test_kl_terms_are_not_negative(log_ratio: float) -> None:
+    zero = torch.zeros(1, dtype=torch.float64)
+    found = ppo.kl_terms(zero + log_ratio, zero).item()
+    limited = max(-20, min(20, log_ratio))
+    assert found >= 0
+    assert found == pytest.approx(math.expm1(limited) - limited)
+
+
+def test_kl_terms_estimate_the_divergence_of_two_categoricals() -> None:
+    old, new = torch.tensor([[0.5, 0.3, 0.2], [0.4, 0.3, 0.3]], dtype=torch.float64)
+    expected = float((old * (old / new).log()).sum())
+    assert float((old * ppo.kl_terms(new.log(), old.log())).sum()) == pytest.approx(expected)
+
+
 def test_first_update_follows_reinforce(new_policy: NewPolicy, crystals: CrystalTokens) -> None:
     advantage = np.random.default_rng(0).normal(size=len(crystals))
-    settings = RLSettings(ppo_epochs=1, clip_norm=1e9)
     moved, reference = new_policy(), new_policy()
-    old = ppo.log_probs(moved, crystals, constraints=ANYTHING)
-    done = ppo.update(
-        moved,
-        torch.optim.SGD(moved.parameters(), lr=1.0),
-        crystals,
-        old_log_prob=old,
-        advantage=advantage,
-        constraints=ANYTHING,
-        settings=settings,
+    optimiser = torch.optim.SGD(moved.parameters(), lr=1.0)
+    done = update(
+        moved, crystals, advantage=advantage, optimiser=optimiser, ppo_epochs=1, clip_norm=1e9
     )
     assert done.finite
-    assert done.ratio_max == 1
+    assert done.columns["ratio_max"] == 1
+    assert done.columns["kl_step"] == 0
     reference.eval()
     loss = -(reference.log_prob(crystals).total.double() * torch.from_numpy(advantage)).mean()
     loss.backward()
@@ -108,7 +114,7 @@ def test_first_update_follows_reinforce(new_policy: NewPolicy, crystals: Crystal
         assert before.grad is not None
         assert torch.allclose(after, before - before.grad, atol=1e-5)
         squares += float(before.grad.double().square().sum())
-    assert done.grad_norm == pytest.approx(math.sqrt(squares), rel=1e-4)
+    assert done.columns["grad_norm"] == pytest.approx(math.sqrt(squares), rel=1e-4)
 
 
 def test_chunks_do_not_change_the_step(
@@ -117,34 +123,30 @@ def test_chunks_do_not_change_the_step(
     advantage = np.random.default_rng(0).normal(size=len(crystals))
     found = []
     for chunk in (4, 1000):
-        monkeypatch.setitem(ppo.CHUNKS, "cpu", chunk)
+        monkeypatch.setitem(scoring.CHUNKS, "cpu", chunk)
         policy = new_policy().double()
-        ppo.update(
-            policy,
-            torch.optim.SGD(policy.parameters(), lr=0.1),
-            crystals,
-            old_log_prob=ppo.log_probs(policy, crystals, constraints=ANYTHING),
-            advantage=advantage,
-            constraints=ANYTHING,
-            settings=RLSettings(),
-        )
+        update(policy, crystals, advantage=advantage)
         found.append(torch.cat([p.detach().flatten() for p in policy.parameters()]))
     assert torch.allclose(*found, atol=1e-7)  # the letter and element tokens are float32
 
 
+def test_a_batch_is_left_when_the_policy_has_moved_far(
+    new_policy: NewPolicy, crystals: CrystalTokens
+) -> None:
+    free = update(new_policy(), crystals, ppo_epochs=5)
+    assert free.columns["ppo_epochs"] == 5
+    limit = free.columns["kl_step"] / 10
+    assert limit > 0
+    held = update(new_policy(), crystals, ppo_epochs=5, max_kl_step=limit)
+    assert 1 <= held.columns["ppo_epochs"] < 5
+    assert held.columns["kl_step"] > limit
+
+
 def test_not_finite_leaves_the_weights(new_policy: NewPolicy, crystals: CrystalTokens) -> None:
     policy, untouched = new_policy(), new_policy()
-    old = ppo.log_probs(policy, crystals, constraints=ANYTHING)
+    old = log_probs(policy, crystals, constraints=ANYTHING).total
     old[3] = torch.nan
-    done = ppo.update(
-        policy,
-        torch.optim.Adam(policy.parameters()),
-        crystals,
-        old_log_prob=old,
-        advantage=np.ones(len(crystals)),
-        constraints=ANYTHING,
-        settings=RLSettings(),
-    )
+    done = update(policy, crystals, old=old)
     assert not done.finite
     for a, b in zip(policy.parameters(), untouched.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -159,17 +161,12 @@ def test_constraints_are_in_both_densities_of_the_ratio(new_policy: NewPolicy) -
     only_sodium = Constraints(elements)
     policy = new_policy()
     samples = policy.sample([2] * 8, seed=0, constraints=only_sodium)
-    old = ppo.log_probs(policy, samples.tokens, constraints=only_sodium)
+    old = log_probs(policy, samples.tokens, constraints=only_sodium).total
     assert np.allclose(old.numpy(), samples.log_prob, rtol=0, atol=1e-4)
-    update = ppo.update(
-        policy,
-        torch.optim.SGD(policy.parameters(), lr=0.0),
-        samples.tokens,
-        old_log_prob=old,
-        advantage=np.ones(8),
-        constraints=only_sodium,
-        settings=RLSettings(ppo_epochs=1),
+    optimiser = torch.optim.SGD(policy.parameters(), lr=0.0)
+    done = update(
+        policy, samples.tokens, constraints=only_sodium, optimiser=optimiser, ppo_epochs=1
     )
-    assert update.finite
-    assert update.ratio_max == 1
+    assert done.finite
+    assert done.columns["ratio_max"] == 1
     assert policy.log_prob(samples.tokens, constraints=only_sodium).element.abs().max() == 0

@@ -1,5 +1,6 @@
 """Reinforcement: exact continuation, what a reward and the leash do, what history says."""
 
+import json
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -19,16 +20,18 @@ from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.rewards.base import Reward, RewardBatch
 from crystalformer_rl.training.fit import Row
-from crystalformer_rl.training.reinforce import (
-    RoundState,
-    reinforce,
-)
+from crystalformer_rl.training.reinforce import reinforce
 from crystalformer_rl.training.rollout import Rollout, collect
+from crystalformer_rl.training.round_state import RoundState
 
 NewPolicy = Callable[[], Policy]
 NewLoop = Callable[..., Loop]
 
 SETTINGS = RLSettings(steps=5, batch_size=12, ppo_epochs=2, learning_rate=0.003)
+STEERED = SETTINGS.model_copy(
+    update={"target_kl": 0.5, "learning_rate_schedule": "cosine", "entropy": 0.01}
+)
+PAPER = RLSettings(preset="paper", steps=5, batch_size=12, ppo_epochs=2, learning_rate=0.003)
 TIMED = "seconds"
 
 
@@ -76,18 +79,20 @@ def train(
     return [{k: v for k, v in row.items() if k != TIMED} for row in history], after
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, STEERED, PAPER], ids=["robust", "steered", "paper"])
 @pytest.mark.parametrize("call", [1, 3])
 def test_sigterm_while_scoring_equals_straight(
-    new_policy: NewPolicy, new_loop: NewLoop, call: int
+    new_policy: NewPolicy, new_loop: NewLoop, call: int, settings: RLSettings
 ) -> None:
     straight, resumed = new_policy(), new_policy()
-    expected = train(straight, new_policy(), new_loop(name="straight"))
+    expected = train(straight, new_policy(), new_loop(name="straight"), settings=settings)
+    stopping = FewAtoms(terminate_at=call)
     with pytest.raises(Interrupted):
-        train(new_policy(), new_policy(), new_loop(), reward=FewAtoms(terminate_at=call))
+        train(new_policy(), new_policy(), new_loop(), reward=stopping, settings=settings)
     rest = FewAtoms()
     torch.manual_seed(99)
-    assert train(resumed, new_policy(), new_loop(), reward=rest) == expected
-    assert rest.calls == SETTINGS.steps - (call - 1)
+    assert train(resumed, new_policy(), new_loop(), reward=rest, settings=settings) == expected
+    assert rest.calls == settings.steps - (call - 1)
     for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -104,7 +109,7 @@ def test_time_limit_advances_a_step_at_a_time(new_policy: NewPolicy, new_loop: N
 
 
 def test_reward_grows_and_the_leash_holds(new_policy: NewPolicy, new_loop: NewLoop) -> None:
-    settings = RLSettings(steps=12, batch_size=64, learning_rate=0.01, tau=0.0)
+    settings = RLSettings(steps=12, batch_size=64, learning_rate=0.01, tau=0.0, preset="paper")
     free, _ = train(new_policy(), new_policy(), new_loop(name="free"), settings=settings)
     start = np.mean([row["reward_mean"] for row in free[:3]])
     end = np.mean([row["reward_mean"] for row in free[-3:]])
@@ -116,8 +121,9 @@ def test_reward_grows_and_the_leash_holds(new_policy: NewPolicy, new_loop: NewLo
 
 
 def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -> None:
-    first, state = train(new_policy(), new_policy(), new_loop(name="first"))
-    assert state == RoundState(step=5, baseline=first[-1]["baseline"])
+    first, state = train(new_policy(), new_policy(), new_loop(name="first"), settings=PAPER)
+    assert state.step == 5
+    assert state.baseline.mean == first[-1]["baseline"]
     assert first[0]["kl"] == 0
     assert first[0]["baseline"] == first[0]["reward_mean"]
     assert first[1]["baseline"] == pytest.approx(
@@ -125,10 +131,13 @@ def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -
     )
     assert {"valid_fraction", "unique_fraction", "ratio_max", "grad_norm"} <= first[0].keys()
     assert first[0]["atoms_mean"] > 0
-    second, after = train(new_policy(), new_policy(), new_loop(name="second"), previous=state)
+    state = RoundState.restore(json.loads(json.dumps(state.values())))
+    second, after = train(
+        new_policy(), new_policy(), new_loop(name="second"), settings=PAPER, previous=state
+    )
     assert [row["step"] for row in second] == [6, 7, 8, 9, 10]
     assert second[0]["baseline"] == pytest.approx(
-        0.95 * state.baseline + 0.05 * second[0]["reward_mean"]
+        0.95 * state.baseline.mean + 0.05 * second[0]["reward_mean"]
     )
     assert after.step == 10
 
@@ -183,6 +192,6 @@ def test_unique_fraction_counts_formula_and_group() -> None:
         lattice=np.ones((4, 6)),
     )
     nothing = RewardBatch(np.zeros(4), np.ones(4, dtype=bool), np.zeros(4, dtype=bool), {})
-    rollout = Rollout(tokens, [salt, salt, salt, None], torch.zeros(4), torch.zeros(4), nothing)
+    rollout = Rollout(tokens, [salt, salt, salt, None], *torch.zeros(3, 4), nothing)
     assert rollout.unique_fraction() == 0.5
     assert rollout.labels() == ["Cl1Na1 (225)", "Cl1Na1 (221)", "Cl1Na1 (221)", None]
