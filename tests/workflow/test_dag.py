@@ -101,6 +101,17 @@ def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
     assert "base_policy = shipped: the policy has no histogram of space groups, by which" in refused
 
 
+def test_pretraining_continues_from_a_policy(copy: Copy) -> None:
+    (copy.folder / "mine").mkdir()
+    for name in ("model.safetensors", "model.json"):
+        (copy.folder / "mine" / name).write_text('{"space_group_counts": [0, 0]}')
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--config", "pretrain={start: mine}")
+    assert counts(output)["pretrain"] == 1
+    assert "--tokens results/default/tokenize --start mine --checkpoints" in output
+    refused = copy.snakemake("--dry-run", "--config", "pretrain={start: nowhere}", check=False)
+    assert "pretrain.start = nowhere: policy 'nowhere': no folder with" in refused
+
+
 def test_another_potential_brings_elements_of_its_own(copy: Copy) -> None:
     own = {"potential": "sevennet:7net-l3i5"}
     overlay = copy.folder / "own.yaml"

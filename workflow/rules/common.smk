@@ -24,7 +24,7 @@ from crystalformer_rl.jobs.cleanup import forget_finished
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.layout import Layout
 from crystalformer_rl.manifest import DOWNLOADS, read_manifest
-from crystalformer_rl.model.folder import check_policy, policy_folder
+from crystalformer_rl.model.folder import check_policy, policy_files, policy_folder
 from crystalformer_rl.properties import FEATURES_OF
 
 
@@ -81,13 +81,15 @@ def existing(path, key):
     refuse(f"{key} = {path}: no such file or folder{hint}")
 
 
-def finished_policy(name):
-    """The folder of a policy that is not trained here, by its path or its name."""
+def finished_policy(name, key, by_histogram=()):
+    """The folder of a policy that is not trained here, by its path or its name; None for None."""
+    if name is None:
+        return None
     try:
         folder = policy_folder(name)
-        check_policy(folder, by_histogram=SETTINGS.by_histogram)
+        check_policy(folder, by_histogram=by_histogram)
     except (FileNotFoundError, ValueError) as error:
-        refuse(f"base_policy = {name}: {error}")
+        refuse(f"{key} = {name}: {error}")
     return str(folder)
 
 
@@ -116,6 +118,11 @@ def branch_code(wildcards):
 def trust_argument(wildcards, output):
     """Whether a stage may load a potential from a file that can run code."""
     return ["--trust-pickles"] if SETTINGS.jobs.trust_pickles else []
+
+
+def start_argument(wildcards, output):
+    """The policy whose training continues; it is among the inputs, which decide about reruns."""
+    return ["--start", START] if START else []
 
 
 def training_arguments(wildcards, output):
@@ -149,8 +156,10 @@ def reward_arguments(wildcards, output):
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
 SETTINGS = settings_of(config)
 LAYOUT = Layout(
-    SETTINGS, SETTINGS.base_policy and finished_policy(SETTINGS.base_policy)
+    SETTINGS,
+    finished_policy(SETTINGS.base_policy, "base_policy", SETTINGS.by_histogram),
 )
+START = finished_policy(SETTINGS.pretrain.start, "pretrain.start")
 RUN, LOGS = LAYOUT.results, LAYOUT.logs
 
 SOURCES = {

@@ -7,6 +7,7 @@ rule pretrain:
     input:
         tokens=rules.tokenize.output.tokens,
         space_groups=rules.tokenize.output.space_groups,
+        start=list(map(str, policy_files(START))) if START else [],
     output:
         model=f"{RUN}/pretrain/model.safetensors",
         about=f"{RUN}/pretrain/model.json",
@@ -31,6 +32,7 @@ rule pretrain:
         seed=SETTINGS.seed,
         code=code("pretrain"),
         tokens=subpath(input.space_groups, parent=True),
+        start=start_argument,
         checkpoints=LAYOUT.checkpoints("pretrain"),
         jobs=training_arguments,
         out=subpath(output.model, parent=True),
@@ -40,7 +42,7 @@ rule pretrain:
         "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
         " pretrain --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --model {params.model:q} --seed {params.seed}"
-        " --tokens {params.tokens:q} --checkpoints {params.checkpoints:q}"
+        " --tokens {params.tokens:q} {params.start:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
         " {params.jobs:q}"
         " --out {params.out:q}"

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from crystalformer_rl.config.fields import (
+    FilePath,
     Fraction,
+    Neutral,
     PositiveFloat,
     PositiveInt,
     Section,
@@ -67,6 +69,11 @@ class OptimiserSettings(Section):
         "batch_size.",
     )
     warmup_steps: int = Field(default=0, ge=0, description="Steps of linear warm-up.")
+    schedule: Annotated[Literal["constant", "cosine"], Neutral("constant")] = Field(
+        default="constant",
+        description="Learning rate after the warm-up: constant, or falling to 0 at the last epoch "
+        "along half a cosine.",
+    )
     clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
@@ -78,6 +85,12 @@ class OptimiserSettings(Section):
 class PretrainSettings(OptimiserSettings):
     """Likelihood training on the dataset."""
 
+    start: Annotated[FilePath | None, Neutral(None)] = Field(
+        default=None,
+        description="Policy whose training continues on this dataset: a folder, or the name of one "
+        "in resources/pretrained. The network is then that of the policy, and of `model` only "
+        "`dropout` counts. null: random weights.",
+    )
     validate_every: PositiveInt = Field(default=1, description="Epochs between validations.")
     patience: PositiveInt | None = Field(
         default=20,

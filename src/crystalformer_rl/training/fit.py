@@ -36,12 +36,12 @@ def fit(
 ) -> list[Row]:
     """Minimise the negative log-likelihood of ``train`` in place; return the history.
 
-    Adam with linear warm-up to a constant learning rate, which is proportional to the batch size,
-    and a clipped gradient norm. Batches contain crystals of similar length and change with every
-    epoch. Every step seeds its own dropout, so that a resumed training equals an uninterrupted one,
-    bit for bit on a CPU. On a GPU the blocks are compiled and run in bfloat16 autocast. With
-    ``settings.ema_decay`` the moving averages of the weights are validated and kept
-    (:class:`crystalformer_rl.training.averages.Averages`).
+    Adam with linear warm-up to a learning rate that is proportional to the batch size and then
+    constant or falling (``settings.schedule``), and a clipped gradient norm. Batches contain
+    crystals of similar length and change with every epoch. Every step seeds its own dropout, so
+    that a resumed training equals an uninterrupted one, bit for bit on a CPU. On a GPU the blocks
+    are compiled and run in bfloat16 autocast. With ``settings.ema_decay`` the moving averages of
+    the weights are validated and kept (:class:`crystalformer_rl.training.averages.Averages`).
 
     Parameters
     ----------
@@ -86,6 +86,8 @@ def fit(
     if parallel.device.type == "cuda":
         policy.network.compile_blocks()
     parallel.broadcast(policy.state_dict().values())
+    lengths, size = train.num_sites, settings.batch_size
+    per_epoch = -(-len(train) // size)
     state = FitState(
         policy,
         settings=settings,
@@ -94,16 +96,15 @@ def fit(
         patience=patience,
         parallel=parallel,
         record=record,
+        total=settings.epochs * per_epoch,
     )
     if (checkpoint := loop.resume()) is not None:
         state.restore(checkpoint)
     parallel.check_same_step(state.step)
     if not state.history:
         state.start(train, validation)
-    lengths, size = train.num_sites, settings.batch_size
-    per_epoch = -(-len(train) // size)
     batches: list[Indices] = []
-    for step in track(range(state.step, settings.epochs * per_epoch)):
+    for step in track(range(state.step, state.total)):
         if state.out_of_patience:
             log.info("early stop: no better validation loss in %d validations", patience)
             break

@@ -38,6 +38,8 @@ class FitState:
     ----------
     step
         Steps made.
+    total
+        Steps of the whole training, for the schedule of the learning rate.
     seen, sums
         Crystals of this epoch so far, and the sum of their losses by part.
     stop
@@ -55,6 +57,7 @@ class FitState:
     patience: int | None
     parallel: Parallel
     record: Callable[[dict[str, Any]], None] | None
+    total: int
     step: int = 0
     seen: int = 0
     stop: bool | None = None
@@ -70,8 +73,13 @@ class FitState:
     @property
     def rate(self) -> float:
         """Learning rate of the next step."""
-        warm = min(1.0, (self.step + 1) / max(self.settings.warmup_steps, 1))
-        return self.settings.learning_rate * self.settings.batch_size / RATE_BATCH * warm
+        settings = self.settings
+        warmup = settings.warmup_steps
+        factor = min(1.0, (self.step + 1) / max(warmup, 1))
+        if settings.schedule == "cosine" and self.step >= warmup:
+            done = (self.step - warmup) / max(self.total - warmup, 1)
+            factor = (1 + math.cos(math.pi * done)) / 2
+        return settings.learning_rate * settings.batch_size / RATE_BATCH * factor
 
     @property
     def validations_since_best(self) -> int:

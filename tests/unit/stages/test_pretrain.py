@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.launch import pretrain_arguments, run_pretrain, write_tokens
+from helpers.policies import TINY
 
 from crystalformer_rl.config import PretrainSettings
+from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_tensors
 from crystalformer_rl.jobs.loop import EXIT_CODE
 from crystalformer_rl.model.policy import Policy
@@ -114,3 +116,24 @@ def test_tensorboard_that_is_missing_is_asked_for(
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     with pytest.raises(ValueError, match="pip install tensorboard"):
         run_pretrain([*arguments(folder), f"--tensorboard={folder / 'board'}"])
+
+
+def test_a_training_continues_from_a_policy(folder: Path) -> None:
+    model = TINY.model_copy(update={"layers": 1, "dropout": 0.0})
+    Policy(model, seed=7, space_group_counts=np.ones(231, dtype=np.int64)).save(folder / "given")
+    settings = SETTINGS.model_copy(update={"epochs": 1, "patience": None, "start": "given"})
+    run_pretrain([*arguments(folder, settings), f"--start={folder / 'given'}"])
+    arrays = read_tensors(folder / "tokenize" / "tokens-val.safetensors")
+    validation = PackedTokens.from_arrays(arrays)[np.arange(4)]
+    expected = -Policy.load(folder / "given").log_prob(validation).total.mean().item()
+    history = read_table(folder / "pretrain" / "history.parquet")
+    assert history["val_loss"][0] == pytest.approx(expected)
+    trained = Policy.load(folder / "pretrain")
+    assert trained.settings == model.model_copy(update={"dropout": TINY.dropout})
+    assert trained.space_group_counts.sum() == 26
+    record = read_json(folder / "pretrain" / "provenance.json")
+    assert record["settings"]["model"]["layers"] == 1
+    assert [Path(file["path"]).name for file in record["inputs"]["start"]] == [
+        "model.safetensors",
+        "model.json",
+    ]

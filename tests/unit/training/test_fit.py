@@ -270,3 +270,21 @@ def test_checkpoint_holds_the_averages(
     averages = {n.removeprefix("average.") for n in checkpoint.tensors if n.startswith("average.")}
     assert averages == weights.keys()
     assert all(checkpoint.tensors[f"average.{name}"].dtype == torch.float32 for name in averages)
+
+
+def test_cosine_schedule_is_that_of_torch(
+    new_policy: NewPolicy, crystals: CrystalTokens, new_loop: NewLoop
+) -> None:
+    settings = SETTINGS.model_copy(update={"schedule": "cosine"})
+    history = train(new_policy(), crystals, new_loop(), settings=settings)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([weight], lr=RATE)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS - settings.warmup_steps)
+    expected = []
+    for _ in range(settings.warmup_steps, STEPS):
+        expected.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        decay.step()
+    # The first epoch has three steps of warm-up; a row has the rate of the epoch's last step.
+    rates = [row["learning_rate"] for row in history[1:]]
+    assert rates == pytest.approx(expected[::4])
