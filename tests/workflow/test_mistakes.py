@@ -48,11 +48,14 @@ def test_a_missing_file_is_named_with_its_key(copy: Copy, mistake: str) -> None:
         assert words in output
 
 
-def test_a_key_given_twice_is_refused(copy: Copy) -> None:
+def test_a_key_given_twice_and_a_misspelt_removal_are_refused(copy: Copy) -> None:
     overlay = copy.folder / "mine.yaml"
     overlay.write_text("relax:\n  max_force: 0.1\n  max_force: 0.2\nrun: 2026-11-28\n")
     output = refused(copy, "--configfile", "mine.yaml")
     assert "mine.yaml: relax.max_force: given twice, in lines 2 and 3" in output
+    overlay.write_text("rl: {ehul: null}\n")
+    output = refused(copy, "--configfile", "mine.yaml")
+    assert "mine.yaml: rl.ehul: null removes nothing; there are ehull, fom" in output
     overlay.write_text("run: 2026-11-28\n")
     assert "results/2026-11-28/" in copy.snakemake("--configfile", "mine.yaml", "--dry-run")
 

@@ -20,6 +20,7 @@ for variable, path in (
 
 from crystalformer_rl.config import canonical, read
 from crystalformer_rl.config.duplicates import repeated_keys
+from crystalformer_rl.config.removals import idle_removals
 from crystalformer_rl.jobs.cleanup import forget_finished
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.layout import Layout
@@ -53,9 +54,15 @@ def refuse(problem):
 
 def settings_of(raw):
     """The validated settings; a mistake ends the run here, with the path of the key."""
-    for path in dict.fromkeys(workflow.configfiles):
-        if repeated := repeated_keys(Path(path).read_text(encoding="utf-8")):
+    texts = {
+        str(path): Path(path).read_text(encoding="utf-8")
+        for path in workflow.configfiles
+    }
+    for path, text in texts.items():
+        if repeated := repeated_keys(text):
             refuse("\n".join(f"{path}: {line}" for line in repeated))
+    if idle := idle_removals(texts):
+        refuse("\n".join(idle))
     try:
         return read(raw)
     except ValueError as error:

@@ -14,7 +14,7 @@ import yaml
 
 from crystalformer_rl.tools.doctor.findings import Finding, place
 from crystalformer_rl.tools.doctor.plan import Request
-from crystalformer_rl.tools.doctor.slurm import Node
+from crystalformer_rl.tools.doctor.slurm import Node, seconds
 
 QUEUE = "%j|%k|%Z"
 """``squeue``'s format of :func:`drivers`: name, comment, working directory."""
@@ -99,7 +99,8 @@ def commands(*, submits: bool) -> Iterator[Finding]:
 def unreadable(command: str, lines: Sequence[str]) -> Iterator[Finding]:
     """Lines of a command that were left out, because they are not in the format asked for."""
     if lines:
-        words = f"{len(lines)} lines cannot be read and are left out, the first: {lines[0]!r}"
+        count = "1 line" if len(lines) == 1 else f"{len(lines)} lines, the first"
+        words = f"cannot be read and left out: {count}: {lines[0]!r}"
         yield Finding(command, "warning", words)
 
 
@@ -138,9 +139,9 @@ def accounting(sacct: Answer, *, job_age: str | None, profile: Path) -> Finding:
         found = f"sacct: {sacct.line}; snakemake would wait for its jobs forever"
         change = f"write {squeue}, or run snakemake with --slurm-status-command squeue"
         return Finding(topic, "problem", found, change)
-    seconds = job_age.split()[0] if job_age else ""
-    if seconds.isdecimal() and int(seconds) < JOB_AGE_SECONDS:
-        found = f"MinJobAge is {seconds} s: squeue forgets jobs before snakemake has asked"
+    age = seconds(job_age or "")
+    if age is not None and age < JOB_AGE_SECONDS:
+        found = f"MinJobAge is {age} s: squeue forgets jobs before snakemake has asked"
         remove = f"remove {squeue}, since sacct answers"
         change = remove if sacct.ok else f"MinJobAge={JOB_AGE_SECONDS} in slurm.conf"
         return Finding(topic, "problem", found, change)

@@ -116,6 +116,17 @@ def setting(config: str, name: str) -> str | None:
     return matched.group(1) if matched else None
 
 
+def seconds(duration: str) -> int | None:
+    """Seconds in a duration of ``scontrol show config``, such as ``300 sec``; None for another.
+
+    Slurm itself prints seconds; wrappers of sites print minutes or hours.
+    """
+    matched = re.fullmatch(r"(\d+)\s*(?:(s|m|h|d)[a-z]*)?\.?", duration.strip().lower())
+    if matched is None:
+        return None
+    return int(matched[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[matched[2] or "s"]
+
+
 def _count(text: str, units: Mapping[str, float]) -> int:
     """A number that may have a unit, and a plus where nodes differ."""
     number = text.strip().rstrip("+").upper().removesuffix("B")

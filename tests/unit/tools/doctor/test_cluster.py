@@ -35,6 +35,8 @@ MISSING = Answer(ok=False, text="sacct is not installed here", installed=False)
         (DISABLED, "300 sec", "sacct", ("problem", "SLURM accounting storage is disabled")),
         (DISABLED, "300 sec", "squeue", ("ok", "squeue is asked, MinJobAge 300 sec")),
         (DISABLED, "2 sec", "squeue", ("problem", "MinJobAge is 2 s")),
+        (DISABLED, "5 min", "squeue", ("ok", "squeue is asked, MinJobAge 5 min")),
+        (DISABLED, "soon", "squeue", ("ok", "squeue is asked, MinJobAge soon")),
         (ENABLED, "2 sec", "squeue", ("problem", "MinJobAge is 2 s")),
         (MISSING, "300 sec", "sacct", ("ok", "squeue is asked")),
         (MISSING, "2 sec", "sacct", ("problem", "MinJobAge is 2 s")),

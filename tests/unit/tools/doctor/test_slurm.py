@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalformer_rl.tools.doctor.slurm import gpus, minutes, nodes, setting
+from crystalformer_rl.tools.doctor.slurm import gpus, minutes, nodes, seconds, setting
 
 RECORDED = """\
 pretend1|cpu*|up|mixed|16|256000|gpu:1|infinite
@@ -130,6 +130,14 @@ def test_a_line_that_cannot_be_read_costs_that_line() -> None:
     assert unreadable == [banner, header, soon]
     assert found == nodes(RECORDED)[0]
     assert nodes("") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [("300 sec", 300), ("300", 300), ("5 min", 300), ("1 hour", 3600), ("2-0", None), ("", None)],
+)
+def test_seconds_of_a_duration(duration: str, expected: int | None) -> None:
+    assert seconds(duration) == expected
 
 
 def test_settings() -> None:
