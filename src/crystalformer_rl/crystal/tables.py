@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cif import CifCrystal, one_crystal
 from crystalformer_rl.crystal.labels import is_empty, labels_of, texts
+from crystalformer_rl.crystal.physical import refuse_unphysical
 from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
 from crystalformer_rl.crystal.structures import COLUMNS, structure_of
 from crystalformer_rl.csv_tables import Table, load_csv
@@ -16,6 +18,9 @@ from crystalformer_rl.files import read_table
 ID_COLUMNS = ("material_id", "id")
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.xz")
 _FIRST = 3
+# Rounded numbers are the same crystal, another volume is not.
+_SAME = StructureMatcher(ltol=0.02, stol=0.1, angle_tol=2, scale=False)
+_SAME_VOLUME = 0.02
 
 
 def open_csv(path: Path, *, merge_below: float) -> Source:
@@ -68,29 +73,44 @@ def _loader(
     path: Path, table: Table, merge_below: float
 ) -> Callable[[int], Structure | CifCrystal]:
     """Reads the crystal of a row."""
-    columns = table.columns
-    if "cif" in columns:
-        cifs = columns["cif"]
+    cifs = table.columns.get("cif")
+    cells = None
+    if set(COLUMNS) <= set(table.columns):
+        cells = [table.columns[name] for name in COLUMNS]
+    if cifs is None and cells is None:
+        raise ValueError(
+            f"{path}: no column 'cif', nor the columns {list(COLUMNS)}; "
+            + _has(table, ["cif", *COLUMNS])
+        )
 
-        def of_cif(place: int) -> CifCrystal:
-            text = "" if is_empty(cifs[place]) else str(cifs[place])
-            return one_crystal(text, merge_below=merge_below)
-
-        return of_cif
-    if set(COLUMNS) <= set(columns):
-        cells = [columns[name] for name in COLUMNS]
-
-        def of_columns(place: int) -> Structure:
-            structure = structure_of(*(values[place] for values in cells))
+    def load(place: int) -> Structure | CifCrystal:
+        structure = structure_of(*(values[place] for values in cells)) if cells else None
+        if cifs is None or (structure is not None and is_empty(cifs[place])):
             if structure is None:
                 raise ValueError("the structure columns are empty")
             return structure
+        text = "" if is_empty(cifs[place]) else str(cifs[place])
+        crystal = one_crystal(text, merge_below=merge_below)
+        if structure is not None and crystal.structure is not None:
+            refuse_unphysical(structure)
+            _refuse_contradiction(crystal.structure, structure)
+        return crystal
 
-        return of_columns
-    raise ValueError(
-        f"{path}: no column 'cif', nor the columns {list(COLUMNS)}; "
-        + _has(table, ["cif", *COLUMNS])
+    return load
+
+
+def _refuse_contradiction(cif: Structure, columns: Structure) -> None:
+    """Raise unless a CIF and the structure columns of its row are the same crystal."""
+    found = {"the CIF": cif, "the structure columns": columns}
+    sizes = [one.volume / len(one) for one in found.values()]
+    same = cif.reduced_formula == columns.reduced_formula
+    if same and max(sizes) <= (1 + _SAME_VOLUME) * min(sizes) and _SAME.fit(cif, columns):
+        return
+    described = " and ".join(
+        f"{name} {one.reduced_formula} with {size:.2f} Å³/atom"
+        for (name, one), size in zip(found.items(), sizes, strict=True)
     )
+    raise ValueError(f"the row has two crystals: {described}")
 
 
 def _ids(path: Path, table: Table) -> list[str]:

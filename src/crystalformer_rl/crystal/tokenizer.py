@@ -26,7 +26,13 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.pool import spread
 
 Reason = Literal[
-    "disordered", "not_physical", "element", "no_symmetry", "too_many_sites", "no_match"
+    "unreadable",
+    "disordered",
+    "not_physical",
+    "element",
+    "no_symmetry",
+    "too_many_sites",
+    "no_match",
 ]
 CHUNK = 64
 # Far below what StructureMatcher allows (0.3 of the atomic spacing, 0.2 in length, 5°).
@@ -77,11 +83,15 @@ def tokenize(structure: Structure, *, symprec: float, max_sites: int) -> SiteTok
 
 
 def tokenize_each(
-    structures: Iterable[Structure], *, symprec: float, max_sites: int, processes: int = 1
+    structures: Iterable[Structure | Rejection],
+    *,
+    symprec: float,
+    max_sites: int,
+    processes: int = 1,
 ) -> Iterator[SiteTokens | Rejection]:
     """Tokens of many crystals, in their order, from ``processes`` worker processes.
 
-    The result does not depend on ``processes``.
+    The result does not depend on ``processes``. What was rejected before is passed through.
 
     Raises
     ------
@@ -94,7 +104,7 @@ def tokenize_each(
 
 
 def tokenize_many(
-    structures: Iterable[Structure],
+    structures: Iterable[Structure | Rejection],
     *,
     symprec: float,
     max_sites: int,
@@ -222,7 +232,9 @@ def _site_tokens(standard: Standard, found: Sequence[Site]) -> SiteTokens:
     )
 
 
-def _cell_or_rejection(structure: Structure) -> Cell | Rejection:
+def _cell_or_rejection(structure: Structure | Rejection) -> Cell | Rejection:
+    if isinstance(structure, Rejection):
+        return structure
     if not structure.is_ordered:
         return Rejection("disordered", f"{structure.formula} has partially occupied sites")
     try:

@@ -58,8 +58,8 @@ def records(stream: BinaryIO, *, compressed: bool) -> Iterator[Any]:
     start = stream.read(START)
     if compressed and start.startswith(b"\x1f\x8b"):
         raise ValueError("it is compressed twice: decompress it once")
-    if found := signature(start):
-        raise ValueError(f"it is {found}")
+    if another := signature(start):
+        raise ValueError(f"it is {another}")
 
     def text() -> BinaryIO:
         stream.seek(0)

@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,6 +66,33 @@ class KeptRow:
         )
 
 
+@dataclass
+class Selection:
+    """Rows of one source or of several.
+
+    Attributes
+    ----------
+    kept
+        In primitive cells.
+    rejected
+        Id, split, reason and detail of the others.
+    merged
+        Atoms of the kept rows that were merged with others.
+    read
+        The sources that were read.
+    """
+
+    kept: list[KeptRow] = field(default_factory=list)
+    rejected: list[tuple[str, str, str, str]] = field(default_factory=list)
+    merged: int = 0
+    read: frozenset[str] = frozenset()
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids of the kept rows."""
+        return {row.id for row in self.kept}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``crystalformer-rl dataset``."""
     parser.add_argument("--settings", required=True, help="dataset section, as JSON")
@@ -76,8 +103,9 @@ def run(args: argparse.Namespace) -> None:
     """Write ``structures.parquet``, ``rejected.parquet`` and ``provenance.json``.
 
     Structures are in primitive cells. Reasons of rejection: ``unreadable`` (also a CIF that
-    contradicts itself), ``not_physical``, ``disordered``, ``too_many_atoms``, and ``left_out`` for
-    files of a folder that are not read. ``rejected.parquet`` is written before an empty split is
+    contradicts itself), ``not_physical``, ``disordered``, ``too_many_atoms``, ``repeated_id`` for
+    later rows of a source with an id that is taken, and ``left_out`` for files of a folder that
+    are not read. ``rejected.parquet`` is written before an empty split is
     refused.
 
     Raises
@@ -85,8 +113,8 @@ def run(args: argparse.Namespace) -> None:
     FileNotFoundError
         If a source is missing.
     ValueError
-        If a source is damaged, lacks columns or does not match the manifest of downloads, an id
-        occurs twice, or a split comes out empty.
+        If a source is damaged, lacks columns or does not match the manifest of downloads, two
+        sources have an id in common, or a split comes out empty.
     """
     settings = DatasetSettings.model_validate_json(args.settings)
     paths = {name: Path(path) for name, path in settings.sources.items()}
@@ -109,20 +137,21 @@ def run(args: argparse.Namespace) -> None:
     for source in sources.values():
         for line in labels.summary(source.unread):
             log.warning("%s: %s", source.path, line)
-    kept, rejected, merged = _select(sources, settings)
+    found = _select(sources, settings)
+    kept, rejected = found.kept, found.rejected
     write_table(
         args.out / "rejected.parquet",
         pd.DataFrame(rejected, columns=list(REJECTED_COLUMNS), dtype="str"),
     )
     counts = Counter(row.split for row in kept)
     reasons = Counter(reason for _, _, reason, _ in rejected)
-    log.info("kept %s, rejected %s, merged %d atoms", dict(counts), dict(reasons), merged)
-    _refuse_empty_splits(kept, rejected, settings)
+    log.info("kept %s, rejected %s, merged %d atoms", dict(counts), dict(reasons), found.merged)
+    _refuse_empty_splits(found, settings)
     write_table(args.out / "structures.parquet", _table(kept))
     provenance.write(
         args.out / "provenance.json",
         items=len(kept) + len(rejected),
-        merged_atoms=merged,
+        merged_atoms=found.merged,
         unread_labels=unread.total(),
         **{f"kept_{split}": counts[split] for split in SPLITS},
         **{f"rejected_{reason}": number for reason, number in sorted(reasons.items())},
@@ -153,16 +182,19 @@ def _refuse_missing_splits(sources: Mapping[str, Source]) -> None:
                     f"{source.path}: no row has split {split!r}; {', '.join(NEEDED_SPLITS)} are "
                     "needed"
                 )
-    repeated = Counter(name for source in sources.values() for name in source.ids)
-    for name, count in repeated.most_common(1):
-        if count > 1:
-            _refuse_repeated(name, [source.path for source in sources.values()])
+    for (one, first), (two, second) in itertools.combinations(sources.items(), 2):
+        if both := set(first.ids) & set(second.ids):
+            ids = [name for name in first.ids if name in both]
+            _refuse_shared(ids, sources[one].path, sources[two].path)
 
 
-def _refuse_repeated(name: str, paths: Sequence[Path]) -> NoReturn:
+def _refuse_shared(ids: Sequence[str], first: Path, second: Path) -> NoReturn:
+    """Raise for ids of two sources: numbered rows, or a crystal in two splits."""
+    named = ", ".join(repr(name[:40]) for name in ids[:FIRST])
     raise ValueError(
-        f"id {name!r} occurs twice in {[str(path) for path in paths]}; ids must be unique over all "
-        "splits"
+        f"{first} and {second} have the same ids: {named}{', …' * (len(ids) > FIRST)}; ids must be "
+        "unique over all splits: give the crystals of one of them other ids, or remove those that "
+        "are in both"
     )
 
 
@@ -188,34 +220,49 @@ def _split_of(name: str) -> str:
     return "val" if share < TRAIN_SHARE + VAL_SHARE else "test"
 
 
-def _select(
-    sources: Mapping[str, Source], settings: DatasetSettings
-) -> tuple[list[KeptRow], list[tuple[str, str, str, str]], int]:
-    """Kept rows in primitive cells, (id, split, reason, detail) of the others, atoms merged."""
-    kept: list[KeptRow] = []
-    rejected: list[tuple[str, str, str, str]] = []
-    seen: set[str] = set()
-    taken: Counter[str] = Counter()
-    merged = 0
-    rows = itertools.chain.from_iterable(
-        _rows(name, source, settings.limit) for name, source in sources.items()
+def _select(sources: Mapping[str, Source], settings: DatasetSettings) -> Selection:
+    """Read the sources, until one of a split is found to have no crystal that can be kept."""
+    parts: dict[str, Selection] = {}
+    # The largest last, so that what is wrong with the others is said first.
+    for name in sorted(sources, key=lambda name: name == "train"):
+        parts[name] = _select_from(name, sources[name], settings)
+        for other, part in parts.items():
+            if other != name and (both := part.ids & parts[name].ids):
+                _refuse_shared(sorted(both), sources[other].path, sources[name].path)
+        if name in SPLITS and not parts[name].kept:
+            break
+    read = [parts[name] for name in sources if name in parts]
+    return Selection(
+        list(itertools.chain.from_iterable(part.kept for part in read)),
+        list(itertools.chain.from_iterable(part.rejected for part in read)),
+        sum(part.merged for part in read),
+        frozenset(parts),
     )
-    for row in progress(rows, label="dataset"):
+
+
+def _select_from(name: str, source: Source, settings: DatasetSettings) -> Selection:
+    """Read one source."""
+    part = Selection()
+    taken: Counter[str] = Counter()
+    ids: set[str] = set()
+    for row in progress(_rows(name, source, settings.limit), label=f"dataset {name}"):
         split = str(row.split)
         if row.reason != "left_out":
-            if row.id in seen:
-                _refuse_repeated(row.id, [source.path for source in sources.values()])
-            seen.add(row.id)
             taken[split] += 1
             if settings.limit is not None and taken[split] > settings.limit:
                 continue
+            if row.id in ids:
+                detail = f"a row of {source.path} before has the same id"
+                part.rejected.append((row.id, split, "repeated_id", detail))
+                continue
         result = _keep(row, settings.max_atoms)
         if isinstance(result, KeptRow):
-            kept.append(result)
-            merged += row.merged
+            part.kept.append(result)
+            part.merged += row.merged
+            ids.add(row.id)
         else:
-            rejected.append((row.id, split, *result))
-    return kept, rejected, merged
+            part.rejected.append((row.id, split, *result))
+    return part
 
 
 def _keep(row: Row, max_atoms: int) -> KeptRow | tuple[str, str]:
@@ -231,14 +278,12 @@ def _keep(row: Row, max_atoms: int) -> KeptRow | tuple[str, str]:
     return KeptRow.of(row, structure)
 
 
-def _refuse_empty_splits(
-    kept: list[KeptRow], rejected: list[tuple[str, str, str, str]], settings: DatasetSettings
-) -> None:
-    filled = {row.split for row in kept}
-    named = {name for name in settings.sources if name != "all"}
+def _refuse_empty_splits(found: Selection, settings: DatasetSettings) -> None:
+    filled = {row.split for row in found.kept}
+    needed = NEEDED_SPLITS if "all" in found.read else found.read
     for split in SPLITS:
-        if split not in filled and split in named.union(NEEDED_SPLITS):
-            own = [row for row in rejected if row[1] == split]
+        if split in needed and split not in filled:
+            own = [row for row in found.rejected if row[1] == split]
             reasons = Counter(reason for _, _, reason, _ in own)
             examples = "".join(f"; {name!r}: {detail[:200]}" for name, _, _, detail in own[:FIRST])
             raise ValueError(

@@ -18,9 +18,9 @@ from crystalformer_rl.crystal.structures import (
     COLUMNS,
     REJECTED_COLUMNS,
     SPLITS,
-    structures_of,
+    readable_structures,
 )
-from crystalformer_rl.crystal.tokenizer import tokenize_many
+from crystalformer_rl.crystal.tokenizer import Rejection, tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
@@ -59,7 +59,7 @@ def tokenize_structures(
     Raises
     ------
     ValueError
-        If the structures cannot be read, or none of the training split is kept.
+        If the table cannot be read, or none of the training split is kept.
     """
     provenance = Provenance(
         __name__,
@@ -67,8 +67,6 @@ def tokenize_structures(
         inputs={"structures": structures},
     )
     table = read_table(structures, ["id", "split", *COLUMNS])
-    if missing := int(table[list(COLUMNS)].isna().any(axis=1).sum()):
-        raise ValueError(f"{structures}: {missing} rows have no structure")
     tokens, kept, rejected = tokenize_many(
         _structures(table),
         symprec=settings.symprec,
@@ -116,9 +114,12 @@ def tokenize_structures(
     )
 
 
-def _structures(table: pd.DataFrame) -> Iterator[Structure]:
-    """The structures of a table, a few at a time."""
+def _structures(table: pd.DataFrame) -> Iterator[Structure | Rejection]:
+    """The structures of a table, a few at a time; rows that cannot be read are rejected."""
     for start in range(0, len(table), WINDOW):
-        for structure in structures_of(table.iloc[start : start + WINDOW]):
-            assert structure is not None
-            yield structure
+        structures, faults = readable_structures(table.iloc[start : start + WINDOW])
+        for place, structure in enumerate(structures):
+            if structure is None:
+                yield Rejection("unreadable", faults.get(place, "the row has no structure"))
+            else:
+                yield structure

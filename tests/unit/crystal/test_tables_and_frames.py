@@ -3,10 +3,14 @@
 import codecs
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.cif import CifWriter
 
 from crystalformer_rl.crystal.readers import open_source, read_crystals
 from crystalformer_rl.crystal.rows import Row
+from crystalformer_rl.crystal.structures import structure_columns
 
 CIF = """data_x
 _symmetry_space_group_name_H-M 'P 1'
@@ -84,6 +88,28 @@ def test_tables_that_are_refused(text: str, error: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"a\.csv: .*{error}") as caught:
         _rows(tmp_path, "a.csv", text)
     assert len(str(caught.value)) < 500
+
+
+def test_a_cif_and_structure_columns_of_one_row_must_agree(tmp_path: Path) -> None:
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    cscl = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], sites)
+    wide = Structure(cscl.lattice.scale(1.1 * cscl.volume), ["Cs", "Cl"], sites)
+    potassium = Structure(cscl.lattice, ["K", "Cl"], sites)
+    rows = [cscl, cscl * (2, 1, 1), wide, potassium, None, cscl]
+    cifs = [str(CifWriter(cscl))] * 5 + [None]
+    path = tmp_path / "both.parquet"
+    names = ["same", "supercell", "wide", "K", "no columns", "no cif"]
+    pd.DataFrame({"id": names, "cif": cifs, **structure_columns(rows)}).to_parquet(path)
+    found = list(read_crystals(path))
+    read = [row.id for row in found if row.structure is not None]
+    assert read == ["same", "supercell", "no columns", "no cif"]
+    errors = {row.id: row.error for row in found if row.structure is None}
+    assert errors == {
+        "wide": "the row has two crystals: the CIF CsCl with 34.46 Å³/atom and the structure "
+        "columns CsCl with 37.91 Å³/atom",
+        "K": "the row has two crystals: the CIF CsCl with 34.46 Å³/atom and the structure columns "
+        "KCl with 34.46 Å³/atom",
+    }
 
 
 def test_a_row_with_a_field_too_many_costs_that_row(tmp_path: Path) -> None:

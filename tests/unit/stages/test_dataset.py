@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pymatgen.core import Structure
 
 from crystalformer_rl.config import DatasetSettings
 from crystalformer_rl.crystal.structures import structures_of
@@ -124,11 +125,57 @@ def test_twice_the_same_is_the_same(table: pd.DataFrame, tmp_path: Path) -> None
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_an_id_that_occurs_twice_is_an_error(table: pd.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_repeated_id_costs_the_later_row(table: pd.DataFrame, tmp_path: Path, form: str) -> None:
+    sources = _three(tmp_path, table, 10, 14)
+    broken = table[:1].assign(cif="x")
+    train = pd.concat([broken, table[:10], table[4:5]], ignore_index=True)
+    sources["train"] = str(tmp_path / f"train.{form}")
+    getattr(train, f"to_{form}")(sources["train"], index=False)
+    kept, rejected = _run(tmp_path / "out", sources=sources)
+    assert kept["id"].tolist() == table["material_id"].tolist()
+    assert rejected[["id", "reason"]].to_numpy().tolist() == [
+        [table["material_id"][0], "unreadable"],
+        [table["material_id"][4], "repeated_id"],
+    ]
+    assert rejected["detail"][1] == f"a row of {sources['train']} before has the same id"
+
+
+def test_sources_with_the_same_ids_are_refused(table: pd.DataFrame, tmp_path: Path) -> None:
     sources = _sources(tmp_path, train=table[:10], val=table[9:14], test=table[14:])
-    with pytest.raises(ValueError, match=f"id '{table['material_id'][9]}' occurs twice in .*val"):
+    message = rf"train.csv and .*val.csv have the same ids: '{table['material_id'][9]}'; "
+    with pytest.raises(ValueError, match=message):
         _run(tmp_path / "out", sources=sources)
     assert not (tmp_path / "out").exists()
+    for split in ("train", "val"):
+        for place in range(5):
+            path = tmp_path / split / f"{place}.cif"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(table["cif"][place])
+    folders = {split: str(tmp_path / split) for split in ("train", "val")}
+    with pytest.raises(ValueError, match=r"have the same ids: '0', '1', '2', …; ids must be"):
+        _run(tmp_path / "out", sources=sources | folders)
+
+
+def test_a_source_without_crystals_is_said_before_train_is_read(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+    (tmp_path / "train" / "a.cif").write_text(table["cif"][0])
+    (tmp_path / "val" / "b.cif").write_text("<html>Sign in</html>")
+    folders = {split: str(tmp_path / split) for split in ("train", "val")}
+    real, read = dataset.primitive, []
+
+    def primitive(structure: Structure, *, symprec: float) -> Structure:
+        read.append(structure)
+        return real(structure, symprec=symprec)
+
+    monkeypatch.setattr(dataset, "primitive", primitive)
+    with pytest.raises(ValueError, match=r"split 'val' has no crystals: 1 rows .*an HTML page"):
+        _run(tmp_path / "out", sources=folders | _sources(tmp_path, test=table[1:3]))
+    assert read == []
+    assert len(pd.read_parquet(tmp_path / "out" / "rejected.parquet")) == 1
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -172,7 +219,7 @@ def test_a_missing_split_is_said_before_a_crystal_is_read(
     with pytest.raises(ValueError, match="no row has split 'train'"):
         _run(tmp_path / "out", sources=_sources(tmp_path, all=table.assign(split="val")))
     sources = _sources(tmp_path, train=table[:10], val=table[9:14], test=table[14:])
-    with pytest.raises(ValueError, match="occurs twice"):
+    with pytest.raises(ValueError, match="have the same ids"):
         _run(tmp_path / "out", sources=sources)
 
 

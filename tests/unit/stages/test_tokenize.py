@@ -83,13 +83,24 @@ def test_no_training_crystals_is_an_error(structures: Path, tmp_path: Path) -> N
         _run(structures, tmp_path / "out")
 
 
-def test_a_table_without_structures_is_an_error(structures: Path, tmp_path: Path) -> None:
+def test_rows_that_cannot_be_read_cost_only_themselves(structures: Path, tmp_path: Path) -> None:
     table = pd.read_parquet(structures)
     table["lattice"] = [None, *table["lattice"][1:]]
-    table.to_parquet(structures)
-    with pytest.raises(ValueError, match="1 rows have no structure"):
-        _run(structures, tmp_path / "out")
-    table.drop(columns="numbers").to_parquet(structures)
+    numbers = [one.tolist() for one in table["numbers"]]
+    numbers[3][0] = 0
+    table.assign(numbers=numbers).to_parquet(structures)
+    _run(structures, tmp_path / "out", processes=2)
+    rejected = pd.read_parquet(tmp_path / "out" / "rejected.parquet")
+    assert rejected["id"].tolist() == [table["id"][0], table["id"][3]]
+    assert set(rejected["reason"]) == {"unreadable"}
+    assert rejected["detail"][0] == "the row has no structure"
+    assert rejected["detail"][1].startswith("atomic numbers 0: ")
+    arrays = read_tensors(tmp_path / "out" / "tokens-train.safetensors")
+    assert arrays["row"].tolist() == [4, 7, 8, 11, 12, 15]
+
+
+def test_a_table_without_structures_is_an_error(structures: Path, tmp_path: Path) -> None:
+    pd.read_parquet(structures).drop(columns="numbers").to_parquet(structures)
     with pytest.raises(ValueError, match=r"structures\.parquet: .*numbers"):
         _run(structures, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"gone\.parquet"):
