@@ -75,21 +75,23 @@ def primitive_cell(
     tables.check_space_group(space_group)
     if not len(letters):
         raise ValueError("the crystal has no sites")
-    for letter in letters:
-        tables.check_letter(space_group, int(letter))
+    for letter in letters.tolist():
+        tables.check_letter(space_group, letter)
     if np.any((elements < 1) | (elements > MAX_ELEMENT)):
         raise ValueError(f"elements {elements}: each must be 1 to {MAX_ELEMENT}")
     if not np.isfinite(xyz).all():
         raise ValueError("a coordinate is not a finite number")
     matrix = _conventional_matrix(space_group, letters, lattice)
-    basis = tables.primitive_basis(space_group)
-    to_primitive = np.linalg.inv(basis)
-    atoms, numbers = [], []
-    for letter, number, place in zip(letters, elements, xyz, strict=True):
-        maps = tables.primitive_images(space_group, int(letter))
-        atoms.append((maps[:, :, :3] @ place + maps[:, :, 3]) @ to_primitive)
-        numbers.append(np.full(len(maps), number, dtype=np.int64))
-    return Cell(basis @ matrix, np.concatenate(numbers), tables.wrap(np.concatenate(atoms)))
+    maps = [tables.primitive_images(space_group, letter) for letter in letters.tolist()]
+    counts = [len(images) for images in maps]
+    images = np.concatenate(maps)
+    places = np.repeat(xyz, counts, axis=0)
+    atoms = (images[:, :, :3] @ places[:, :, None])[:, :, 0] + images[:, :, 3]
+    return Cell(
+        tables.primitive_basis(space_group) @ matrix,
+        np.repeat(elements, counts).astype(np.int64),
+        tables.wrap(atoms @ tables.to_primitive(space_group)),
+    )
 
 
 def _cell(tokens: CrystalTokens, crystal: int) -> Cell:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 _RIGHT = np.pi / 2
 _HEXAGONAL = 2 * np.pi / 3
 # First space group of each crystal system after triclinic; trigonal starts at 143.
-_MONOCLINIC, _ORTHORHOMBIC, _TETRAGONAL, _TRIGONAL, _CUBIC = 3, 16, 75, 143, 195
+_MONOCLINIC, _ORTHORHOMBIC, _TETRAGONAL, _TRIGONAL, CUBIC = 3, 16, 75, 143, 195
 
 
 @cache
@@ -21,8 +21,8 @@ def free_parameters() -> NDArray[np.bool_]:
     table[1:_MONOCLINIC] = True
     table[_MONOCLINIC:_ORTHORHOMBIC] = [True, True, True, False, True, False]
     table[_ORTHORHOMBIC:_TETRAGONAL, :3] = True
-    table[_TETRAGONAL:_CUBIC, [0, 2]] = True
-    table[_CUBIC:, 0] = True
+    table[_TETRAGONAL:CUBIC, [0, 2]] = True
+    table[CUBIC:, 0] = True
     table.flags.writeable = False
     return table
 
@@ -45,19 +45,22 @@ def constrain(space_group: ArrayLike, lattice: ArrayLike) -> NDArray[np.float64]
     group = np.asarray(space_group)
     if np.any((group < 1) | (group > 230)):
         raise ValueError(f"space group must be 1 to 230, got {group[(group < 1) | (group > 230)]}")
-    a, b, c, alpha, beta, gamma = np.moveaxis(np.asarray(lattice, dtype=float), -1, 0)
-    hexagonal = (group >= _TRIGONAL) & (group < _CUBIC)
-    return np.stack(
-        [
-            a,
-            np.where(group >= _TETRAGONAL, a, b),
-            np.where(group >= _CUBIC, a, c),
-            np.where(group >= _MONOCLINIC, _RIGHT, alpha),
-            np.where(group >= _ORTHORHOMBIC, _RIGHT, beta),
-            np.where(hexagonal, _HEXAGONAL, np.where(group >= _MONOCLINIC, _RIGHT, gamma)),
-        ],
-        axis=-1,
-    )
+    source, fixed = _dependence()
+    free = np.take_along_axis(np.asarray(lattice, dtype=float), source[group], axis=-1)
+    return np.where(np.isnan(fixed[group]), free, fixed[group])
+
+
+@cache
+def _dependence() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Of each group, ``(231, 6)``: which parameter gives each; its value if fixed, else NaN."""
+    source = np.tile(np.arange(6), (231, 1))
+    source[_TETRAGONAL:, 1] = 0
+    source[CUBIC:, 2] = 0
+    fixed = np.full((231, 6), np.nan)
+    fixed[_MONOCLINIC:, 3:] = _RIGHT
+    fixed[_MONOCLINIC:_ORTHORHOMBIC, 4] = np.nan
+    fixed[_TRIGONAL:CUBIC, 5] = _HEXAGONAL
+    return source, fixed
 
 
 def matrix(lattice: ArrayLike) -> NDArray[np.float64]:
@@ -72,13 +75,11 @@ def matrix(lattice: ArrayLike) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         c_y = _chop((cos_a - cos_b * cos_g) / sin_g)
         c_z = np.sqrt(1 - cos_b**2 - c_y**2)
-    zero = np.zeros_like(a)
-    rows = [
-        np.stack([a, zero, zero], axis=-1),
-        np.stack([b * cos_g, b * sin_g, zero], axis=-1),
-        np.stack([c * cos_b, c * c_y, c * c_z], axis=-1),
-    ]
-    return np.stack(rows, axis=-2)
+    rows = np.zeros((*a.shape, 3, 3))
+    rows[..., 0, 0] = a
+    rows[..., 1, 0], rows[..., 1, 1] = b * cos_g, b * sin_g
+    rows[..., 2, 0], rows[..., 2, 1], rows[..., 2, 2] = c * cos_b, c * c_y, c * c_z
+    return rows
 
 
 def parameters(cell: ArrayLike) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
 """Bring a crystal to the ITA standard setting, and name the Wyckoff positions of its sites."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import moyopy
 import numpy as np
@@ -14,6 +14,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal import wyckoff as tables
 from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.lattice import CUBIC
 
 # moyo warns of every supercell, about operations that are not used here.
 logging.getLogger("moyo").setLevel(logging.ERROR)
@@ -61,15 +62,16 @@ def standardise_moyo(cell: Cell, *, symprec: float) -> Standard:
         If moyo finds no symmetry at ``symprec`` (Å).
     """
     dataset = _moyo_dataset(cell, symprec=symprec)
-    numbers = np.array(dataset.std_cell.numbers, dtype=np.int64)
-    rotation, translation = _preferred_description(dataset, numbers)
+    description = _preferred_description(dataset, cell.numbers.tolist())
+    rotation, translation = description.rotation, description.translation
     linear = np.array(dataset.std_linear) @ np.linalg.inv(rotation)
+    standard = dataset.std_cell
     return Standard(
         space_group=int(dataset.number),
         cell=Cell(
-            np.array(dataset.std_cell.basis),
-            numbers,
-            tables.wrap(np.array(dataset.std_cell.positions) @ rotation.T + translation),
+            np.array(standard.basis),
+            np.array(standard.numbers, dtype=np.int64),
+            tables.wrap(np.array(standard.positions) @ rotation.T + translation),
         ),
         linear=linear,
         shift=np.array(dataset.std_origin_shift) - linear @ translation,
@@ -101,23 +103,77 @@ def _failures_of(library: str) -> Iterator[None]:
         raise ValueError(f"{library} fails: {type(error).__name__}: {error}") from error
 
 
-def _preferred_description(
-    dataset: "moyopy.MoyoDataset", numbers: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+@dataclass(frozen=True)
+class _Description:
+    """A move of origin and axes, and the letter that each letter becomes by it."""
+
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+    letters: Mapping[str, str]
+
+
+_AS_IT_IS = _Description(np.eye(3), np.zeros(3), {})
+# By space group and letters; only of cubic groups.
+_KNOWN_DESCRIPTIONS: dict[tuple[int, frozenset[str]], list[_Description]] = {}
+
+
+def _preferred_description(dataset: "moyopy.MoyoDataset", numbers: Sequence[int]) -> _Description:
     """The move of origin and axes after which the (letter, element) pairs are smallest.
 
     A crystal has as many equally good descriptions in the standard setting as its Euclidean
     normaliser allows: rock salt with either element at the origin. Mirror images are left out.
     """
+    group, letters = int(dataset.number), dataset.wyckoffs
+    if _is_smallest(group, set(zip(dataset.orbits, letters, numbers, strict=True))):
+        return _AS_IT_IS
+    if group < CUBIC:
+        choices = _descriptions(dataset)
+    else:
+        # moyo takes milliseconds. Cubic lattices differ in size alone, and so the answer depends
+        # on the letters alone.
+        key = group, frozenset(letters)
+        if key not in _KNOWN_DESCRIPTIONS:
+            _KNOWN_DESCRIPTIONS[key] = _descriptions(dataset)
+        choices = _KNOWN_DESCRIPTIONS[key]
+
+    def pairs(choice: _Description) -> list[tuple[int, int]]:
+        moved = [tables.LETTERS.index(choice.letters[letter]) for letter in letters]
+        return sorted(zip(moved, numbers, strict=True))
+
+    return min(choices, key=pairs)
+
+
+def _descriptions(dataset: "moyopy.MoyoDataset") -> list[_Description]:
+    """Moves that lead to different letters, the identity first."""
     with _failures_of("moyo"):
         normaliser = dataset.normalizer_wyckoff_positions(preserve_chirality=True)
+    before = [position.letter for position in normaliser.wyckoffs]
+    return [
+        _Description(
+            np.array(move.linear, dtype=float),
+            np.array(move.origin_shift, dtype=float),
+            dict(zip(before, (position.letter for position in after), strict=True)),
+        )
+        for move, after in normaliser.coset_representatives
+    ]
 
-    def pairs(choice: Any) -> list[tuple[int, int]]:
-        letters = [tables.LETTERS.index(position.letter) for position in choice[1]]
-        return sorted(zip(letters, numbers.tolist(), strict=True))
 
-    best = min(normaliser.coset_representatives, key=pairs)[0]
-    return np.array(best.linear, dtype=float), np.array(best.origin_shift, dtype=float)
+def _is_smallest(group: int, orbits: Collection[tuple[int, str, int]]) -> bool:
+    """Whether no exchange of letters makes the (letter, element) pairs smaller.
+
+    A normaliser exchanges only letters of one multiplicity with as many degrees of freedom. In
+    each such class the letters must be in the order of the elements on them.
+    """
+    elements: dict[str, list[float]] = {}
+    for _, letter, number in orbits:
+        elements.setdefault(letter, []).append(number)
+    # Infinity: of two letters with the same first elements that with more of them comes first.
+    keys = {letter: [*sorted(found), np.inf] for letter, found in elements.items()}
+    return all(
+        keys.get(low, [np.inf]) <= keys.get(high, [np.inf])
+        for letters in tables.exchangeable(group)
+        for low, high in pairwise(letters)
+    )
 
 
 def standardise_spglib(cell: Cell, *, symprec: float) -> Standard:
@@ -193,13 +249,14 @@ def sites(standard: Standard) -> list[Site]:
     """
     group, cell = standard.space_group, standard.cell
     maps = tables.operations(group)
+    rotations, shifts = maps[:, :, :3], maps[:, :, 3]
     waiting = np.ones(len(cell.numbers), dtype=bool)
     found = []
     while waiting.any():
-        first = int(np.argmax(waiting))
-        points = maps[:, :, :3] @ cell.positions[first] + maps[:, :, 3]
-        same = np.flatnonzero(waiting & (cell.numbers == cell.numbers[first]))
-        near = _distances(points, cell.positions[same], cell.matrix) < SAME_POINT
+        first = int(waiting.argmax())
+        points = rotations @ cell.positions[first] + shifts
+        same = (waiting & (cell.numbers == cell.numbers[first])).nonzero()[0]
+        near = _near(points[:, None] - cell.positions[same], cell.matrix)
         members = same[near.any(axis=0)]
         if not near.any(axis=1).all():
             raise ValueError(f"the images of atom {first} are not all atoms of the cell")
@@ -213,30 +270,25 @@ def _position(
     group: int, members: NDArray[np.float64], matrix: NDArray[np.float64]
 ) -> tuple[int, NDArray[np.float64]]:
     """Letter of an orbit of the conventional cell, and its smallest point on the first position."""
-    for position in tables.positions(group):
-        if position.multiplicity != len(members):
-            continue
-        projected = tables.project(group, position.index, members)
-        offset = members - projected
-        offset -= np.round(offset)
-        fits = np.linalg.norm(offset @ matrix, axis=1) < SAME_POINT
-        if fits.any():
-            candidates = tables.wrap(np.round(projected[fits], 8))
-            return position.index, min(candidates, key=tuple)
-    raise ValueError(f"an orbit of {len(members)} atoms fits no Wyckoff position of group {group}")
+    letters, operations = tables.first_positions(group, len(members))
+    projected = members @ operations[:, :, :3].swapaxes(1, 2) + operations[:, None, :, 3]
+    fits = _near(members - projected, matrix)
+    if not fits.any():
+        raise ValueError(
+            f"an orbit of {len(members)} atoms fits no Wyckoff position of group {group}"
+        )
+    lowest = int(fits.any(axis=1).argmax())
+    points = tables.wrap(projected[lowest, fits[lowest]])
+    return letters[lowest], min(tables.wrap(points.round(8)), key=tuple)
 
 
-def _distances(
-    a: NDArray[np.float64], b: NDArray[np.float64], matrix: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """``(A, B)`` Å between points, to the image nearest in fractional coordinates.
+def _near(offset: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """``(..., 3)`` to ``(...)``: whether offsets, up to lattice vectors, are those of one point.
 
-    Exact where it matters: a short distance is never overlooked, for coordinates that differ
-    by little from integers are recognised in any cell.
+    Exact in any cell: the coordinates of a short offset differ by little from integers.
     """
-    offset = a[:, None] - b[None]
-    offset -= np.round(offset)
-    return np.asarray(np.linalg.norm(offset @ matrix, axis=2))
+    moved = (offset - offset.round()) @ matrix
+    return np.asarray((moved * moved).sum(axis=-1) < SAME_POINT**2)
 
 
 def _spglib_dataset(

@@ -167,26 +167,30 @@ def leads_back(cell: Cell, standard: Standard, decoded: Cell) -> bool:
 
 
 def _coincide(cell: Cell, standard: Standard, decoded: Cell) -> bool:
-    basis = tables.primitive_basis(standard.space_group)
+    to_primitive = tables.to_primitive(standard.space_group)
+    to_standard = np.linalg.inv(standard.linear).T
     # Input vectors in units of the decoded primitive ones: integers if one tiles the other.
-    change = np.linalg.inv(standard.linear).T @ np.linalg.inv(basis)
+    change = to_standard @ to_primitive
     whole = np.round(change)
     copies = round(abs(np.linalg.det(whole)))
     if np.abs(change - whole).max() > 1e-3 or copies * len(decoded.numbers) != len(cell.numbers):
         return False
-    ours, theirs = cells.parameters(cell.matrix), cells.parameters(whole @ decoded.matrix)
+    ours, theirs = cells.parameters(np.stack([cell.matrix, whole @ decoded.matrix]))
     if np.abs(ours[:3] / theirs[:3] - 1).max() > SIMILAR_LENGTH:
         return False
     if np.abs(ours[3:] - theirs[3:]).max() > SIMILAR_ANGLE:
         return False
-    moved = (cell.positions - standard.shift) @ np.linalg.inv(standard.linear).T
-    offset = (moved @ np.linalg.inv(basis))[:, None] - decoded.positions[None]
+    moved = (cell.positions - standard.shift) @ to_standard @ to_primitive
+    offset = moved[:, None] - decoded.positions[None]
     translation = np.round(offset)
-    near = np.linalg.norm((offset - translation) @ decoded.matrix, axis=2) < CLOSE
+    apart = (offset - translation) @ decoded.matrix
+    near = np.einsum("ijk,ijk->ij", apart, apart) < CLOSE**2
     near &= cell.numbers[:, None] == decoded.numbers[None]
     if not (near.sum(axis=1) == 1).all():
         return False
     partner = near.argmax(axis=1)
+    if copies == 1:
+        return len(set(partner.tolist())) == len(partner)
     # Distinct atoms of the input must be distinct atoms of the decoded crystal, which repeats
     # `copies` times in the input cell; with equal numbers the pairing is then one to one.
     copy = translation[np.arange(len(partner)), partner] @ np.linalg.inv(whole) * copies

@@ -104,6 +104,12 @@ def primitive_basis(space_group: int) -> NDArray[np.float64]:
 
 
 @cache
+def to_primitive(space_group: int) -> NDArray[np.float64]:
+    """Inverse of :func:`primitive_basis`: conventional coordinates times it are primitive ones."""
+    return _frozen(np.linalg.inv(primitive_basis(space_group)))
+
+
+@cache
 def images(space_group: int, letter: int) -> NDArray[np.float64]:
     """The distinct images of a position: ``(multiplicity, 3, 4)`` maps of the free (x, y, z).
 
@@ -186,6 +192,28 @@ def first_operations() -> NDArray[np.float64]:
     for group, position in _everything():
         table[group, position.index] = position.operation
     return _frozen(table)
+
+
+@cache
+def first_positions(space_group: int, multiplicity: int) -> tuple[list[int], NDArray[np.float64]]:
+    """Letters of one multiplicity, and the ``(n, 3, 4)`` maps of their first positions."""
+    letters = np.flatnonzero(multiplicities()[space_group] == multiplicity)
+    return letters.tolist(), first_operations()[space_group, letters]
+
+
+@cache
+def exchangeable(space_group: int) -> list[str]:
+    """Letters in classes of equal multiplicity and equal degrees of freedom.
+
+    Another description of a crystal in the standard setting can exchange letters of one class.
+    """
+    classes: dict[tuple[int, int], str] = {}
+    for one in positions(space_group):
+        freedom = int(np.linalg.matrix_rank(one.operation[:, :3]))
+        classes[one.multiplicity, freedom] = (
+            classes.get((one.multiplicity, freedom), "") + one.letter
+        )
+    return list(classes.values())
 
 
 def check_space_group(space_group: int) -> int:
