@@ -6,7 +6,7 @@ value. Only keys whose values differ are listed, in both presets, nested as in c
 ``reward``, the first level is the kind of the reward.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 PresetName = Literal["robust", "paper"]
@@ -42,31 +42,32 @@ ByPreset = Mapping[str, Any]
 
 def part(presets: ByPreset, key: str, kind: str | None = None) -> ByPreset:
     """The values of the key ``key`` in a section; of the reward, those of its kind."""
-    found = {name: section[key] for name, section in presets.items() if key in (section or {})}
+    found = {name: section[key] for name, section in presets.items() if key in section}
     if key == "reward":
         found = {name: rewards.get(kind, {}) for name, rewards in found.items()}
     return found
 
 
-def paths() -> dict[str, ByPreset]:
-    """The value of every key by preset, by its path in a branch: ``reward (ehull).floor``."""
-    leaves = {name: dict(_leaves(preset, "")) for name, preset in PRESETS.items()}
-    every = dict.fromkeys(path for found in leaves.values() for path in found)
-    return {
-        path: {name: found[path] for name, found in leaves.items() if path in found}
-        for path in every
-    }
+def is_section(values: ByPreset) -> bool:
+    """Whether the presets have values below a key, and not a value of the key itself."""
+    return all(isinstance(value, Mapping) for value in values.values())
 
 
-def _leaves(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
+def paths(presets: ByPreset = PRESETS, prefix: str = "") -> dict[str, ByPreset]:
+    """The value of every key by preset, by its path in a branch: ``reward (ehull).floor``.
+
+    A section that a preset turns off by null is one value.
+    """
+    found: dict[str, ByPreset] = {}
+    for key in dict.fromkeys(key for section in presets.values() for key in section):
         if key == "reward":
-            for kind, values in value.items():
-                yield from _leaves(values, f"{prefix}reward ({kind}).")
-        elif isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            for kind in dict.fromkeys(kind for one in presets.values() for kind in one[key]):
+                found |= paths(part(presets, key, kind), f"{prefix}reward ({kind}).")
+        elif is_section(values := part(presets, key)):
+            found |= paths(values, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            found[f"{prefix}{key}"] = values
+    return found
 
 
 def filled(settings: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel
 
 from crystalformer_rl.config import Config, RLSettings, read
-from crystalformer_rl.config.presets import PRESETS, ByPreset, part, paths
+from crystalformer_rl.config.presets import PRESETS, ByPreset, is_section, part, paths
 from crystalformer_rl.files import write_text
 from crystalformer_rl.tools.list_pages import (
     render_columns,
@@ -133,7 +133,7 @@ def _yaml_lines(
     for name, value in section:
         field = type(section).model_fields[name]
         by_preset = part(presets, name, getattr(value, "kind", None))
-        whole = any(not isinstance(one, Mapping) for one in by_preset.values())
+        whole = not is_section(by_preset)
         nested = isinstance(value, BaseModel)
         words = _summary(type(value)) if nested else field.description
         key = (type(value).__name__, "") if nested else (type(section).__name__, name)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalformer_rl.config import FigureOfMeritReward, RLSettings, canonical
-from crystalformer_rl.config.presets import PRESETS, paths
+from crystalformer_rl.config.presets import PRESETS, filled, paths
 
 OTHERS = {
     "baseline": "leave_one_out",
@@ -73,3 +73,19 @@ def test_the_text_has_the_values_and_not_the_name(preset: str) -> None:
 
 def test_null_overrides_a_preset() -> None:
     assert RLSettings(advantage_clip=None).advantage_clip is None
+
+
+def test_a_section_that_one_preset_turns_off() -> None:
+    presets = {"on": {"memory": {"full": 1, "none": 3}}, "off": {"memory": None}}
+    assert paths(presets) == {"memory": {"on": {"full": 1, "none": 3}, "off": None}}
+    assert filled({"memory": {"full": 2}}, presets["on"])["memory"] == {"full": 2, "none": 3}
+    assert filled({"memory": {"full": 2}}, presets["off"])["memory"] == {"full": 2}
+    assert filled({"memory": None}, presets["on"])["memory"] is None
+
+
+def test_rewards_within_rewards_are_filled_by_their_kinds() -> None:
+    preset = {"reward": {"a": {"x": 1}, "b": {"y": 2}}}
+    reward = {"kind": "sum", "of": [{"kind": "a"}, {"kind": "b", "y": 3}, {"kind": "c"}]}
+    found = filled({"reward": reward}, preset)["reward"]
+    expected = [{"kind": "a", "x": 1}, {"kind": "b", "y": 3}, {"kind": "c"}]
+    assert found == {"kind": "sum", "of": expected}
