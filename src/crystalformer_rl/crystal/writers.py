@@ -13,6 +13,7 @@ from pymatgen.io.cif import CifWriter
 
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.structures import structure_columns, structures_of
+from crystalformer_rl.crystal.token_table import token_columns
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import atomic, write_table, write_text
 
@@ -37,19 +38,14 @@ def crystal_table(
 
     A crystal that cannot be decoded has null structure columns and a ``decode_error``.
     """
-    sites = tokens.num_sites
     decoded = decode(tokens)
+    columns = token_columns(tokens)
     return pd.DataFrame(
         {
             "id": [f"{prefix}-{i:04d}" for i in range(len(tokens))],
-            "space_group": tokens.space_group,
-            "num_sites": sites,
-            "wyckoff": [row[:n].tolist() for row, n in zip(tokens.wyckoff, sites, strict=True)],
-            "element": [row[:n].tolist() for row, n in zip(tokens.element, sites, strict=True)],
-            "site_positions": [
-                row[:n].ravel().tolist() for row, n in zip(tokens.position, sites, strict=True)
-            ],
-            "token_lattice": tokens.lattice.tolist(),
+            "space_group": columns.pop("space_group"),
+            "num_sites": tokens.num_sites,
+            **columns,
             "log_prob": log_prob,
             "decode_error": pd.Series([one.error for one in decoded], dtype="string"),
             **structure_columns([one.structure for one in decoded]),

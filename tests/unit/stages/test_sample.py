@@ -11,7 +11,7 @@ from helpers.cli import run_verb
 from crystalformer_rl import cli
 from crystalformer_rl.config import ModelSettings, SampleSettings
 from crystalformer_rl.crystal.structures import structures_of
-from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.crystal.token_table import tokens_of
 from crystalformer_rl.files import read_json, read_table
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stages import sample
@@ -66,16 +66,7 @@ def test_shard(folder: Path) -> None:
 
 def test_rows_hold_the_tokens_that_were_scored(folder: Path) -> None:
     table = read_table(run(folder))
-    sites = MODEL.max_sites
-    tokens = CrystalTokens(
-        space_group=table["space_group"].to_numpy(),
-        wyckoff=np.array([np.pad(row, (0, sites - len(row))) for row in table["wyckoff"]]),
-        element=np.array([np.pad(row, (0, sites - len(row))) for row in table["element"]]),
-        position=np.array(
-            [np.pad(row, (0, 3 * sites - len(row))) for row in table["site_positions"]]
-        ).reshape(-1, sites, 3),
-        lattice=np.array(table["token_lattice"].tolist()),
-    )
+    tokens = tokens_of(table)
     np.testing.assert_array_equal(tokens.num_sites, table["num_sites"])
     with torch.no_grad():
         scored = Policy.load(folder / "policy").log_prob(tokens).total.numpy()
