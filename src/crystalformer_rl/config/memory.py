@@ -1,32 +1,34 @@
-"""What a branch of RL remembers of its run: sections ``memory`` and ``elites``."""
+"""What a branch of RL remembers of its own samples: sections ``memory`` and ``elites``."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from crystalformer_rl.config.fields import PositiveFloat, PositiveInt, Section
+from crystalformer_rl.config.fields import PositiveInt, Section
+from crystalformer_rl.config.presets import DEFAULT, PRESETS
 
 
 class MemorySettings(Section):
     """Discount of crystals that the branch has sampled before, in any of its steps."""
 
-    by: Literal["composition", "prototype"] = Field(
-        default="composition",
-        description="What counts as a repeat: the same reduced composition; or the same space "
-        "group with the same elements on the same Wyckoff letters.",
+    by: Literal["composition", "prototype"] | None = Field(
+        default=PRESETS[DEFAULT]["memory"]["by"],
+        description="What counts as a repeat: the same reduced `composition`; or the same "
+        "`prototype`, that is space group and elements on Wyckoff letters. Null: repeats count in "
+        "full.",
     )
     full: PositiveInt = Field(
         default=3, description="Number of occurrences that are rewarded in full."
     )
     none: PositiveInt = Field(
         default=6,
-        description="This occurrence, and every later one, gets the reward of a failure; the "
-        "weight falls linearly in between. All crystals of a composition in a batch share the "
-        "mean weight.",
+        description="This occurrence, and every later one, is rewarded like a failure; the weight "
+        "falls linearly in between. The repeats in a batch share the mean of their weights.",
     )
     window: PositiveInt | None = Field(
         default=None,
-        description="Only the last so many crystals with a reward are remembered; null: all.",
+        description="Number of crystals with a reward that are remembered, the last ones; null: "
+        "all.",
     )
 
     @model_validator(mode="after")
@@ -37,17 +39,20 @@ class MemorySettings(Section):
 
 
 class EliteSettings(Section):
-    """Replay of the best crystals of the branch."""
+    """Replay of the best crystals of the branch in every update."""
 
+    weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of a replayed crystal relative to a sampled one; 0: no elites. Elites "
+        "need a memory (`memory.by`).",
+    )
     kept: PositiveInt = Field(
         default=100,
         description="Number of best crystals kept, one of each composition and space group.",
     )
     replayed: PositiveInt = Field(
         default=10, description="Number of them, drawn at random, that every update sees again."
-    )
-    weight: PositiveFloat = Field(
-        default=1.0, description="Weight of a replayed crystal relative to a sampled one."
     )
 
     @model_validator(mode="after")

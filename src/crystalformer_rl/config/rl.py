@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validato
 
 from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
 from crystalformer_rl.config.fields import Fraction, PositiveFloat, PositiveInt
+from crystalformer_rl.config.memory import EliteSettings, MemorySettings
 from crystalformer_rl.config.presets import DEFAULT, PRESETS, PresetName, filled
 from crystalformer_rl.config.rewards import AnyReward, EhullReward
 
@@ -90,10 +91,25 @@ class RLSettings(PromptSettings):
         description="How the learning rate falls to 0 over the steps of each round.",
     )
     clip_norm: PositiveFloat = Field(default=1.0, description="Largest gradient norm.")
+    memory: MemorySettings = Field(
+        default_factory=MemorySettings, description="Discount of repeats."
+    )
+    elites: EliteSettings = Field(
+        default_factory=EliteSettings, description="Replay of the best crystals."
+    )
     constraints: ConstraintSettings = Field(
         default_factory=lambda: ConstraintSettings(**_ROBUST["constraints"]),
         description="Constraints on every crystal.",
     )
+
+    @model_validator(mode="after")
+    def _elites_need_a_memory(self) -> "RLSettings":
+        if self.elites.weight and self.memory.by is None:
+            raise ValueError(
+                "elites need a memory, without which the policy narrows to them: set memory.by, or "
+                "elites.weight to 0"
+            )
+        return self
 
     @model_validator(mode="wrap")
     @classmethod

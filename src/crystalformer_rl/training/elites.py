@@ -20,7 +20,7 @@ import pandas as pd
 
 from crystalformer_rl.config.memory import EliteSettings, MemorySettings
 from crystalformer_rl.crystal.token_table import TOKEN_COLUMNS, tokens_of
-from crystalformer_rl.training.memory import KEYS, Memory
+from crystalformer_rl.training.memory import Memory, crystal_keys
 
 COLUMNS = ["step", *TOKEN_COLUMNS, "formula", "value", "base_log_prob"]
 DISTINCT = ["formula", "space_group"]
@@ -57,7 +57,7 @@ class Elites:
             Settings of the memory.
         """
         new = rows.loc[rows["valid"], COLUMNS]
-        new = new.assign(key=KEYS[by.by](tokens_of(new)))
+        new = new.assign(key=crystal_keys(tokens_of(new), by))
         both = pd.concat([new, self.rows]) if len(self.rows) else new
         both = both[memory.next_weights(both["key"].to_numpy(dtype=np.int64), by) > 0]
         ranked = both.sort_values("value", ascending=False, kind="stable")

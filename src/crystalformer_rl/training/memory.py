@@ -11,7 +11,6 @@ does not matter in either case.
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,9 @@ def prototype_keys(tokens: CrystalTokens) -> Keys:
     )
 
 
-KEYS: Final = {"composition": composition_keys, "prototype": prototype_keys}
+def crystal_keys(tokens: CrystalTokens, settings: MemorySettings) -> Keys:
+    """(B,) by what the memory tells crystals apart; compositions if it does not discount."""
+    return prototype_keys(tokens) if settings.by == "prototype" else composition_keys(tokens)
 
 
 def _hash(numbers: NDArray[np.int64]) -> int:

@@ -11,7 +11,7 @@ from crystalformer_rl.config.memory import EliteSettings, MemorySettings
 from crystalformer_rl.crystal.token_table import tokens_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.training.elites import COLUMNS, Elites
-from crystalformer_rl.training.memory import KEYS, Keys, Memory
+from crystalformer_rl.training.memory import Memory, crystal_keys
 
 READ = [*COLUMNS, "valid"]
 """The columns of the table of crystals that are read."""
@@ -27,13 +27,11 @@ class Past:
     Attributes
     ----------
     memory_settings
-        None: compositions are counted for the history, but repeats are not discounted.
-    elite_settings
-        None: no elites. Elites need a memory.
+        If they discount nothing, compositions are still counted for the history.
     """
 
-    memory_settings: MemorySettings | None = None
-    elite_settings: EliteSettings | None = None
+    memory_settings: MemorySettings
+    elite_settings: EliteSettings
     memory: Memory = field(default_factory=Memory)
     elites: Elites = field(default_factory=Elites)
 
@@ -46,8 +44,8 @@ class Past:
             (B,) crystals with a reward; failures and abstentions are not remembered.
         """
         weights = np.ones(len(tokens))
-        if self.memory_settings is not None:
-            keys = self._keys(tokens)[counted]
+        if self.memory_settings.by is not None:
+            keys = crystal_keys(tokens, self.memory_settings)[counted]
             weights[counted] = self.memory.batch_weights(keys, self.memory_settings)
         return weights
 
@@ -70,27 +68,24 @@ class Past:
         :meth:`crystalformer_rl.training.elites.Elites.metrics` if there are elites.
         """
         counted = rows[rows["valid"]]
-        keys = self._keys(tokens_of(counted))
+        keys = crystal_keys(tokens_of(counted), self.memory_settings)
         after = self.after([rows])
-        window = None if self.memory_settings is None else self.memory_settings.window
+        window = self.memory_settings.window
         new = (self.memory.occurrences(np.unique(keys), window=window) == 0).sum()
         weight = counted["memory_weight"].to_numpy(dtype=np.float64)
         return {
             "repeat_fraction": float(1 - new / len(keys)) if len(keys) else None,
             "memory_weight": float(weight.mean()) if len(keys) else None,
             "distinct": after.memory.distinct,
-            **({} if self.elite_settings is None else after.elites.metrics()),
+            **(after.elites.metrics() if self.elite_settings.weight else {}),
         }
 
     def _after_step(self, rows: pd.DataFrame) -> "Past":
-        memory = self.memory.after(self._keys(tokens_of(rows[rows["valid"]])))
-        if self.memory_settings is None or self.elite_settings is None:
+        tokens = tokens_of(rows[rows["valid"]])
+        memory = self.memory.after(crystal_keys(tokens, self.memory_settings))
+        if not self.elite_settings.weight:
             return replace(self, memory=memory)
         elites = self.elites.after(
             rows, memory, settings=self.elite_settings, by=self.memory_settings
         )
         return replace(self, memory=memory, elites=elites)
-
-    def _keys(self, tokens: CrystalTokens) -> Keys:
-        by = "composition" if self.memory_settings is None else self.memory_settings.by
-        return KEYS[by](tokens)

@@ -22,7 +22,8 @@ from crystalformer_rl.training.crystals import RoundCrystals, crystal_rows
 from crystalformer_rl.training.past import READ, Past
 from crystalformer_rl.training.rollout import Rollout, collect
 
-PAST = Past(MemorySettings(full=1, none=3), EliteSettings(kept=5, replayed=2))
+PAST = Past(MemorySettings(full=1, none=3), EliteSettings(weight=1, kept=5, replayed=2))
+FORGETFUL = Past(MemorySettings(by=None), EliteSettings())
 
 
 class Small:
@@ -108,7 +109,7 @@ def test_repeats_are_discounted_over_the_steps(rollouts: list[Rollout]) -> None:
     earned = pd.concat(tables).query("valid").groupby("formula")["memory_weight"].sum()
     assert (earned <= 1.5 + 1e-6).all()
     assert (pd.concat(tables).query("not valid")["memory_weight"] == 1).all()
-    free = steps(rollouts, Past())
+    free = steps(rollouts, FORGETFUL)
     assert (pd.concat(free)["memory_weight"] == 1).all()
 
 
@@ -121,6 +122,6 @@ def test_metrics(rollouts: list[Rollout]) -> None:
     assert first["memory_weight"] == pytest.approx(valid["memory_weight"].mean())
     assert later["distinct"] == pd.concat(tables).query("valid")["formula"].nunique()
     assert later["elite_best"] is not None
-    assert "elite_best" not in Past().metrics(tables[0])
-    nothing = Past().metrics(tables[0].assign(valid=False))
+    assert "elite_best" not in FORGETFUL.metrics(tables[0])
+    nothing = FORGETFUL.metrics(tables[0].assign(valid=False))
     assert nothing == {"repeat_fraction": None, "memory_weight": None, "distinct": 0}

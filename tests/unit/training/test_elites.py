@@ -13,7 +13,7 @@ from crystalformer_rl.training.elites import Elites
 from crystalformer_rl.training.memory import Memory, composition_keys
 
 BY = MemorySettings(full=2, none=4)
-KEPT = EliteSettings(kept=3, replayed=2)
+KEPT = EliteSettings(weight=1, kept=3, replayed=2)
 
 
 def rows(step: int, values: dict[int, float], *, group: int = 225) -> pd.DataFrame:
@@ -53,7 +53,8 @@ def test_the_best_are_kept_and_ties_go_to_the_newest() -> None:
 
 
 def test_one_of_each_composition_and_space_group() -> None:
-    elites = after(rows(1, {17: 1}), rows(2, {17: 2}), rows(3, {17: 1.5}), rows(4, {17: 0}, group=216))
+    salts = [rows(step, {17: value}) for step, value in ((1, 1), (2, 2), (3, 1.5))]
+    elites = after(*salts, rows(4, {17: 0}, group=216))
     assert elites.rows[["step", "space_group"]].to_numpy().tolist() == [[2, 225], [4, 216]]
 
 
