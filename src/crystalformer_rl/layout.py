@@ -18,6 +18,7 @@ from crystalformer_rl.config import Config
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "model.safetensors"
 STATE = "state.json"
+CRYSTALS = "crystals.parquet"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ class Layout:
         if round_number == 1:
             return []
         return [f"{self.results}/rl-{branch}/round-{round_number - 1}/{STATE}"]
+
+    def earlier_crystals(self, branch: str, round_number: int) -> list[str]:
+        """The crystals of the rounds before, from which a round of RL knows what was sampled."""
+        folder = f"{self.results}/rl-{branch}"
+        return [f"{folder}/round-{number}/{CRYSTALS}" for number in range(1, round_number)]
 
     def checkpoints(self, training: str) -> str:
         """The folder of a training's checkpoints; ``training`` is its folder within the run."""

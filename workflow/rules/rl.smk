@@ -4,12 +4,16 @@ rule rl:
         unpack(reward_inputs),
         policy=lambda wildcards: LAYOUT.start(wildcards.branch, int(wildcards.round)),
         state=lambda wildcards: LAYOUT.state(wildcards.branch, int(wildcards.round)),
+        earlier=lambda wildcards: LAYOUT.earlier_crystals(
+            wildcards.branch, int(wildcards.round)
+        ),
         base=LAYOUT.weights("base"),
     output:
         model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
         about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
         state=f"{RUN}/rl-{{branch}}/round-{{round}}/state.json",
         history=f"{RUN}/rl-{{branch}}/round-{{round}}/history.parquet",
+        crystals=f"{RUN}/rl-{{branch}}/round-{{round}}/crystals.parquet",
         provenance=f"{RUN}/rl-{{branch}}/round-{{round}}/provenance.json",
     log:
         f"{LOGS}/rl-{{branch}}/round-{{round}}.log",
@@ -41,6 +45,7 @@ rule rl:
         "python -m crystalformer_rl rl --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
+        " --earlier {input.earlier:q}"
         " {params.reward:q} --checkpoints {params.checkpoints:q}"
         " --minutes {resources.runtime}"
         " {params.jobs:q} {params.trust:q}"

@@ -1,7 +1,7 @@
 """What a reward is, and how one is made from its settings (the list: ``config/rewards.py``)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -31,18 +31,33 @@ class RewardBatch:
     components
         What the value was made of, (n,) each, NaN where unknown; for the history and the report.
         The settings class of the reward declares their titles and units.
+    failure
+        The value of a crystal without a reward; None stands for the lowest value of the batch.
     """
 
     value: NDArray[np.float64]
     valid: NDArray[np.bool_]
     abstain: NDArray[np.bool_]
     components: Mapping[str, NDArray[np.float64]]
+    failure: float | None = None
 
     def __post_init__(self) -> None:
         arrays = {"valid": self.valid, "abstain": self.abstain, **self.components}
         for name, array in arrays.items():
             if array.shape != self.value.shape:
                 raise ValueError(f"{name} has shape {array.shape}, value {self.value.shape}")
+
+    def discounted(self, weight: NDArray[np.float64]) -> "RewardBatch":
+        """The same batch with the values of valid crystals moved towards that of a failure.
+
+        Parameters
+        ----------
+        weight
+            (n,) from 0, which leaves nothing, to 1, which changes nothing.
+        """
+        failure = self.value.min(initial=np.inf) if self.failure is None else self.failure
+        moved = failure + weight * (self.value - failure)
+        return replace(self, value=np.where(self.valid, moved, self.value))
 
 
 class Reward(Protocol):

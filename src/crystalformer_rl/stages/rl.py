@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from crystalformer_rl.config import RewardSettings, RLSettings
-from crystalformer_rl.files import read_json, write_json
+from crystalformer_rl.files import read_json, write_json, write_table
 from crystalformer_rl.jobs.training import Training, add_training_arguments
-from crystalformer_rl.layout import STATE
+from crystalformer_rl.layout import CRYSTALS, STATE
 from crystalformer_rl.model import constraints
 from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
@@ -18,6 +18,7 @@ from crystalformer_rl.rewards.base import build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.training.fit import Row
+from crystalformer_rl.training.past import earlier_steps
 from crystalformer_rl.training.reinforce import reinforce
 from crystalformer_rl.training.round_state import RoundState
 
@@ -46,19 +47,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trust-code", action="store_true", help="run the Python file that the reward names"
     )
     parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
+    parser.add_argument(
+        "--earlier",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help=f"{CRYSTALS} of the rounds before, in order",
+    )
     parser.add_argument("--name", required=True, help="name of the branch in the rl section")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write policy, ``state.json``, ``history.parquet`` and ``provenance.json`` into ``args.out``.
+    """Write one round of a branch into ``args.out``.
 
-    ``state.json`` is what the next round continues from besides the policy.
+    These are the policy, ``history.parquet`` with a row per step, ``crystals.parquet`` with a row
+    per crystal, ``state.json`` and ``provenance.json``. The next round continues from the policy,
+    the state and the crystals of all rounds before it.
 
     Raises
     ------
     ValueError
         If the reward would run code that is not trusted, needs a hull that is not given, or its
-        code has a mistake; or if ``--policy`` is not the policy of the round before.
+        code has a mistake; or if ``--policy`` is not the policy of the round before, or ``--earlier``
+        not the crystals of all rounds before.
     """
     settings = RLSettings.model_validate_json(args.settings)
     potential, files = settings.reward.hull_potential, settings.reward.files
@@ -76,6 +88,7 @@ def run(args: argparse.Namespace) -> None:
         inputs={
             "policy": [*policy_files(args.policy), *_state_files(args)],
             "base": policy_files(args.base),
+            **({"earlier": args.earlier} if args.earlier else {}),
             **({"hull": hull_files(args.hull)} if potential and args.hull else {}),
             **({"reward": [Path(file) for file in files]} if files else {}),
         },
@@ -102,8 +115,9 @@ def run(args: argparse.Namespace) -> None:
         device=training.device.type,
         trust_pickles=args.trust_pickles,
     )
+    previous = _previous(args)
     with training.loop:
-        history, state = reinforce(
+        history, state, crystals = reinforce(
             policy,
             base,
             reward,
@@ -112,13 +126,15 @@ def run(args: argparse.Namespace) -> None:
             round_number=args.round,
             seed=seed,
             loop=training.loop,
-            previous=_previous(args),
+            previous=previous,
+            earlier=earlier_steps(args.earlier, steps=previous.step),
             track=training.track,
             record=partial(_record, training, settings.reward),
         )
     policy.metadata |= {"trained_by": f"rl-{args.name}"}
     policy.save(args.out)
     write_json(args.out / STATE, state.values())
+    write_table(args.out / CRYSTALS, crystals)
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
 
 

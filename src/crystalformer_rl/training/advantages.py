@@ -17,6 +17,7 @@ def advantages(
     baseline: Floats,
     tau: float,
     settings: RLSettings,
+    spread: float | None = None,
 ) -> Floats:
     """(B,) weight · clip(G) − τ ln(p_old/p_base) − η (ln p_d − mean ln p_d).
 
@@ -44,11 +45,13 @@ def advantages(
         (B,) see :func:`crystalformer_rl.training.baselines.baseline`.
     tau
         Weight of the KL penalty in this step.
+    spread
+        s, for crystals that do not belong to the batch; None: of these crystals.
     """
     gain = np.where(rewards.abstain, 0.0, rewards.value - baseline)
     if settings.advantage == "standardised":
-        counted = gain[~rewards.abstain]
-        spread = float(counted.std()) if counted.size else 0.0
+        if spread is None:
+            spread = spread_of(rewards, baseline)
         gain = gain / spread if spread > 0 else np.zeros_like(gain)
     if settings.advantage_clip is not None:
         gain = np.clip(gain, -settings.advantage_clip, settings.advantage_clip)
@@ -56,3 +59,9 @@ def advantages(
     return np.asarray(
         settings.weight * gain - tau * log_ratio_to_base - settings.entropy * surprise
     )
+
+
+def spread_of(rewards: RewardBatch, baseline: Floats) -> float:
+    """Standard deviation of r − b over the crystals that count; 0 if there is none."""
+    gain = (rewards.value - baseline)[~rewards.abstain]
+    return float(gain.std()) if gain.size else 0.0

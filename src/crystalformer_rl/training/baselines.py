@@ -64,12 +64,48 @@ def baseline(
         case "leave_one_out":
             return leave_one_out(rewards), BaselineState()
         case "space_group":
-            others, prior = leave_one_out(rewards), settings.baseline_prior
-            known = [state.groups.get(int(group), (0.0, 0.0)) for group in space_groups]
-            totals, counts = np.array(known).reshape(-1, 2).T
-            found = (totals + prior * others) / (counts + prior)
+            others = leave_one_out(rewards)
+            found = _shrunk(state, space_groups, others, prior=settings.baseline_prior)
             groups = _count(state.groups, rewards, space_groups, decay=settings.baseline_decay)
             return found, BaselineState(groups=groups)
+
+
+def baseline_outside(
+    state: BaselineState,
+    rewards: RewardBatch,
+    space_groups: NDArray[np.int64],
+    *,
+    settings: RLSettings,
+) -> Floats:
+    """The (n,) baseline of n crystals that are not among those of the batch.
+
+    Parameters
+    ----------
+    state
+        After the batch.
+    rewards
+        Of the batch.
+    space_groups
+        (n,) of the other crystals.
+    """
+    counted = rewards.value[~rewards.abstain]
+    mean = np.full(len(space_groups), counted.mean() if counted.size else 0.0)
+    match settings.baseline:
+        case "running":
+            return np.full(len(space_groups), state.mean or 0.0)
+        case "leave_one_out":
+            return mean
+        case "space_group":
+            return _shrunk(state, space_groups, mean, prior=settings.baseline_prior)
+
+
+def _shrunk(
+    state: BaselineState, space_groups: NDArray[np.int64], mean: Floats, *, prior: float
+) -> Floats:
+    """Mean rewards of space groups, with ``prior`` more crystals of the reward ``mean`` in each."""
+    known = [state.groups.get(int(group), (0.0, 0.0)) for group in space_groups]
+    totals, counts = np.array(known).reshape(-1, 2).T
+    return np.asarray((totals + prior * mean) / (counts + prior))
 
 
 def leave_one_out(rewards: RewardBatch) -> Floats:

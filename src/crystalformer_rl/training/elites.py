@@ -1,16 +1,8 @@
-"""Elites: the best distinct crystals of a branch, which every update sees again.
+"""Elites: the best distinct crystals of a branch, as in MatInvent (arXiv 2511.03112).
 
-A replayed crystal is one more crystal of the batch, with the ratio of its probability to that
-before the update, and with the advantage that it would have if it were sampled now:
-
-    A = weight · max(0, A'),     A' = the advantage of the batch for its discounted reward
-
-Self-imitation (Oh et al., arXiv 1806.05178, equation 2) learns only from crystals better than
-expected, hence max(0, ·). MatInvent (arXiv 2511.03112) keeps 100 crystals, one of each composition,
-replays 10 with their rewards, and drops those whose composition the memory no longer rewards.
-CrystalFormer-CSP (arXiv 2512.18251, option ``--gamma``) adds −weight · mean ln p instead. That term
-has no bound: it raises the probability of a crystal whatever it already is. With the clipped ratio
-and the KL penalty of the batch an elite stops pulling once it is likely enough.
+MatInvent keeps 100 crystals, one of each composition, replays 10 of them with every batch, and
+drops those whose composition the memory no longer rewards. Here one of each composition and space
+group is kept. :mod:`crystalformer_rl.training.replay` says what an update makes of them.
 """
 
 from dataclasses import dataclass, field

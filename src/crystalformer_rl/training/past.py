@@ -1,7 +1,8 @@
 """What a branch remembers of the crystals that it has sampled: its memory and its elites."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,36 @@ from numpy.typing import NDArray
 from crystalformer_rl.config.memory import EliteSettings, MemorySettings
 from crystalformer_rl.crystal.token_table import tokens_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.files import read_table
+from crystalformer_rl.layout import CRYSTALS
 from crystalformer_rl.training.elites import COLUMNS, Elites
 from crystalformer_rl.training.memory import Memory, crystal_keys
 
 READ = [*COLUMNS, "valid"]
 """The columns of the table of crystals that are read."""
+
+
+def earlier_steps(paths: Sequence[Path], *, steps: int) -> list[pd.DataFrame]:
+    """The crystals of each step of the rounds before, from their files in order.
+
+    Parameters
+    ----------
+    steps
+        Number of steps in these rounds.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read, or the files do not hold each step once and in order.
+    """
+    tables = [rows for path in paths for _, rows in read_table(path, READ).groupby("step")]
+    found = [int(rows["step"].iloc[0]) for rows in tables]
+    if found != list(range(1, steps + 1)):
+        raise ValueError(
+            f"--earlier must be the {CRYSTALS} of all rounds before, in order, with the steps 1 to "
+            f"{steps}; {', '.join(map(str, paths)) or 'no file'}: {len(found)} steps"
+        )
+    return tables
 
 
 @dataclass(frozen=True)

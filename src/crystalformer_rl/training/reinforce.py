@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -17,14 +18,16 @@ from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import sample_space_groups
 from crystalformer_rl.rewards.base import Reward
 from crystalformer_rl.seeds import derive_seed
-from crystalformer_rl.training.advantages import advantages
 from crystalformer_rl.training.algorithm import Algorithm, Batch
-from crystalformer_rl.training.baselines import baseline
+from crystalformer_rl.training.assessment import assess
+from crystalformer_rl.training.crystals import RoundCrystals, crystal_rows
 from crystalformer_rl.training.fit import Row, Track
+from crystalformer_rl.training.past import Past
 from crystalformer_rl.training.ppo import PPO
+from crystalformer_rl.training.replay import with_elites
 from crystalformer_rl.training.rollout import Rollout, collect
 from crystalformer_rl.training.round_state import RoundState
-from crystalformer_rl.training.steering import learning_rate, next_tau
+from crystalformer_rl.training.steering import learning_rate
 
 Floats = NDArray[np.float64]
 
@@ -49,10 +52,11 @@ def reinforce(
     seed: int,
     loop: Loop,
     previous: RoundState,
+    earlier: Iterable[pd.DataFrame] = (),
     track: Track = iter,
     record: Callable[[Row], None] | None = None,
-) -> tuple[list[Row], RoundState]:
-    """Make ``settings.steps`` steps on ``policy`` in place; return history and round state.
+) -> tuple[list[Row], RoundState, pd.DataFrame]:
+    """Make ``settings.steps`` steps on ``policy`` in place; return history, state and crystals.
 
     Each step samples a batch, computes rewards and advantages, and updates the policy by the
     algorithm of the branch. Dropout is off and the network is in float32, because bfloat16 cannot
@@ -70,6 +74,9 @@ def reinforce(
         Seed of this round of this branch.
     previous
         State after the round before.
+    earlier
+        The crystals of each step of the rounds before, with the columns of
+        :data:`crystalformer_rl.training.past.READ`.
     track
         Wraps the range of steps, for example with a progress bar.
     record
@@ -82,9 +89,12 @@ def reinforce(
         included, abstentions not), valid_fraction, abstain_fraction, kl (nats, of the policy that
         sampled the batch), unique_fraction, columns of the algorithm, baseline (its mean over the
         crystals that count), tau, seconds, and NAME_mean of every component of the reward over the
-        valid crystals (None where there is none).
+        valid crystals (None where there is none). Rewards are those before the memory discounts
+        them. The columns of the memory are those of :meth:`Past.metrics`.
     RoundState
         For the next round.
+    DataFrame
+        Every crystal of the round, see :func:`crystalformer_rl.training.crystals.crystal_rows`.
 
     Raises
     ------
@@ -102,14 +112,17 @@ def reinforce(
     method = algorithm(settings)
     state = previous
     history: list[Row] = []
+    crystals = RoundCrystals()
 
     def checkpoint() -> Checkpoint:
         values = {"history": history, "state": state.values()}
-        return Checkpoint(training_tensors(policy, optimiser), values)
+        return Checkpoint(training_tensors(policy, optimiser) | crystals.tensors(), values)
 
     if (saved := loop.resume()) is not None:
         restore_training(saved, policy, optimiser)
         history, state = list(saved.values["history"]), RoundState.restore(saved.values["state"])
+        crystals = RoundCrystals.restore(saved.tensors)
+    past = Past(settings.memory, settings.elites).after([*earlier, *crystals.tables()])
 
     for step in track(range(len(history), settings.steps)):
         start = time.monotonic()
@@ -126,59 +139,44 @@ def reinforce(
                 seed=step_seed,
             )
         row: Row = {"step": state.step + 1, "round": round_number} | _describe(rollout)
-        advantage, state, columns = _assess(rollout, state, settings=settings)
-        if not np.isfinite(advantage).all():
-            at_fault = _names(rollout, np.flatnonzero(~np.isfinite(advantage)))
+        weight = past.weights(rollout.tokens, rollout.rewards.valid)
+        discounted = replace(rollout, rewards=rollout.rewards.discounted(weight))
+        assessed, state = assess(discounted, state, settings=settings)
+        if not (finite := np.isfinite(assessed.advantage)).all():
+            at_fault = _names(rollout, np.flatnonzero(~finite))
             raise loop.diverged("a log-probability", step, at_fault, before)
+        rows = crystal_rows(row["step"], rollout, weight=weight, advantage=assessed.advantage)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, settings=settings)
         batch = Batch(
             tokens=rollout.tokens,
             log_prob=rollout.log_prob,
             base_log_prob=rollout.base_log_prob,
-            rewards=rollout.rewards,
-            advantage=advantage,
+            rewards=discounted.rewards,
+            advantage=assessed.advantage,
             constraints=constraints,
             seed=step_seed,
         )
+        if settings.elites.weight:
+            batch = with_elites(batch, policy, past, assessed, settings=settings)
         update = method.update(policy, optimiser, batch)
         if not update.finite:
             everyone = _names(rollout, range(len(rollout.structures)))
             raise loop.diverged("the loss or its gradient", step, everyone, before)
-        row |= update.columns | columns | {"seconds": time.monotonic() - start}
+        crystals.add(rows)
+        row |= update.columns | past.metrics(rows)
+        row |= {
+            "baseline": _mean(assessed.baseline[~rollout.rewards.abstain]),
+            "tau": assessed.tau,
+        }
+        past = past.after([rows])
+        row |= {"seconds": time.monotonic() - start}
         history = [*history, row]
         if record is not None:
             record(row)
         log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         loop.step_done(step + 1, checkpoint)
-    return history, state
-
-
-def _assess(
-    rollout: Rollout, state: RoundState, *, settings: RLSettings
-) -> tuple[Floats, RoundState, Row]:
-    """The advantage of each crystal, the state after the step, and columns of the history."""
-    expected, remembered = baseline(
-        state.baseline, rollout.rewards, rollout.tokens.space_group, settings=settings
-    )
-    tau = settings.tau if state.tau is None else state.tau
-    ratio_to_base = rollout.log_ratio_to_base
-    advantage = advantages(
-        rollout.rewards,
-        ratio_to_base,
-        rollout.log_discrete.numpy(),
-        baseline=expected,
-        tau=tau,
-        settings=settings,
-    )
-    following = replace(
-        state,
-        step=state.step + 1,
-        baseline=remembered,
-        tau=next_tau(tau, float(ratio_to_base.mean()), settings=settings),
-    )
-    used = {"baseline": _mean(expected[~rollout.rewards.abstain]), "tau": tau}
-    return advantage, following, used
+    return history, state, crystals.table()
 
 
 def _describe(rollout: Rollout) -> Row:

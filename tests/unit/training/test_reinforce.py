@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.policies import TINY
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import ConstraintSettings, RLSettings
+from crystalformer_rl.config.memory import MemorySettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.model.constraints import build
@@ -32,6 +34,12 @@ STEERED = SETTINGS.model_copy(
     update={"target_kl": 0.5, "learning_rate_schedule": "cosine", "entropy": 0.01}
 )
 PAPER = RLSettings(preset="paper", steps=5, batch_size=12, ppo_epochs=2, learning_rate=0.003)
+REMEMBERING = RLSettings(
+    steps=5, batch_size=12, ppo_epochs=2, learning_rate=0.003,
+    memory={"by": "prototype", "full": 1, "none": 3, "window": 20},
+    elites={"weight": 0.5, "kept": 6, "replayed": 3},
+    constraints={"elements": ["Na", "Cl"]},
+)  # fmt: skip
 TIMED = "seconds"
 
 
@@ -64,8 +72,24 @@ def train(
     settings: RLSettings = SETTINGS,
     previous: RoundState = RoundState(),  # noqa: B008 - frozen
 ) -> tuple[list[Row], RoundState]:
+    history, after, _ = whole_round(
+        policy, base, loop, reward=reward, settings=settings, previous=previous
+    )
+    return history, after
+
+
+def whole_round(
+    policy: Policy,
+    base: Policy,
+    loop: Loop,
+    *,
+    reward: Reward | None = None,
+    settings: RLSettings = SETTINGS,
+    previous: RoundState = RoundState(),  # noqa: B008 - frozen
+    earlier: Sequence[pd.DataFrame] = (),
+) -> tuple[list[Row], RoundState, pd.DataFrame]:
     with loop:
-        history, after = reinforce(
+        history, after, crystals = reinforce(
             policy,
             base,
             reward or FewAtoms(),
@@ -75,23 +99,33 @@ def train(
             seed=7,
             loop=loop,
             previous=previous,
+            earlier=earlier,
         )
-    return [{k: v for k, v in row.items() if k != TIMED} for row in history], after
+    return [{k: v for k, v in row.items() if k != TIMED} for row in history], after, crystals
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, STEERED, PAPER], ids=["robust", "steered", "paper"])
+@pytest.mark.parametrize(
+    "settings",
+    [SETTINGS, STEERED, PAPER, REMEMBERING],
+    ids=["robust", "steered", "paper", "remembering"],
+)
 @pytest.mark.parametrize("call", [1, 3])
 def test_sigterm_while_scoring_equals_straight(
     new_policy: NewPolicy, new_loop: NewLoop, call: int, settings: RLSettings
 ) -> None:
     straight, resumed = new_policy(), new_policy()
-    expected = train(straight, new_policy(), new_loop(name="straight"), settings=settings)
+    *expected, crystals = whole_round(
+        straight, new_policy(), new_loop(name="straight"), settings=settings
+    )
     stopping = FewAtoms(terminate_at=call)
     with pytest.raises(Interrupted):
         train(new_policy(), new_policy(), new_loop(), reward=stopping, settings=settings)
     rest = FewAtoms()
     torch.manual_seed(99)
-    assert train(resumed, new_policy(), new_loop(), reward=rest, settings=settings) == expected
+    *found, again = whole_round(resumed, new_policy(), new_loop(), reward=rest, settings=settings)
+    assert found == expected
+    pd.testing.assert_frame_equal(again, crystals)
+    assert crystals["step"].value_counts().to_dict() == dict.fromkeys(range(1, 6), 12)
     assert rest.calls == settings.steps - (call - 1)
     for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -140,6 +174,22 @@ def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -
         0.95 * state.baseline.mean + 0.05 * second[0]["reward_mean"]
     )
     assert after.step == 10
+
+
+def test_a_round_remembers_those_before(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    policy, base = new_policy(), new_policy()
+    settings = REMEMBERING.model_copy(update={"memory": MemorySettings(full=1, none=4)})
+    first, state, crystals = whole_round(policy, base, new_loop(name="first"), settings=settings)
+    earlier = [rows for _, rows in crystals.groupby("step")]
+    second, _, more = whole_round(
+        policy, base, new_loop(name="2"), settings=settings, previous=state, earlier=earlier
+    )
+    assert second[0]["distinct"] >= first[-1]["distinct"]
+    assert second[0]["elite_best"] >= first[-1]["elite_mean"]
+    both = pd.concat([crystals, more]).query("valid")
+    assert second[-1]["distinct"] == both["formula"].nunique()
+    assert (both.groupby("formula")["memory_weight"].sum() <= 2 + 1e-6).all()
+    assert first[-1]["memory_weight"] < 1
 
 
 def test_base_stays_as_it_was(new_policy: NewPolicy, new_loop: NewLoop) -> None:
