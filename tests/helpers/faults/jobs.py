@@ -235,7 +235,7 @@ JOBS = (
         *("--round", "1", "--name", "ehull"),
         reads=(*files(JUDGED["base"], POLICY), *HULL),
         out=JUDGED["rl-ehull"],
-        writes=(*POLICY, "state.json", *TRAINED[len(POLICY) :]),
+        writes=(*POLICY, "state.json", "crystals.parquet", *TRAINED[len(POLICY) :]),
     ),
     sample("sft", JUDGED["sft"]),
     relax("sft"),

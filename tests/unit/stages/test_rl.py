@@ -14,6 +14,7 @@ from pymatgen.core import Element
 
 from crystalformer_rl import cli
 from crystalformer_rl.config import EhullReward, FileReward, RLSettings
+from crystalformer_rl.crystal.token_table import tokens_of
 from crystalformer_rl.files import read_json, read_table, read_tensors
 from crystalformer_rl.jobs.loop import EXIT_CODE
 from crystalformer_rl.model.policy import Policy
@@ -82,7 +83,16 @@ def test_two_rounds(folder: Path) -> None:
     assert record["settings"]["round"] == 1
     assert not (folder / "checkpoints" / "round-1").exists()
 
-    second = run(folder, policy="round-1", number=2, out="round-2")
+    crystals = read_table(first / "crystals.parquet")
+    assert crystals["step"].tolist() == [1] * 4 + [2] * 4
+    assert set(EhullReward.components) <= set(crystals.columns)
+    assert tokens_of(crystals).space_group.tolist() == crystals["space_group"].tolist()
+
+    earlier = f"--earlier={first / 'crystals.parquet'}"
+    second = run(folder, earlier, policy="round-1", number=2, out="round-2")
+    assert read_table(second / "crystals.parquet")["step"].tolist() == [3] * 4 + [4] * 4
+    inputs = read_json(second / "provenance.json")["inputs"]
+    assert inputs["earlier"][0]["path"] == str(first / "crystals.parquet")
     assert read_table(second / "history.parquet")["step"].tolist() == [3, 4]
     assert read_json(second / "state.json")["step"] == 4
 
@@ -92,11 +102,21 @@ def test_two_rounds(folder: Path) -> None:
     again = run(folder, policy="pretrain", number=1, out="again")
     a, b = (read_tensors(path / "model.safetensors") for path in (first, again))
     assert all(np.array_equal(a[name], b[name]) for name in a)
+    pd.testing.assert_frame_equal(read_table(again / "crystals.parquet"), crystals)
 
 
 def test_later_round_needs_the_round_before(folder: Path) -> None:
     with pytest.raises(ValueError, match="--round 2 needs the folder of the previous round"):
         run(folder, policy="pretrain", number=2, out="round-2")
+
+
+def test_later_round_needs_the_crystals_of_all_rounds_before(folder: Path) -> None:
+    first = run(folder, policy="pretrain", number=1, out="round-1")
+    with pytest.raises(ValueError, match=r"all rounds before, .* the steps 1 to 2; no file: 0 ste"):
+        run(folder, policy="round-1", number=2, out="round-2")
+    twice = ["--earlier", *[str(first / "crystals.parquet")] * 2]
+    with pytest.raises(ValueError, match=r"--earlier must be .*crystals\.parquet: 4 steps"):
+        run(folder, *twice, policy="round-1", number=2, out="round-2")
 
 
 def test_published_density_gives_way_to_that_of_the_samples(

@@ -189,7 +189,7 @@ def test_a_round_remembers_those_before(new_policy: NewPolicy, new_loop: NewLoop
     both = pd.concat([crystals, more]).query("valid")
     assert second[-1]["distinct"] == both["formula"].nunique()
     assert (both.groupby("formula")["memory_weight"].sum() <= 2 + 1e-6).all()
-    assert first[-1]["memory_weight"] < 1
+    assert (crystals["memory_weight"] < 1).any()
 
 
 def test_base_stays_as_it_was(new_policy: NewPolicy, new_loop: NewLoop) -> None:
