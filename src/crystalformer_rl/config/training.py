@@ -113,3 +113,13 @@ class SftSettings(OptimiserSettings):
     symprec: PositiveFloat = Field(
         default=0.01, description="Symmetry tolerance for the relaxed samples, Å."
     )
+    unique: Annotated[bool, Neutral(False)] = Field(
+        default=False,
+        description="Keep only the sample of lowest energy above hull of each reduced formula and "
+        "space group.",
+    )
+    novel: Annotated[bool, Neutral(False)] = Field(
+        default=False,
+        description="Leave out samples with a reduced formula of the dataset, pure elements among "
+        "them.",
+    )

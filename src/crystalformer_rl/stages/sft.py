@@ -1,4 +1,8 @@
-"""``sft``: fine-tune the base policy on its own relaxed, filtered samples."""
+"""``sft``: fine-tune a policy on relaxed, filtered samples.
+
+The policy "sft" learns from samples of the base policy. A round of a branch with ``algorithm: sft``
+learns from samples of the policy of the round before.
+"""
 
 import argparse
 from pathlib import Path
@@ -24,15 +28,22 @@ from crystalformer_rl.training.selection import Relaxed, select
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     add_training_arguments(parser)
-    parser.add_argument("--policy", type=Path, required=True, help="folder of the base policy")
+    parser.add_argument(
+        "--policy", type=Path, required=True, help="folder of the policy to fine-tune"
+    )
     parser.add_argument(
         "--relaxed",
         type=shards,
         required=True,
         metavar="FOLDER:COUNT",
-        help="relaxed shards of its samples",
+        help="relaxed shards of the samples",
     )
     parser.add_argument("--hull", type=Path, required=True, help="folder of the hull stage")
+    parser.add_argument(
+        "--known", type=Path, help="table of the dataset, if the settings ask for novel samples"
+    )
+    parser.add_argument("--name", help="name of the branch in the rl section, if it is one")
+    parser.add_argument("--round", type=int, default=1, help="number of its round, from 1")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,15 +57,20 @@ def run(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     settings = SftSettings.model_validate_json(args.settings)
-    seed = derive_seed(args.seed, "sft")
+    if settings.novel != (args.known is not None):
+        raise ValueError("--known and `novel: true` of the settings need each other")
+    branch = () if args.name is None else ("rl", args.name, args.round)
+    seed = derive_seed(args.seed, *(branch or ("sft",)))
     training = Training(
         "sft",
         args,
         sections={"sft": settings},
+        names={"name": args.name, "round": args.round} if branch else None,
         inputs={
             "policy": policy_files(args.policy),
             "relaxed": args.relaxed,
             "hull": hull_files(args.hull),
+            **({"known": args.known} if args.known else {}),
         },
         seed=seed,
         parallel=parallel,
@@ -63,11 +79,14 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     relaxed = pd.concat([read_table(path) for path in args.relaxed], ignore_index=True)
     hull = ReferenceHull.load(args.hull, energies_of=relaxed["potential"])
     selection = select(
-        _samples(relaxed),
+        relaxed_samples(relaxed),
         hull=hull,
         max_e_above_hull=settings.max_e_above_hull,
         symprec=settings.symprec,
         max_sites=policy.settings.max_sites - 1,
+        known=_formulas(args.known) if settings.novel else frozenset(),
+        unique=settings.unique,
+        section=f"rl.{args.name}.sft" if branch else "sft",
     )
     with training.loop:
         history = fit(
@@ -82,7 +101,9 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
             track=training.track,
             record=training.record,
         )
-    policy.metadata |= {"trained_by": "sft"}
+    if branch:
+        history = [row | {"round": args.round} | selection.fractions for row in history]
+    policy.metadata |= {"trained_by": f"rl-{args.name}" if branch else "sft"}
     if parallel.first:
         policy.save(args.out)
     training.finish(
@@ -93,7 +114,13 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     )
 
 
-def _samples(table: pd.DataFrame) -> list[Relaxed]:
+def _formulas(dataset: Path) -> frozenset[str]:
+    """The reduced formulas of the dataset."""
+    return frozenset(read_table(dataset, columns=["formula"])["formula"])
+
+
+def relaxed_samples(table: pd.DataFrame) -> list[Relaxed]:
+    """The samples of shards of the relax stage."""
     structures = structures_of(table, prefix="relaxed_")
     rows = zip(table["id"], table["status"], structures, table["energy_final"], strict=True)
     return [

@@ -1,9 +1,12 @@
-"""Selection of the base policy's relaxed samples for supervised fine-tuning."""
+"""Selection of a policy's relaxed samples for supervised fine-tuning."""
 
 import logging
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.tokenizer import tokenize_many
@@ -43,6 +46,15 @@ class Selection:
     ids: list[str]
     counts: dict[str, int]
 
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Of all samples: those close enough to the hull, and those that were kept."""
+        total = self.counts["samples"]
+        return {
+            "low_fraction": self.counts["below_max_e_above_hull"] / total,
+            "kept_fraction": len(self.ids) / total,
+        }
+
 
 def select(
     samples: Sequence[Relaxed],
@@ -51,7 +63,9 @@ def select(
     max_e_above_hull: float,
     symprec: float,
     max_sites: int,
-    processes: int = 1,
+    known: AbstractSet[str] = frozenset(),
+    unique: bool = False,
+    section: str = "sft",
 ) -> Selection:
     """Keep the samples that relaxed, are close enough to the hull and can be tokenized.
 
@@ -63,6 +77,12 @@ def select(
         Å, for the symmetry of the relaxed structures.
     max_sites
         Symmetry-inequivalent sites that the model can hold.
+    known
+        Reduced formulas that are left out.
+    unique
+        Keep only the lowest in energy above hull of each reduced formula and space group.
+    section
+        Section of the configuration that the error message names.
 
     Raises
     ------
@@ -71,7 +91,7 @@ def select(
     """
     counts = {"samples": len(samples)}
     converged = [
-        (sample, sample.structure, sample.energy)
+        (sample.id, sample.structure, sample.energy)
         for sample in samples
         if sample.status == "converged"
         and sample.structure is not None
@@ -84,27 +104,44 @@ def select(
     counts["e_above_hull_known"] = placement.status.count("ok")
     # A comparison with NaN is False.
     low = [
-        (sample, structure)
-        for (sample, structure, _), is_low in zip(
-            converged, placement.e_above_hull <= max_e_above_hull, strict=True
-        )
-        if is_low
+        (name, structure, float(above))
+        for (name, structure, _), above in zip(converged, placement.e_above_hull, strict=True)
+        if above <= max_e_above_hull
     ]
     counts["below_max_e_above_hull"] = len(low)
+    if known:
+        low = [row for row in low if row[1].reduced_formula not in known]
+        counts["novel"] = len(low)
     tokens, rows, rejected = tokenize_many(
-        [structure for _, structure in low],
-        symprec=symprec,
-        max_sites=max_sites,
-        processes=processes,
+        [structure for _, structure, _ in low], symprec=symprec, max_sites=max_sites
     )
     counts["tokenized"] = len(rows)
+    kept = [low[row] for row in rows]
+    if unique:
+        kinds = [
+            (structure.reduced_formula, int(group))
+            for (_, structure, _), group in zip(kept, tokens.space_group, strict=True)
+        ]
+        best = _lowest_of_each(kinds, [above for _, _, above in kept])
+        tokens, kept = tokens[best], [kept[row] for row in best]
+        counts["unique"] = len(kept)
     text = ", ".join(f"{name} {count}" for name, count in counts.items())
     log.info("samples kept for fine-tuning: %s", text)
     for row, rejection in rejected:
-        log.info("%s not tokenized: %s (%s)", low[row][0].id, rejection.reason, rejection.detail)
-    if len(rows) == 0:
+        log.info("%s not tokenized: %s (%s)", low[row][0], rejection.reason, rejection.detail)
+    if not kept:
         raise ValueError(
-            f"no sample is left to fine-tune on ({text}): raise sft.max_e_above_hull "
-            f"({max_e_above_hull} eV/atom), sft.samples or relax.max_steps, or pretrain longer"
+            f"no sample is left to fine-tune on ({text}): raise {section}.max_e_above_hull "
+            f"({max_e_above_hull} eV/atom), {section}.samples or relax.max_steps, or pretrain "
+            "longer"
         )
-    return Selection(tokens, [low[row][0].id for row in rows], counts)
+    return Selection(tokens, [name for name, _, _ in kept], counts)
+
+
+def _lowest_of_each(kinds: Sequence[tuple[str, int]], values: Sequence[float]) -> NDArray[np.int64]:
+    """Rows with the lowest value of their kind, in order; of equal values the first."""
+    best: dict[tuple[str, int], int] = {}
+    for row, kind in enumerate(kinds):
+        if kind not in best or values[row] < values[best[kind]]:
+            best[kind] = row
+    return np.array(sorted(best.values()), dtype=np.int64)

@@ -15,8 +15,9 @@ from crystalformer_rl.config import SftSettings
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, read_tensors, write_table
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
+from crystalformer_rl.stability.reference import Elements, HullRules, ReferenceHull, write_hull
 from crystalformer_rl.stages import sft
+from crystalformer_rl.training.selection import select
 
 MODEL = TINY
 
@@ -50,7 +51,7 @@ def write_shard(path: Path, rows: list[tuple[str, Structure | None, float | None
     write_table(path, pd.DataFrame(columns | structures))
 
 
-def arguments(folder: Path, *, out: str = "sft", **settings: float) -> list[str]:
+def arguments(folder: Path, *more: str, out: str = "sft", **settings: float | bool) -> list[str]:
     values = {
         "settings": SftSettings(epochs=2, **settings).model_dump_json(),
         "policy": folder / "pretrain",
@@ -60,11 +61,17 @@ def arguments(folder: Path, *, out: str = "sft", **settings: float) -> list[str]
         "out": folder / out,
     }
     args = [f"--{name}={value}" for name, value in values.items()]
-    return [*args, f"--relaxed={folder / 'relax'}:{len(list((folder / 'relax').iterdir()))}"]
+    relaxed = f"--relaxed={folder / 'relax'}:{len(list((folder / 'relax').iterdir()))}"
+    return [*args, relaxed, *more]
 
 
-def run(folder: Path, **settings: float) -> None:
-    run_verb(sft, arguments(folder, **settings))
+def run(folder: Path, *more: str, **settings: float | bool) -> None:
+    run_verb(sft, arguments(folder, *more, **settings))
+
+
+def counts_of(folder: Path) -> dict[str, int]:
+    counts: dict[str, int] = read_json(folder / "sft" / "provenance.json")["counts"]
+    return counts
 
 
 # On the hull NaCl has (-1 - 2) / 2 - 2 = -3.5 eV/atom.
@@ -87,7 +94,7 @@ def test_every_filter_is_counted(folder: Path, caplog: pytest.LogCaptureFixture)
         ],
     )
     run(folder)
-    counts = read_json(folder / "sft" / "provenance.json")["counts"]
+    counts = counts_of(folder)
     expected = {
         "samples": 6,
         "converged": 4,
@@ -108,6 +115,63 @@ def test_every_filter_is_counted(folder: Path, caplog: pytest.LogCaptureFixture)
     before = read_tensors(folder / "pretrain" / "model.safetensors")
     after = read_tensors(folder / "sft" / "model.safetensors")
     assert any(not np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_of_a_formula_and_space_group_the_lowest_is_kept(folder: Path) -> None:
+    caesium_chloride = Structure(Lattice.cubic(3.4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    write_shard(
+        folder / "relax/shard-0000.parquet",
+        [
+            ("converged", rocksalt(5.7), -3.45),
+            ("converged", rocksalt(5.6), -3.5),
+            ("converged", rocksalt(5.6), -3.5),
+            ("converged", caesium_chloride, -3.45),
+        ],
+    )
+    run(folder, unique=True)
+    counts = counts_of(folder)
+    assert (counts["tokenized"], counts["unique"]) == (4, 2)
+    relaxed = read_table(folder / "relax/shard-0000.parquet")
+    hull = ReferenceHull.load(folder / "hull", energies_of=["chgnet"])
+    found = select(
+        sft.relaxed_samples(relaxed), hull=hull, max_e_above_hull=0.1, symprec=0.01, max_sites=20,
+        unique=True,
+    )  # fmt: skip
+    assert found.ids == ["shard-0000-1", "shard-0000-3"]
+    assert found.tokens.space_group.tolist() == [225, 221]
+    assert found.fractions == {"low_fraction": 1.0, "kept_fraction": 0.5}
+
+
+def test_formulas_of_the_dataset_are_left_out_on_request(folder: Path) -> None:
+    write_shard(
+        folder / "relax/shard-0000.parquet",
+        [
+            ("converged", rocksalt(5.6), -3.5),
+            ("converged", Structure(np.eye(3) * 4, ["Na"], [[0, 0, 0]]), -1.0),
+        ],
+    )
+    known = folder / "structures.parquet"
+    write_table(known, pd.DataFrame({"formula": ["Na", "KCl"]}))
+    run(folder, f"--known={known}", novel=True)
+    counts = counts_of(folder)
+    assert (counts["below_max_e_above_hull"], counts["novel"]) == (2, 1)
+    with pytest.raises(ValueError, match=r"--known and `novel: true` .* need each other"):
+        run(folder, novel=True)
+
+
+def test_a_round_of_a_branch_says_which(folder: Path) -> None:
+    write_shard(
+        folder / "relax/shard-0000.parquet",
+        [("converged", rocksalt(5.6), -3.5), ("error", None, None)],
+    )
+    run(folder, "--name=mine", "--round=2")
+    history = read_table(folder / "sft" / "history.parquet")
+    assert history["round"].tolist() == [2, 2, 2]
+    assert set(history["kept_fraction"]) == set(history["low_fraction"]) == {0.5}
+    assert Policy.load(folder / "sft").metadata["trained_by"] == "rl-mine"
+    write_shard(folder / "relax/shard-0000.parquet", [("error", None, None)])
+    with pytest.raises(ValueError, match=r"raise rl\.mine\.sft\.max_e_above_hull"):
+        run(folder, "--name=mine", "--round=3")
 
 
 @pytest.mark.slow

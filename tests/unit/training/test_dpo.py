@@ -1,0 +1,149 @@
+"""Direct preference optimisation against what can be worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystalformer_rl.config.dpo import DpoSettings
+from crystalformer_rl.rewards.base import RewardBatch
+from crystalformer_rl.training import dpo
+
+GAINS = st.floats(-30, 30)
+SETTINGS = st.builds(
+    DpoSettings,
+    variant=st.sampled_from(["sigmoid", "ipo"]),
+    beta=st.floats(0.01, 1),
+    label_smoothing=st.floats(0, 0.4),
+)
+
+
+def rewards(*values: float, abstain: tuple[int, ...] = ()) -> RewardBatch:
+    value = np.array(values)
+    away = np.isin(np.arange(len(value)), abstain)
+    return RewardBatch(value, ~away, away, {})
+
+
+def pairs(batch: RewardBatch, *groups: int, margin: float = 0.0) -> list[tuple[int, int]]:
+    found = dpo.pairs_of(batch, np.array(groups), margin=margin)
+    return [(int(chosen), int(rejected)) for chosen, rejected in found]
+
+
+def of(gain: float, **settings: object) -> float:
+    tensor = torch.tensor([gain], dtype=torch.float64)
+    return dpo.pair_loss(tensor, DpoSettings.model_validate(settings)).item()
+
+
+def test_the_best_of_a_group_is_paired_with_its_worst() -> None:
+    batch = rewards(1.0, 4.0, 2.0, 3.0)
+    assert pairs(batch, 225, 225, 225, 225) == [(1, 0), (3, 2)]
+
+
+def test_crystals_left_over_are_paired_across_groups() -> None:
+    batch = rewards(1.0, 2.0, 3.0, 5.0, 4.0)
+    assert pairs(batch, 1, 1, 1, 2, 3) == [(2, 0), (3, 1)]
+
+
+def test_a_pair_needs_a_margin() -> None:
+    batch = rewards(0.0, 1.0, 0.0, 0.5)
+    assert pairs(batch, 1, 1, 2, 2, margin=0.5) == [(1, 0)]
+    assert pairs(rewards(2.0, 2.0), 1, 1) == []
+
+
+def test_abstained_crystals_take_no_part() -> None:
+    batch = rewards(1.0, 9.0, 0.0, abstain=(1,))
+    assert pairs(batch, 1, 1, 1) == [(0, 2)]
+    assert pairs(rewards(1.0, 0.0, abstain=(0, 1)), 1, 1) == []
+
+
+@given(
+    values=st.lists(st.floats(-6, 1), min_size=1, max_size=30),
+    seed=st.integers(0, 100),
+    margin=st.floats(0, 1),
+)
+def test_every_crystal_is_in_one_pair_at_most(
+    values: list[float], seed: int, margin: float
+) -> None:
+    random = np.random.default_rng(seed)
+    away = random.random(len(values)) < 0.3
+    batch = RewardBatch(np.array(values), ~away, away, {})
+    found = dpo.pairs_of(batch, random.integers(1, 4, len(values)), margin=margin)
+    assert len(set(found.ravel().tolist())) == found.size
+    assert not away[found].any()
+    assert (batch.value[found[:, 0]] - batch.value[found[:, 1]] > margin).all()
+
+
+def test_losses_by_hand() -> None:
+    assert of(0.0) == pytest.approx(math.log(2))
+    assert of(5.0, beta=0.2) == pytest.approx(math.log(1 + math.exp(-1)))
+    smoothed = 0.9 * math.log(1 + math.exp(-1)) + 0.1 * math.log(1 + math.e)
+    assert of(5.0, beta=0.2, label_smoothing=0.1) == pytest.approx(smoothed)
+    assert of(2.0, variant="ipo", beta=0.1) == pytest.approx(9.0)
+    assert of(5.0, variant="ipo", beta=0.1) == 0
+
+
+@given(gain=GAINS, more=st.floats(0.01, 5), settings=SETTINGS)
+def test_the_loss_falls_when_the_chosen_gains_short_of_the_optimum(
+    gain: float, more: float, settings: DpoSettings
+) -> None:
+    """The smoothed optima: ln((1 − ε)/ε)/β for the sigmoid, (1 − 2ε)/2β for IPO."""
+    smoothing, beta = settings.label_smoothing, settings.beta
+    if settings.variant == "ipo":
+        best = (1 - 2 * smoothing) / (2 * beta)
+    else:
+        best = math.log((1 - smoothing) / max(smoothing, 1e-300)) / beta
+    if gain + more > best:
+        return
+    worse, better = dpo.pair_loss(torch.tensor([gain, gain + more]).double(), settings)
+    assert better < worse
+
+
+@given(gain=GAINS, settings=SETTINGS)
+def test_a_coin_toss_does_not_know_which_is_better(gain: float, settings: DpoSettings) -> None:
+    tossed = settings.model_copy(update={"label_smoothing": 0.5})
+    one, other = dpo.pair_loss(torch.tensor([gain, -gain]).double(), tossed)
+    assert one.item() == pytest.approx(other.item())
+
+
+def test_the_slopes_by_hand() -> None:
+    """∂/∂ln p of −ln σ(βh) is ∓β σ(−βh), over the number of pairs; the SFT term adds −w/P."""
+    log_prob = torch.tensor([1.0, -2.0, 0.5, 7.0, 3.0], dtype=torch.float64)
+    base = torch.tensor([0.0, -1.0, 0.5, 1.0, 4.0], dtype=torch.float64)
+    settings = DpoSettings(beta=0.5, sft_weight=0.2)
+    found = dpo.objective(log_prob, base, np.array([[0, 1], [4, 2]]), settings=settings)
+    # h = 1 − (−1) = 2 and −1 − 0 = −1.
+    slopes = [0.5 / (1 + math.exp(0.5 * h)) / 2 for h in (2, -1)]
+    expected = [-slopes[0] - 0.1, slopes[0], slopes[1], 0.0, -slopes[1] - 0.1]
+    assert found.slope.tolist() == pytest.approx(expected)
+    losses = [math.log(1 + math.exp(-0.5 * h)) for h in (2, -1)]
+    assert found.loss == pytest.approx(sum(losses) / 2 - 0.2 * (1.0 + 3.0) / 2)
+    assert found.accuracy == 0.5
+
+
+def test_the_optimum_is_the_tilted_base() -> None:
+    """On a categorical with preferences of a Bradley–Terry model, DPO ends at p_base exp(r/β)/Z."""
+    base = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64).log()
+    reward = torch.tensor([0.0, 0.2, 0.4], dtype=torch.float64)
+    logits = base.clone().requires_grad_(True)
+    optimiser = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
+    settings = DpoSettings(beta=0.5)
+
+    def expected_loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        total = torch.zeros((), dtype=torch.float64)
+        ratio = logits.log_softmax(0) - base
+        for i in range(3):
+            for j in range(i):
+                prefer = torch.sigmoid(reward[i] - reward[j])
+                gain = (ratio[i] - ratio[j])[None]
+                both = dpo.pair_loss(torch.cat([gain, -gain]), settings)
+                total = total + prefer * both[0] + (1 - prefer) * both[1]
+        total.backward()
+        return total
+
+    optimiser.step(expected_loss)
+    tilted = (base + reward / settings.beta).softmax(0)
+    assert torch.allclose(logits.detach().softmax(0), tilted, atol=1e-6)
