@@ -10,6 +10,7 @@ Snakemake deletes the results before it starts a job again: ``checkpoints/pretra
 """
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,19 @@ class Layout:
         """The policies that are compared: base, sft and one for each branch of RL."""
         return ["base", "sft", *(f"rl-{branch}" for branch in self.config.rl)]
 
+    @property
+    def intermediate(self) -> dict[str, str]:
+        """Policies between the rounds of iterated SFT, whose samples the next round learns from.
+
+        Each with the folder of its training. They are sampled and relaxed but not compared.
+        """
+        return {
+            after_round(branch, number): f"{self.results}/rl-{branch}/round-{number}"
+            for branch, settings in self.config.rl.items()
+            if settings.algorithm == "sft"
+            for number in range(1, settings.rounds)
+        }
+
     def trainings(self, policy: str) -> list[str]:
         """Folders of a policy's own trainings, in order: one, or one for each round of a branch.
 
@@ -59,6 +73,8 @@ class Layout:
         ValueError
             If the run has no such policy.
         """
+        if policy in self.intermediate:
+            return [self.intermediate[policy]]
         if policy not in self.policies:
             raise ValueError(f"unknown policy {policy!r}: this run has {', '.join(self.policies)}")
         if policy == "base":
@@ -83,8 +99,10 @@ class Layout:
 
     def start(self, branch: str, round_number: int) -> str:
         """The weights that a round of RL starts from: of the round before, or of another policy."""
-        if round_number == 1:
-            return self.weights(self.config.rl[branch].start)
+        settings = self.config.rl[branch]
+        from_start = settings.sft is not None and settings.sft.weights == "start"
+        if round_number == 1 or from_start:
+            return self.weights(settings.start)
         return f"{self.results}/rl-{branch}/round-{round_number - 1}/{WEIGHTS}"
 
     def state(self, branch: str, round_number: int) -> list[str]:
@@ -97,6 +115,17 @@ class Layout:
         """The crystals of the rounds before, from which a round of RL knows what was sampled."""
         folder = f"{self.results}/rl-{branch}"
         return [f"{folder}/round-{number}/{CRYSTALS}" for number in range(1, round_number)]
+
+    def teacher(self, branch: str, round_number: int) -> str:
+        """The policy from whose relaxed samples a round of iterated SFT learns."""
+        if round_number == 1:
+            return self.config.rl[branch].start
+        return after_round(branch, round_number - 1)
+
+    def branches(self, *algorithms: str) -> str:
+        """Regular expression of the branches with one of these algorithms; of nothing if none."""
+        names = [n for n, settings in self.config.rl.items() if settings.algorithm in algorithms]
+        return "|".join(map(re.escape, names)) or "(?!)"
 
     def checkpoints(self, training: str) -> str:
         """The folder of a training's checkpoints; ``training`` is its folder within the run."""
@@ -166,6 +195,15 @@ class Layout:
 
     def _shard_number(self, count: int) -> int:
         return count // self.config.sample.shard_size
+
+
+def after_round(branch: str, round_number: int) -> str:
+    """The name of the policy of a branch after one of its rounds.
+
+    >>> after_round("mine", 2)
+    'rl-mine-round-2'
+    """
+    return f"rl-{branch}-round-{round_number}"
 
 
 def shard_name(number: int, suffix: str) -> str:

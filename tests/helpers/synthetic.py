@@ -169,6 +169,18 @@ def round_history(number: int, *, steps: int = 12, merit: bool = False) -> pd.Da
     return pd.DataFrame(columns)
 
 
+def sft_history(number: int, *, epochs: int) -> pd.DataFrame:
+    """One round of a branch of iterated SFT."""
+    epoch = np.arange(epochs + 1)
+    return pd.DataFrame(
+        {
+            "epoch": epoch, "step": 3 * epoch, "learning_rate": 1e-4,
+            "train_loss": 12.0 - number - 0.1 * epoch, "val_loss": np.nan,
+            "round": number, "low_fraction": 0.2 * number, "kept_fraction": 0.1 * number,
+        }
+    )  # fmt: skip
+
+
 def record(stage: str, **counts: float) -> dict[str, Any]:
     """A provenance record."""
     return {

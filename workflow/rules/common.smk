@@ -160,6 +160,22 @@ def reward_arguments(wildcards, output):
     return words
 
 
+def taught_by(wildcards):
+    """The policy from whose samples a round of iterated SFT learns, and the number of samples."""
+    samples = SETTINGS.rl[wildcards.branch].sft.samples
+    return LAYOUT.teacher(wildcards.branch, int(wildcards.round)), samples
+
+
+def known_crystals(settings):
+    """The crystals of the dataset, for an SFT that leaves out what is known."""
+    return rules.dataset.output.structures if settings.novel else []
+
+
+def known_argument(wildcards, input, output):
+    """The same for the command; the input and the settings decide about reruns, not this."""
+    return ["--known", input.known] if input.known else []
+
+
 MANIFEST = read_manifest(ROOT / "resources/manifest.yaml")
 SETTINGS = settings_of(config)
 LAYOUT = Layout(
@@ -189,6 +205,6 @@ JUDGE_HULL = HULL.model_copy(
     update={"reference": "dataset", "files": [], "potential": SETTINGS.judge.potential}
 )
 
-for branch, settings in SETTINGS.rl.items():
+for branch, settings in SETTINGS.rewarded.items():
     if problem := settings.reward.problem():
         refuse(f"rl.{branch}.reward.path = {settings.reward.path}: {problem}")

@@ -21,6 +21,8 @@ rule rl:
         f"{RUN}/benchmarks/rl-{{branch}}-{{round}}.tsv"
     conda:
         "../../envs/torch.yaml"
+    wildcard_constraints:
+        branch=LAYOUT.branches("ppo", "dpo"),
     threads: 1
     resources:
         gpu=0,
@@ -50,3 +52,38 @@ rule rl:
         " --minutes {resources.runtime}"
         " {params.jobs:q} {params.trust:q}"
         " --out {params.out:q}"
+
+
+use rule sft as sft_round with:
+    input:
+        policy=lambda wildcards: LAYOUT.start(wildcards.branch, int(wildcards.round)),
+        relaxed=lambda wildcards: LAYOUT.shards("relax", *taught_by(wildcards)),
+        hull=rules.hull.output.hull,
+        elements=rules.hull.output.elements,
+        rules=rules.hull.output.rules,
+        known=lambda wildcards: known_crystals(SETTINGS.rl[wildcards.branch].sft),
+    output:
+        model=f"{RUN}/rl-{{branch}}/round-{{round}}/model.safetensors",
+        about=f"{RUN}/rl-{{branch}}/round-{{round}}/model.json",
+        history=f"{RUN}/rl-{{branch}}/round-{{round}}/history.parquet",
+        provenance=f"{RUN}/rl-{{branch}}/round-{{round}}/provenance.json",
+    log:
+        f"{LOGS}/rl-{{branch}}/round-{{round}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/rl-{{branch}}-{{round}}.tsv"
+    wildcard_constraints:
+        branch=LAYOUT.branches("sft"),
+    params:
+        settings=lambda wildcards: canonical(
+            SETTINGS.rl[wildcards.branch].sft, without=["weights"]
+        ),
+        relaxed=lambda wildcards: LAYOUT.shard_count("relax", *taught_by(wildcards)),
+        branch=lambda wildcards: [
+            "--name",
+            wildcards.branch,
+            "--round",
+            wildcards.round,
+        ],
+        checkpoints=LAYOUT.checkpoints("rl-{branch}/round-{round}"),
+    message:
+        "Fine-tuning {wildcards.branch} on relaxed samples, round {wildcards.round}"

@@ -56,6 +56,7 @@ rule sft:
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
         rules=rules.hull.output.rules,
+        known=known_crystals(SETTINGS.sft),
     output:
         model=f"{RUN}/sft/model.safetensors",
         about=f"{RUN}/sft/model.json",
@@ -81,6 +82,8 @@ rule sft:
         policy=subpath(input.policy, parent=True),
         relaxed=LAYOUT.shard_count("relax", "base", SETTINGS.sft.samples),
         hull=subpath(input.hull, parent=True),
+        known=known_argument,
+        branch=[],
         checkpoints=LAYOUT.checkpoints("sft"),
         jobs=training_arguments,
         out=subpath(output.model, parent=True),
@@ -90,7 +93,7 @@ rule sft:
         "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
         " sft --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
-        " --relaxed {params.relaxed:q} --hull {params.hull:q}"
+        " --relaxed {params.relaxed:q} --hull {params.hull:q} {params.known:q} {params.branch:q}"
         " --checkpoints {params.checkpoints:q} --minutes {resources.runtime}"
         " {params.jobs:q}"
         " --out {params.out:q}"

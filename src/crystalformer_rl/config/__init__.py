@@ -114,13 +114,19 @@ class Config(Section):
     report: ReportSettings = Field(default_factory=ReportSettings)
 
     @property
+    def rewarded(self) -> dict[str, RLSettings]:
+        """The branches that a reward trains: all but those of iterated SFT."""
+        return {name: one for name, one in self.rl.items() if one.algorithm != "sft"}
+
+    @property
     def by_histogram(self) -> list[str]:
         """The sections that sample space groups by the training histogram of a policy.
 
         The policies that are trained from it have its histogram too, and ``sft`` trains on crystals
         that are sampled as ``sample`` says.
         """
-        sections = {"sample": self.sample} | {f"rl.{name}": one for name, one in self.rl.items()}
+        branches = {f"rl.{name}": one for name, one in self.rewarded.items()}
+        sections: dict[str, PromptSettings] = {"sample": self.sample, **branches}
         return [name for name, section in sections.items() if section.by_histogram]
 
     @field_validator("rl", mode="before")
@@ -131,15 +137,27 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
         size = self.sample.shard_size
-        for path, count in (("sample.count", self.sample.count), ("sft.samples", self.sft.samples)):
+        counts = {"sample.count": self.sample.count, "sft.samples": self.sft.samples} | {
+            f"rl.{name}.sft.samples": branch.sft.samples
+            for name, branch in self.rl.items()
+            if branch.sft is not None
+        }
+        for path, count in counts.items():
             if count % size:
                 raise ValueError(
                     f"{path} = {count} must be a multiple of sample.shard_size = {size}, so that "
                     "a larger run adds shards and changes none"
                 )
+        for name, branch in self.rl.items():
+            rounds = range(1, branch.rounds) if branch.algorithm == "sft" else ()
+            if clash := {f"{name}-round-{number}" for number in rounds} & self.rl.keys():
+                raise ValueError(
+                    f"rl.{clash.pop()} has the name of a policy between the rounds of rl.{name}: "
+                    "choose another name"
+                )
         on_hull = {"relax.potential": self.relax.potential} | {
             f"rl.{name}.reward.potential": potential
-            for name, branch in self.rl.items()
+            for name, branch in self.rewarded.items()
             if (potential := branch.reward.hull_potential) is not None
         }
         for path, potential in on_hull.items():
@@ -148,7 +166,7 @@ class Config(Section):
                     f"{path} = {potential} must be hull.potential = {self.hull.potential}: "
                     "energies of two potentials do not mix"
                 )
-        for name, branch in self.rl.items():
+        for name, branch in self.rewarded.items():
             if branch.reward.runs_code and not self.jobs.trust_code:
                 raise ValueError(
                     f"rl.{name}.reward = {', '.join(branch.reward.files)} is Python code that the "

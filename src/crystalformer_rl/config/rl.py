@@ -1,12 +1,13 @@
 """Settings of a branch of reinforcement."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validator
 
+from crystalformer_rl.config.algorithms import SECTIONS, DpoSettings, IteratedSftSettings
 from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
-from crystalformer_rl.config.fields import Fraction, PositiveFloat, PositiveInt
+from crystalformer_rl.config.fields import NULL, Fraction, Neutral, PositiveFloat, PositiveInt
 from crystalformer_rl.config.memory import EliteSettings, MemorySettings
 from crystalformer_rl.config.presets import DEFAULT, PRESETS, PresetName, filled
 from crystalformer_rl.config.rewards import AnyReward, EhullReward
@@ -23,8 +24,17 @@ class RLSettings(PromptSettings):
         description="Set of defaults: `paper` is exactly that of arXiv 2504.02367, `robust` the "
         "tested recipe of this project. Each key below overrides it.",
     )
-    algorithm: Literal["ppo"] = Field(
-        default="ppo", description="`ppo`: proximal policy optimisation on whole crystals."
+    algorithm: Literal["ppo", "dpo", "sft"] = Field(
+        default="ppo",
+        description="`ppo`: proximal policy optimisation on whole crystals; `dpo`: direct "
+        "preference optimisation on pairs of each batch; `sft`: supervised fine-tuning on relaxed "
+        "samples of low energy, which uses only `start`, `rounds` and `sft`.",
+    )
+    dpo: Annotated[DpoSettings | None, Neutral(None)] = Field(
+        default=None, description="Only for `algorithm: dpo`."
+    )
+    sft: Annotated[IteratedSftSettings | None, Neutral(None)] = Field(
+        default=None, description="Only for `algorithm: sft`."
     )
     reward: AnyReward = Field(default_factory=EhullReward, description="The reward.")
     weight: PositiveFloat = Field(
@@ -109,6 +119,20 @@ class RLSettings(PromptSettings):
                 "elites need a memory, without which the policy narrows to them: set memory.by, or "
                 "elites.weight to 0"
             )
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _section_of_the_algorithm(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or (name := value.get("algorithm")) not in SECTIONS:
+            return value
+        return {**value, name: {} if value.get(name) in (None, NULL) else value[name]}
+
+    @model_validator(mode="after")
+    def _no_other_section(self) -> "RLSettings":
+        for name in SECTIONS:
+            if name != self.algorithm and getattr(self, name) is not None:
+                raise ValueError(f"{name} is for algorithm: {name}, but this is {self.algorithm}")
         return self
 
     @model_validator(mode="wrap")

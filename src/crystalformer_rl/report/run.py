@@ -81,19 +81,13 @@ class Run:
 
     @cached_property
     def branches(self) -> dict[str, pd.DataFrame]:
-        """The rounds of each RL branch as one table by step; of a repeated step, the last row."""
+        """The rounds of each RL branch as one table by step, see :func:`_joined`."""
         filled = {
             name: [part for part in rounds if len(part)]
             for name, rounds in self.histories.items()
             if name.startswith("rl-")
         }
-        return {
-            name: pd.concat(rounds, ignore_index=True)
-            .drop_duplicates("step", keep="last")
-            .sort_values("step", ignore_index=True)
-            for name, rounds in filled.items()
-            if rounds
-        }
+        return {name: _joined(rounds) for name, rounds in filled.items() if rounds}
 
     @property
     def threshold(self) -> float:
@@ -107,3 +101,22 @@ class Run:
     def mean(self, policy: str, name: str) -> Mean:
         """A mean of a policy."""
         return Mean.of(self.policies[policy]["numbers"][name])
+
+
+def _joined(rounds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rounds of a branch, in any order, as one table; of a repeated step, the last row.
+
+    The rounds of supervised fine-tuning count epochs and steps from 0; here they go on.
+    """
+    if "epoch" not in rounds[0]:
+        return (
+            pd.concat(rounds, ignore_index=True)
+            .drop_duplicates("step", keep="last")
+            .sort_values("step", ignore_index=True)
+        )
+    before = pd.Series({"epoch": 0, "step": 0})
+    parts = []
+    for part in sorted(rounds, key=lambda one: int(one["round"].iloc[0])):
+        parts.append(part.assign(**{name: part[name] + before[name] for name in before.index}))
+        before = parts[-1][list(before.index)].max()
+    return pd.concat(parts, ignore_index=True)

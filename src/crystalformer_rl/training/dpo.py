@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crystalformer_rl.config.dpo import DpoSettings
+from crystalformer_rl.config.algorithms import DpoSettings
 from crystalformer_rl.rewards.base import RewardBatch
 
 Pairs = NDArray[np.int64]

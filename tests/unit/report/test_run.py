@@ -55,3 +55,12 @@ def test_rounds_are_joined_and_of_a_repeated_step_the_last_counts() -> None:
     assert run.branches["rl-a"]["kl"].tolist()[:2] == [-1.0, -1.0]
     assert run.losses == {}
     assert isinstance(run.branches["rl-a"], pd.DataFrame)
+
+
+def test_rounds_of_supervised_fine_tuning_go_on_where_the_one_before_ended() -> None:
+    rounds = [synthetic.sft_history(number, epochs=2) for number in (2, 1)]
+    run = synthetic.run(synthetic.structures({"base": 2}), histories={"rl-a": rounds})
+    course = run.branches["rl-a"]
+    assert course["round"].tolist() == [1, 1, 1, 2, 2, 2]
+    assert course["epoch"].tolist() == [0, 1, 2, 2, 3, 4]
+    assert course["step"].tolist() == [0, 3, 6, 6, 9, 12]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystalformer_rl.config.dpo import DpoSettings
+from crystalformer_rl.config.algorithms import DpoSettings
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.training import dpo
 

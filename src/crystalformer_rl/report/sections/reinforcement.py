@@ -22,15 +22,31 @@ LABELS = {
     "valid_fraction": "rewarded, not failed",
     "ratio_max": "largest ratio p/p_old",
     "grad_norm": "gradient norm",
+    "dpo_loss": "loss of the pairs",
+    "pair_accuracy": "pairs already in order",
+    "paired_fraction": "in a pair",
+    "low_fraction": "low enough above the hull",
+    "kept_fraction": "kept for fine-tuning",
+    "train_loss": "loss of kept samples (nats/crystal)",
     **{
         f"{name}_mean": component.label
         for reward in REWARDS.values()
         for name, component in reward.components.items()
     },
 }
-FRACTIONS = frozenset({"unique_fraction", "valid_fraction"})
+FRACTIONS = frozenset(
+    {
+        *("unique_fraction", "valid_fraction", "pair_accuracy", "paired_fraction"),
+        *("low_fraction", "kept_fraction"),
+    }
+)
 OVERVIEW = ("e_above_hull_mean", "kl", "unique_fraction")
-NOT_DRAWN = frozenset({"step", "round", "reward_std", "baseline", "seconds"})
+NOT_DRAWN = frozenset({"step", "round", "epoch", "reward_std", "baseline", "seconds"})
+REWARDED = "All other recorded quantities of {}. The grey line is the running baseline."
+SUPERVISED = (
+    "Losses of the kept samples in {}, and the fractions of the round's samples that relaxed to an "
+    "energy low enough above the hull and that were kept. A ring marks the first step of a round."
+)
 SMOOTH_FROM = 60  # steps; fewer are drawn as they are
 WINDOW = 10
 
@@ -41,19 +57,22 @@ def section(run: Run) -> Section:
     if not run.branches:
         body = Markup("<p>No history of an RL branch was given.</p>")
         return Section("reinforcement", heading, body)
-    figures = {"rl-overview": draw_overview(run.branches, run.colours).svg()}
-    body = markup.picture(
-        "rl-overview",
-        figures["rl-overview"],
-        label="Mean energy above hull, KL divergence and uniqueness against PPO step",
-        caption=Markup(
-            "Per PPO step, of the sampled batch: mean energy above hull of the crystals that could "
-            "be scored (unrelaxed), KL divergence from the base policy (the mean of ln p − ln "
-            "p<sub>base</sub>, which τ multiplies), and the fraction of the batch that is unique. "
-            "A ring marks the first step of a round. Falling uniqueness means that the policy "
-            "collapses, whatever the reward."
-        ),
-    )
+    figures, body = {}, Markup("")
+    rewarded = {name: one for name, one in run.branches.items() if "kl" in one}
+    if rewarded:
+        figures["rl-overview"] = draw_overview(rewarded, run.colours).svg()
+        body += markup.picture(
+            "rl-overview",
+            figures["rl-overview"],
+            label="Mean energy above hull, KL divergence and uniqueness against step",
+            caption=Markup(
+                "Per step, of the sampled batch: mean energy above hull of the crystals that could "
+                "be scored (unrelaxed), KL divergence from the base policy (the mean of ln p − ln "
+                "p<sub>base</sub>), and the fraction of the batch that is unique. "
+                "A ring marks the first step of a round. Falling uniqueness means that the policy "
+                "collapses, whatever the reward."
+            ),
+        )
     for branch, history in run.branches.items():
         name = f"details-{branch}"
         figures[name] = draw_details(history, run.colours[branch]).svg()
@@ -61,8 +80,7 @@ def section(run: Run) -> Section:
             name,
             figures[name],
             label=f"Details of {branch}",
-            caption=f"All other recorded quantities of {branch}. The grey line is the running "
-            "baseline.",
+            caption=REWARDED.format(branch) if branch in rewarded else SUPERVISED.format(branch),
         )
     tables = {f"history-{branch}": history for branch, history in run.branches.items()}
     return Section("reinforcement", heading, body, figures=figures, tables=tables)
@@ -120,7 +138,7 @@ def _curve(axis: Axes, history: pd.DataFrame, column: str, *, colour: str, label
 
 def _dress(axis: Axes, column: str) -> None:
     axis.set_title(LABELS.get(column, column), fontsize=8.5)
-    axis.set_xlabel("PPO step")
+    axis.set_xlabel("step")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axis.grid(axis="y")
     if column in FRACTIONS:

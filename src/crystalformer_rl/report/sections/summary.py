@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from crystalformer_rl.config import Config
+from crystalformer_rl.config import Config, RLSettings
 from crystalformer_rl.config.potentials import title
 from crystalformer_rl.config.rewards import HullReward, RewardSettings
 from crystalformer_rl.evaluation.columns import BY_NAME
@@ -120,11 +120,20 @@ def _judge(config: Config) -> Markup:
 
 
 def _branches(config: Config) -> Markup | str:
-    rewarded = (
-        Markup("<b>rl-{}</b> was rewarded by {}").format(name, _reward(branch.reward))
+    taught = (
+        Markup("<b>rl-{}</b> {}").format(name, _teaching(branch))
         for name, branch in config.rl.items()
     )
-    return Markup("; ").join(rewarded) or "No policy was fine-tuned with RL"
+    return Markup("; ").join(taught) or "No policy was fine-tuned with RL"
+
+
+def _teaching(branch: RLSettings) -> Markup:
+    if branch.sft is not None:
+        return Markup(
+            "was fine-tuned in {} rounds on its own relaxed samples of at most {:g} eV/atom above "
+            "the hull"
+        ).format(branch.rounds, branch.sft.max_e_above_hull)
+    return Markup("was rewarded by {}").format(_reward(branch.reward))
 
 
 def _reward(settings: RewardSettings) -> str:
@@ -146,7 +155,7 @@ def _learned(name: str, history: pd.DataFrame) -> Markup | None:
 
 def _against_base(name: str, run: Run) -> list[list[str]]:
     means = {"e_above_hull_initial": prose("mean unrelaxed E_hull (eV/atom)")}
-    branch = run.config.rl.get(name.removeprefix("rl-"))
+    branch = run.config.rewarded.get(name.removeprefix("rl-"))
     if branch is not None and (column := branch.reward.column) is not None:
         means[column] = Markup("mean {}").format(markup.heading(column))
     rows: list[list[str]] = []

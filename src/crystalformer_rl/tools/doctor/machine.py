@@ -140,6 +140,7 @@ def estimate(config: Config) -> int:
     judges = 1 if config.judge.potential is None else 2
     policies = 2 + len(config.rl)
     samples = policies * config.sample.count * judges + config.sft.samples
+    samples += sum(b.rounds * b.sft.samples for b in config.rl.values() if b.sft is not None)
     trainings = 2 + sum(branch.rounds for branch in config.rl.values())
     parameters = Policy(config.model).num_parameters
     written = samples * PER_SAMPLE + trainings * parameters * PER_PARAMETER

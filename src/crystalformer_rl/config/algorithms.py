@@ -1,10 +1,14 @@
-"""Settings of direct preference optimisation."""
+"""Settings of algorithms of reinforcement that have a section of their own."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from crystalformer_rl.config.fields import PositiveFloat, PositiveInt, Section
+from crystalformer_rl.config.training import SftSettings
+
+SECTIONS = ("dpo", "sft")
+"""Those algorithms; the section of a branch has the same name."""
 
 
 class DpoSettings(Section):
@@ -32,3 +36,17 @@ class DpoSettings(Section):
         description="Rewards of a pair differ by more than this, in units of the reward.",
     )
     epochs: PositiveInt = Field(default=4, description="Gradient steps per batch.")
+
+
+class IteratedSftSettings(SftSettings):
+    """Supervised fine-tuning in rounds, each on samples of the policy of the round before."""
+
+    samples: PositiveInt = Field(
+        default=200,
+        description="Samples that each round relaxes: of the policy of the round before, in round "
+        "1 of `start`.",
+    )
+    weights: Literal["previous", "start"] = Field(
+        default="previous",
+        description="Weights that a round fine-tunes: of the round before, or of `start` again.",
+    )

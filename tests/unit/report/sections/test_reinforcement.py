@@ -1,0 +1,34 @@
+"""The course of branches with and without a reward."""
+
+from helpers import synthetic
+
+from crystalformer_rl.config import Config
+from crystalformer_rl.config.rewards import REWARDS
+from crystalformer_rl.report.sections.reinforcement import LABELS, draw_details, section
+from crystalformer_rl.report.sections.summary import statement
+
+SFT = [synthetic.sft_history(number, epochs=3) for number in (1, 2)]
+PPO = [synthetic.round_history(1)]
+
+
+def test_iterated_sft_has_its_own_curves_and_none_in_the_overview() -> None:
+    table = synthetic.structures({"base": 2})
+    both = section(synthetic.run(table, histories={"rl-a": PPO, "rl-b": SFT}))
+    assert set(both.figures) == {"rl-overview", "details-rl-a", "details-rl-b"}
+    drawn = draw_details(both.tables["history-rl-b"], "black")
+    shown = [axis.get_title("left") for axis in drawn.axes if axis.get_visible()]
+    quantities = ("learning_rate", "train_loss", "low_fraction", "kept_fraction")
+    assert shown == [LABELS.get(name, name) for name in quantities]
+    assert both.tables["history-rl-b"]["round"].tolist() == [1] * 4 + [2] * 4
+    alone = section(synthetic.run(table, histories={"rl-b": SFT}))
+    assert set(alone.figures) == {"details-rl-b"}
+
+
+def test_the_statement_says_how_each_branch_was_taught() -> None:
+    rl = {"a": {}, "b": {"algorithm": "sft", "rounds": 3, "sft": {"max_e_above_hull": 0.05}}}
+    config = Config.model_validate({"rl": rl})
+    text = statement(synthetic.run(synthetic.structures({"base": 2}), config=config))
+    assert f"<b>rl-a</b> was rewarded by {REWARDS['ehull'].title}" in text
+    assert (
+        "<b>rl-b</b> was fine-tuned in 3 rounds on its own relaxed samples of at most 0.05" in text
+    )
