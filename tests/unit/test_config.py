@@ -114,6 +114,22 @@ def test_the_defaults_are_valid() -> None:
             r"^hull: files has 0 .*reference 'csv' takes at least one",
         ),
         ({"comparison_hull": {"files": ["-rf"]}}, r"^comparison_hull\.files\.0: invalid path"),
+        (
+            {"rl": {"a": {"dpo": {"beta": 1.0}}}},
+            r"^rl\.a: dpo is for algorithm: dpo, but this is ppo",
+        ),
+        (
+            {"rl": {"a": {"algorithm": "dpo", "dpo": {"betta": 1.0}}}},
+            r"^rl\.a\.dpo\.betta: unknown key \(did you mean beta\?\)",
+        ),
+        (
+            {"rl": {"a": {"algorithm": "sft", "sft": {"samples": 51}}}},
+            r"^rl\.a\.sft\.samples = 51 must be a multiple of sample\.shard_size = 50",
+        ),
+        (
+            {"rl": {"a": {"algorithm": "sft", "rounds": 3}, "a-round-2": {}}},
+            r"^rl\.a-round-2 has the name of a policy between the rounds of rl\.a",
+        ),
         ({"relx": {"max_force": 1}}, r"^relx: unknown key \(did you mean relax\?\)"),
         ({"nonsense": 1}, r"^nonsense: unknown key; allowed here: run, seed, base_policy"),
     ],
@@ -121,6 +137,24 @@ def test_the_defaults_are_valid() -> None:
 def test_a_mistake_names_its_key_and_what_is_allowed(raw: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read(raw)
+
+
+def test_an_algorithm_brings_its_section_which_counts_for_reruns() -> None:
+    ppo, dpo, sft = (RLSettings(algorithm=name) for name in ("ppo", "dpo", "sft"))
+    assert (ppo.dpo, ppo.sft, dpo.sft, sft.dpo) == (None,) * 4
+    assert {"dpo", "sft"}.isdisjoint(json.loads(canonical(ppo)))
+    assert json.loads(canonical(dpo))["dpo"]["beta"] == 0.1
+    assert json.loads(canonical(sft))["sft"]["weights"] == "previous"
+    assert RLSettings.model_validate_json(canonical(dpo)) == dpo
+
+
+def test_iterated_sft_needs_no_reward_and_so_no_potential_of_it() -> None:
+    own = {"potential": "sevennet"}
+    others = {"hull": own, "relax": own, "judge": {"potential": None}}
+    config = read({**others, "rl": {"a": {"algorithm": "sft"}}})
+    assert config.rewarded == {}
+    with pytest.raises(ValueError, match=r"rl\.a\.reward\.potential = chgnet must be hull"):
+        read({**others, "rl": {"a": {"algorithm": "dpo"}}})
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, "inf", "nan"])

@@ -1,6 +1,7 @@
 """Where the files of a run are."""
 
 import argparse
+import re
 from typing import Any
 
 import pytest
@@ -51,6 +52,28 @@ def test_an_unknown_policy_is_refused() -> None:
 )
 def test_a_round_starts_from_the_round_before(branch: str, number: int, folder: str) -> None:
     assert files().start(branch, number) == f"results/r/{folder}/model.safetensors"
+
+
+def test_a_round_of_iterated_sft_learns_from_samples_of_the_policy_before() -> None:
+    here = files(rl={"a": {"rounds": 2}, "b": {"algorithm": "sft", "rounds": 3, "start": "sft"}})
+    assert [here.teacher("b", number) for number in (1, 2, 3)] == [
+        "sft", "rl-b-round-1", "rl-b-round-2",
+    ]  # fmt: skip
+    assert here.weights("rl-b-round-1") == "results/r/rl-b/round-1/model.safetensors"
+    assert here.start("b", 2) == here.weights("rl-b-round-1")
+    assert list(here.intermediate) == ["rl-b-round-1", "rl-b-round-2"]
+    assert here.policies == ["base", "sft", "rl-a", "rl-b"]
+    with pytest.raises(ValueError, match="unknown policy 'rl-a-round-1'"):
+        here.weights("rl-a-round-1")
+    again = files(rl={"b": {"algorithm": "sft", "rounds": 3, "sft": {"weights": "start"}}})
+    assert again.start("b", 3) == again.weights("base")
+
+
+def test_branches_by_algorithm() -> None:
+    here = files(rl={"a": {}, "b.c": {"algorithm": "sft"}, "d": {"algorithm": "dpo"}})
+    assert here.branches("ppo", "dpo") == "a|d"
+    assert re.fullmatch(here.branches("sft"), "b.c")
+    assert not re.fullmatch(files(rl={"a": {}}).branches("sft"), "")
 
 
 def test_shards_on_a_command_line_are_the_shards_of_the_rules() -> None:

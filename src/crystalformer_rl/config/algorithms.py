@@ -26,9 +26,10 @@ class DpoSettings(Section):
         default=0.0, description="Probability that a pair is the wrong way round."
     )
     sft_weight: float = Field(
-        default=0.0,
+        default=0.1,
         ge=0,
-        description="Weight of −ln p of the better crystal, a term of likelihood training.",
+        description="Weight of −ln p of the better crystal, a term of likelihood training, without "
+        "which both crystals of a pair may lose probability.",
     )
     margin: float = Field(
         default=0.1,

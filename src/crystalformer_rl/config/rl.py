@@ -31,10 +31,11 @@ class RLSettings(PromptSettings):
         "samples of low energy, which uses only `start`, `rounds` and `sft`.",
     )
     dpo: Annotated[DpoSettings | None, Neutral(None)] = Field(
-        default=None, description="Only for `algorithm: dpo`."
+        default=None, description="Pairs and loss of `algorithm: dpo`; null for the others."
     )
     sft: Annotated[IteratedSftSettings | None, Neutral(None)] = Field(
-        default=None, description="Only for `algorithm: sft`."
+        default=None,
+        description="Samples and training of `algorithm: sft`; null for the others.",
     )
     reward: AnyReward = Field(default_factory=EhullReward, description="The reward.")
     weight: PositiveFloat = Field(

@@ -198,6 +198,8 @@ def _fields(
             yield from _fields(_resolve(field, definitions), definitions, prefix=f"{path}.")
         else:
             yield path, field
+            for section in (choice for choice in field.get("anyOf", ()) if "$ref" in choice):
+                yield from _fields(_resolve(section, definitions), definitions, prefix=f"{path}.")
 
 
 def _resolve(reference: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -214,6 +216,8 @@ def _allowed(field: Mapping[str, Any]) -> str:
         return "kind: " + " or ".join(kinds)
     if "const" in field:
         return str(field["const"])
+    if "$ref" in field:
+        return "section"
     if "enum" in field:
         return " or ".join(str(value) for value in field["enum"])
     values = field.get("additionalProperties") or field.get("patternProperties")

@@ -22,7 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.config.algorithms import DpoSettings
+from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
+from crystalformer_rl.training.algorithm import Batch, Update
+from crystalformer_rl.training.scoring import chunks, log_probs
 
 Pairs = NDArray[np.int64]
 
@@ -115,3 +118,51 @@ def objective(
     loss = pair_loss(gain, settings).mean() - settings.sft_weight * leaf[chosen].mean()
     (slope,) = torch.autograd.grad(loss, leaf)
     return Objective(float(loss.detach()), float((gain > 0).double().mean()), slope)
+
+
+@dataclass(frozen=True)
+class DPO:
+    """``epochs`` gradient steps on the pairs of a batch, without dropout.
+
+    Columns of the history: ``paired_fraction``, the fraction of the batch that is in a pair;
+    ``dpo_loss`` and ``pair_accuracy``, the loss and the accuracy of the :class:`Objective` before
+    the first step; ``grad_norm``, the largest gradient norm before clipping. All but the first are
+    None where there is no pair, and the policy then stays as it is.
+    """
+
+    settings: DpoSettings
+    clip_norm: float
+
+    def update(self, policy: Policy, optimiser: torch.optim.Optimizer, batch: Batch) -> Update:
+        """Minimise the mean loss of the pairs."""
+        groups = batch.tokens.space_group
+        pairs = pairs_of(batch.rewards, groups, margin=self.settings.margin)
+        columns: dict[str, float | None] = {
+            "paired_fraction": pairs.size / len(groups),
+            **dict.fromkeys(("dpo_loss", "pair_accuracy", "grad_norm")),
+        }
+        if not pairs.size:
+            return Update(finite=True, columns=columns)
+        members = np.unique(pairs)
+        pairs = np.searchsorted(members, pairs)
+        tokens = batch.tokens[members]
+        log_prob, base_log_prob = batch.log_prob[members], batch.base_log_prob[members]
+        weights = list(policy.parameters())
+        norms: list[float] = []
+        policy.eval()
+        for epoch in range(self.settings.epochs):
+            if epoch:
+                log_prob = log_probs(policy, tokens, constraints=batch.constraints).total
+            found = objective(log_prob, base_log_prob, pairs, settings=self.settings)
+            if not epoch:
+                columns |= {"dpo_loss": found.loss, "pair_accuracy": found.accuracy}
+            optimiser.zero_grad(set_to_none=True)
+            for indices, part in chunks(policy, tokens):
+                total = policy.log_prob(part, constraints=batch.constraints).total.double()
+                (total * found.slope[indices].to(total.device)).sum().backward()  # type: ignore[no-untyped-call]
+            norms.append(float(torch.nn.utils.clip_grad_norm_(weights, self.clip_norm)))
+            columns["grad_norm"] = max(norms)
+            if not (np.isfinite(found.loss) and np.isfinite(norms[-1])):
+                return Update(finite=False, columns=columns)
+            optimiser.step()
+        return Update(finite=True, columns=columns)

@@ -21,6 +21,7 @@ from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.training.algorithm import Algorithm, Batch
 from crystalformer_rl.training.assessment import assess
 from crystalformer_rl.training.crystals import RoundCrystals, crystal_rows
+from crystalformer_rl.training.dpo import DPO
 from crystalformer_rl.training.fit import Row, Track
 from crystalformer_rl.training.past import Past
 from crystalformer_rl.training.ppo import PPO
@@ -35,10 +36,18 @@ log = logging.getLogger(__name__)
 
 
 def algorithm(settings: RLSettings) -> Algorithm:
-    """The algorithm that the settings name."""
-    match settings.algorithm:
-        case "ppo":
-            return PPO(settings)
+    """The algorithm that the settings name.
+
+    Raises
+    ------
+    ValueError
+        If it is iterated SFT, whose rounds are jobs of the stage ``sft``.
+    """
+    if settings.dpo is not None:
+        return DPO(settings.dpo, settings.clip_norm)
+    if settings.algorithm == "ppo":
+        return PPO(settings)
+    raise ValueError(f"algorithm {settings.algorithm} is a matter of the stage sft, not of rl")
 
 
 def reinforce(

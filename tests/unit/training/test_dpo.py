@@ -1,16 +1,23 @@
 """Direct preference optimisation against what can be worked out by hand."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from helpers.policies import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalformer_rl.config.algorithms import DpoSettings
+from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model.constraints import unconstrained
+from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.training import dpo
+from crystalformer_rl.training.algorithm import Batch
+from crystalformer_rl.training.scoring import log_probs
 
 GAINS = st.floats(-30, 30)
 SETTINGS = st.builds(
@@ -147,3 +154,58 @@ def test_the_optimum_is_the_tilted_base() -> None:
     optimiser.step(expected_loss)
     tilted = (base + reward / settings.beta).softmax(0)
     assert torch.allclose(logits.detach().softmax(0), tilted, atol=1e-6)
+
+
+NewPolicy = Callable[[], Policy]
+ANYTHING = unconstrained(TINY.max_sites)
+
+
+def batch_of(policy: Policy, tokens: CrystalTokens, values: np.ndarray) -> Batch:
+    log_prob = log_probs(policy, tokens, constraints=ANYTHING).total
+    nothing = np.zeros(len(tokens))
+    return Batch(tokens, log_prob, log_prob - 0.5, rewards(*values), nothing, ANYTHING, seed=0)
+
+
+def test_a_step_is_one_of_gradient_descent_on_the_loss_of_the_pairs(
+    new_policy: NewPolicy, crystals: CrystalTokens
+) -> None:
+    """The gradient, put together from chunks and slopes, is that of the loss written down."""
+    settings = DpoSettings(epochs=1, sft_weight=0.1, margin=0.0, beta=0.3)
+    moved, reference = new_policy().double(), new_policy().double()
+    batch = batch_of(moved, crystals, np.random.default_rng(0).normal(size=len(crystals)))
+    done = dpo.DPO(settings, clip_norm=1e9).update(
+        moved, torch.optim.SGD(moved.parameters(), lr=1.0), batch
+    )
+    assert done.finite
+    assert done.columns["paired_fraction"] == 1
+    chosen, rejected = dpo.pairs_of(batch.rewards, crystals.space_group, margin=0.0).T
+    reference.eval()
+    log_prob = reference.log_prob(crystals, constraints=ANYTHING).total.double()
+    ratio = log_prob - batch.base_log_prob
+    terms = -torch.nn.functional.logsigmoid(0.3 * (ratio[chosen] - ratio[rejected]))
+    loss = (terms - 0.1 * log_prob[chosen]).mean()
+    loss.backward()
+    assert done.columns["dpo_loss"] == pytest.approx(loss.item())
+    for before, after in zip(reference.parameters(), moved.parameters(), strict=True):
+        assert torch.allclose(after, before - before.grad, atol=1e-6)
+
+
+def test_without_a_pair_nothing_moves(new_policy: NewPolicy, crystals: CrystalTokens) -> None:
+    policy, untouched = new_policy(), new_policy()
+    batch = batch_of(policy, crystals, np.zeros(len(crystals)))
+    optimiser = torch.optim.SGD(policy.parameters(), lr=1.0)
+    done = dpo.DPO(DpoSettings(), clip_norm=1.0).update(policy, optimiser, batch)
+    assert done.finite
+    assert done.columns["dpo_loss"] is None
+    for a, b in zip(policy.parameters(), untouched.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_not_finite_leaves_the_weights(new_policy: NewPolicy, crystals: CrystalTokens) -> None:
+    policy, untouched = new_policy(), new_policy()
+    batch = batch_of(policy, crystals, np.arange(len(crystals), dtype=float))
+    batch.log_prob[3] = torch.nan
+    optimiser = torch.optim.SGD(policy.parameters(), lr=1.0)
+    assert not dpo.DPO(DpoSettings(), clip_norm=1.0).update(policy, optimiser, batch).finite
+    for a, b in zip(policy.parameters(), untouched.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -40,6 +40,13 @@ REMEMBERING = RLSettings(
     elites={"weight": 0.5, "kept": 6, "replayed": 3},
     constraints={"elements": ["Na", "Cl"]},
 )  # fmt: skip
+DPO = RLSettings(algorithm="dpo", steps=5, batch_size=12, learning_rate=0.003)
+IPO = RLSettings.model_validate(
+    {
+        **{"algorithm": "dpo", "steps": 5, "batch_size": 12, "learning_rate": 0.003},
+        "dpo": {"variant": "ipo", "sft_weight": 0.1, "label_smoothing": 0.1},
+    }
+)
 TIMED = "seconds"
 
 
@@ -106,8 +113,8 @@ def whole_round(
 
 @pytest.mark.parametrize(
     "settings",
-    [SETTINGS, STEERED, PAPER, REMEMBERING],
-    ids=["robust", "steered", "paper", "remembering"],
+    [SETTINGS, STEERED, PAPER, REMEMBERING, DPO, IPO],
+    ids=["robust", "steered", "paper", "remembering", "dpo", "ipo"],
 )
 @pytest.mark.parametrize("call", [1, 3])
 def test_sigterm_while_scoring_equals_straight(
@@ -152,6 +159,16 @@ def test_reward_grows_and_the_leash_holds(new_policy: NewPolicy, new_loop: NewLo
     tight = settings.model_copy(update={"tau": 10.0})
     held, _ = train(new_policy(), new_policy(), new_loop(name="held"), settings=tight)
     assert abs(held[-1]["kl"]) < 0.2 * free[-1]["kl"]
+
+
+def test_preferences_raise_the_reward_too(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    settings = RLSettings(algorithm="dpo", steps=12, batch_size=64, learning_rate=0.003)
+    history, _ = train(new_policy(), new_policy(), new_loop(), settings=settings)
+    start = np.mean([row["reward_mean"] for row in history[:3]])
+    end = np.mean([row["reward_mean"] for row in history[-3:]])
+    assert end > start + 5 * history[0]["reward_std"] / np.sqrt(3 * settings.batch_size)
+    assert history[0]["pair_accuracy"] == 0
+    assert 0.5 < history[0]["paired_fraction"] <= 1
 
 
 def test_history_and_what_is_carried(new_policy: NewPolicy, new_loop: NewLoop) -> None:
