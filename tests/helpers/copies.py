@@ -52,6 +52,25 @@ class Copy:
         assert done.returncode == 0, done.stderr
         return [(job["rule"], job["resources"]) for job in json.loads(done.stdout.splitlines()[-1])]
 
+    def finish(self, *words: str) -> None:
+        """Make every file of a run, recorded as up to date; ``words`` are those of its command.
+
+        The files hold nothing, but Snakemake's records of them (parameters, code, inputs and their
+        checksums) are those of a real run: ``--touch`` writes the same ones.
+        """
+        summary = self.snakemake("--summary", *words).splitlines()
+        header = next(i for i, line in enumerate(summary) if line.startswith("output_file\t"))
+        files = [
+            self.folder / line.split("\t")[0] for line in summary[header + 1 :] if "\t" in line
+        ]
+        assert len(files) > 30
+        for file in files:
+            folder = file if file.suffix == "" else file.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            if file.suffix:
+                file.write_text(file.name)
+        self.snakemake("--touch", "--forceall", *words)
+
     def edit(self, path: str, change: Callable[[str], str]) -> None:
         """Change a file; the change must change something."""
         file = self.folder / path

@@ -275,8 +275,8 @@ def test_a_changed_default_of_an_added_key_is_written_out(limit: int | None) -> 
 
 
 def test_every_default_without_that_mark_is_written_out() -> None:
-    dumped = json.dumps(Config().model_dump(mode="json"), sort_keys=True)
-    assert canonical(Config()) == dumped
+    relax = Config().relax
+    assert canonical(relax) == json.dumps(relax.model_dump(mode="json"), sort_keys=True)
 
 
 def test_null_may_be_text() -> None:

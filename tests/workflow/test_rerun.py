@@ -297,22 +297,9 @@ WITHOUT_EFFECT: dict[str, Edit] = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """A copy in which every file of the default run is there and recorded as up to date.
-
-    The files hold nothing, but Snakemake's records of them (parameters, code, inputs and their
-    checksums) are those of a real run: ``--touch`` writes the same ones.
-    """
+    """A copy in which every file of the default run is there and recorded as up to date."""
     copy = copy_repository(tmp_path_factory.mktemp("finished") / "clone")
-    summary = copy.snakemake("--summary").splitlines()
-    header = next(i for i, line in enumerate(summary) if line.startswith("output_file\t"))
-    files = [copy.folder / line.split("\t")[0] for line in summary[header + 1 :] if "\t" in line]
-    assert len(files) > 80
-    for file in files:
-        folder = file if file.suffix == "" else file.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        if file.suffix:
-            file.write_text(file.name)
-    copy.snakemake("--touch", "--forceall")
+    copy.finish()
     return copy
 
 

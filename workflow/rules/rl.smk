@@ -19,10 +19,10 @@ rule rl:
         f"{LOGS}/rl-{{branch}}/round-{{round}}.log",
     benchmark:
         f"{RUN}/benchmarks/rl-{{branch}}-{{round}}.tsv"
-    conda:
-        "../../envs/torch.yaml"
     wildcard_constraints:
         branch=LAYOUT.branches("ppo", "dpo"),
+    conda:
+        "../../envs/torch.yaml"
     threads: 1
     resources:
         gpu=0,

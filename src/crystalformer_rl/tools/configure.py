@@ -214,10 +214,8 @@ def _allowed(field: Mapping[str, Any]) -> str:
     if "oneOf" in field:
         kinds = field.get("discriminator", {}).get("mapping", {})
         return "kind: " + " or ".join(kinds)
-    if "const" in field:
-        return str(field["const"])
-    if "$ref" in field:
-        return "section"
+    if "const" in field or "$ref" in field:
+        return str(field.get("const", "section"))
     if "enum" in field:
         return " or ".join(str(value) for value in field["enum"])
     values = field.get("additionalProperties") or field.get("patternProperties")
