@@ -92,7 +92,7 @@ class RLSettings(PromptSettings):
     )
     clip: PositiveFloat = Field(default=0.2, description="Clip range of the probability ratio.")
     max_kl_step: PositiveFloat | None = Field(
-        default=None,
+        default=_ROBUST["max_kl_step"],
         description="No more gradient steps on a batch once the policy has moved further than this "
         "from the one that sampled it, KL divergence in nats per crystal; null: no limit.",
     )

@@ -22,6 +22,9 @@ LABELS = {
     "valid_fraction": "rewarded, not failed",
     "ratio_max": "largest ratio p/p_old",
     "grad_norm": "gradient norm",
+    "kl_step": "KL of one step (nats/crystal)",
+    "ppo_epochs": "gradient steps per batch",
+    "tau": "τ of the KL penalty",
     "dpo_loss": "loss of the pairs",
     "pair_accuracy": "pairs already in order",
     "paired_fraction": "in a pair",
@@ -42,7 +45,7 @@ FRACTIONS = frozenset(
 )
 OVERVIEW = ("e_above_hull_mean", "kl", "unique_fraction")
 NOT_DRAWN = frozenset({"step", "round", "epoch", "reward_std", "baseline", "seconds"})
-REWARDED = "All other recorded quantities of {}. The grey line is the running baseline."
+REWARDED = "All other recorded quantities of {}. The grey line is the baseline."
 SUPERVISED = (
     "Losses of the kept samples in {}, and the fractions of the round's samples that relaxed to an "
     "energy low enough above the hull and that were kept. A ring marks the first step of a round."
