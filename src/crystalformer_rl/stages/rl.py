@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> None:
     ------
     ValueError
         If the reward would run code that is not trusted, needs a hull that is not given, or its
-        code has a mistake; or if ``--policy`` is not the policy of the round before, or ``--earlier``
-        not the crystals of all rounds before.
+        code has a mistake; or if ``--policy`` is not the policy of the round before, or
+        ``--earlier`` not the crystals of all rounds before.
     """
     settings = RLSettings.model_validate_json(args.settings)
     potential, files = settings.reward.hull_potential, settings.reward.files

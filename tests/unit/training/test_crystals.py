@@ -30,7 +30,9 @@ class Small:
     """Rewards few atoms, and abstains from crystals with an odd number of them."""
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
-        atoms = np.array([99.0 if structure is None else len(structure) for structure in structures])
+        atoms = np.array(
+            [99.0 if structure is None else len(structure) for structure in structures]
+        )
         abstain = atoms % 2 == 1
         return RewardBatch(-atoms, ~abstain, abstain, {"atoms": atoms})
 

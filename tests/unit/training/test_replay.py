@@ -53,9 +53,7 @@ def past_of(rollout: Rollout, settings: RLSettings = SETTINGS) -> Past:
     return Past(settings.memory, settings.elites).after([rows])
 
 
-def batch_of(
-    rollout: Rollout, settings: RLSettings = SETTINGS
-) -> tuple[Batch, Assessment]:
+def batch_of(rollout: Rollout, settings: RLSettings = SETTINGS) -> tuple[Batch, Assessment]:
     assessed, _ = assess(rollout, RoundState(), settings=settings)
     batch = Batch(
         tokens=rollout.tokens,
@@ -80,7 +78,10 @@ def test_the_best_crystals_join_the_batch(policy: Policy, rollout: Rollout) -> N
     assert (more.advantage[30:] > 0).all()
     np.testing.assert_array_equal(more.advantage[:30], batch.advantage)
     torch.testing.assert_close(
-        more.log_prob[30:] - more.base_log_prob[30:], torch.full((4,), 0.1).double(), atol=1e-4, rtol=0
+        more.log_prob[30:] - more.base_log_prob[30:],
+        torch.full((4,), 0.1).double(),
+        atol=1e-4,
+        rtol=0,
     )
 
 
