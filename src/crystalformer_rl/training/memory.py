@@ -30,7 +30,8 @@ def composition_counts(tokens: CrystalTokens) -> NDArray[np.int64]:
     counts = np.zeros((len(tokens), MAX_ELEMENT + 1), dtype=np.int64)
     np.add.at(counts, (np.arange(len(tokens))[:, None], tokens.element), atoms)
     divisor = np.gcd.reduce(counts, axis=1)
-    return counts // np.maximum(divisor, 1)[:, None]
+    reduced: NDArray[np.int64] = counts // np.maximum(divisor, 1)[:, None]
+    return reduced
 
 
 def composition_keys(tokens: CrystalTokens) -> Keys:
