@@ -309,7 +309,7 @@ def test_a_reward_without_a_potential_fits_every_hull() -> None:
     mine = {"mine": {"reward": {"kind": "file", "path": "mine.py"}}}
     raw = {"jobs": {"trust_code": True}, "hull": {"potential": "sevennet"}, "rl": mine}
     raw |= {"relax": {"potential": "sevennet"}, "judge": {"potential": None}}
-    assert read(raw).rl["mine"].reward.hull_potential is None
+    assert read(raw).rl["mine"].reward.potential_used is None
 
 
 def test_energies_of_two_potentials_do_not_mix() -> None:

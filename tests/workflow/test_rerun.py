@@ -110,8 +110,8 @@ def new_reward(copy: Copy) -> None:
 
 
 """
-    source("config/rewards.py", "AnyReward =", f"{settings}AnyReward =")(copy)
-    union = "AnyReward = Annotated["
+    source("config/rewards.py", "SingleReward =", f"{settings}SingleReward =")(copy)
+    union = "SingleReward = ("
     source("config/rewards.py", union, f"{union}AnotherReward | ")(copy)
 
 

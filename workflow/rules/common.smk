@@ -117,7 +117,7 @@ def code(stage, potential=None, reward=None):
 
 def branch_code(wildcards):
     reward = SETTINGS.rl[wildcards.branch].reward
-    return code("rl", potential=reward.hull_potential, reward=reward.kind)
+    return code("rl", potential=reward.potential_used, reward=reward.kind)
 
 
 # Arguments that change no result. Snakemake does not compare params that are functions of the
@@ -142,10 +142,10 @@ def training_arguments(wildcards, output):
 
 
 def reward_inputs(wildcards):
-    """What the reward reads: the hull, if it needs energies, and files of the user's."""
+    """What the reward reads: the hull, if it needs it, and files of the user's."""
     reward = SETTINGS.rl[wildcards.branch].reward
     files = {"reward": reward.files} if reward.files else {}
-    if reward.hull_potential is not None:
+    if reward.needs_hull:
         hull = rules.hull.output
         files |= {"hull": hull.hull, "elements": hull.elements, "rules": hull.rules}
     return files
@@ -155,7 +155,7 @@ def reward_arguments(wildcards, output):
     """Arguments for what the reward reads; inputs and settings decide about reruns, not these."""
     reward = SETTINGS.rl[wildcards.branch].reward
     words = ["--trust-code"] if reward.runs_code else []
-    if reward.hull_potential is not None:
+    if reward.needs_hull:
         words += ["--hull", str(Path(rules.hull.output.hull).parent)]
     return words
 

@@ -38,13 +38,12 @@ from crystalformer_rl.config.judging import (
     ReportSettings,
     SampleSettings,
 )
+from crystalformer_rl.config.reward_base import HullReward, RewardSettings
 from crystalformer_rl.config.rewards import (
     REWARDS,
     EhullReward,
     FigureOfMeritReward,
     FileReward,
-    HullReward,
-    RewardSettings,
 )
 from crystalformer_rl.config.rl import RLSettings
 from crystalformer_rl.config.training import (
@@ -156,9 +155,9 @@ class Config(Section):
                     "choose another name"
                 )
         on_hull = {"relax.potential": self.relax.potential} | {
-            f"rl.{name}.reward.potential": potential
+            f"rl.{name}.reward.potential": branch.reward.potential_used
             for name, branch in self.rewarded.items()
-            if (potential := branch.reward.hull_potential) is not None
+            if branch.reward.needs_hull
         }
         for path, potential in on_hull.items():
             if potential != self.hull.potential:

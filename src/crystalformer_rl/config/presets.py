@@ -9,6 +9,8 @@ value. Only keys whose values differ are listed, in both presets, nested as in c
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+from crystalformer_rl.config.reward_base import DEFAULT_GUARDS
+
 PresetName = Literal["robust", "paper"]
 DEFAULT: Final[PresetName] = "robust"
 
@@ -23,7 +25,19 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "max_kl_step": 0.1,
         "memory": {"by": "composition"},
         "constraints": {"exclude_radioactive": True, "exclude_noble_gases": True},
-        "reward": {"ehull": {"floor": -0.1, "ceiling": 6.0, "repeat_from": 3}},
+        "reward": {
+            "ehull": {
+                "shape": "saturating",
+                "floor": -0.1,
+                "ceiling": 6.0,
+                "guards": list(DEFAULT_GUARDS),
+            },
+            "figure_of_merit": {
+                "caution": 0.5,
+                "max_e_above_hull": 0.1,
+                "guards": list(DEFAULT_GUARDS),
+            },
+        },
     },
     "paper": {
         "baseline": "running",
@@ -35,7 +49,19 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "max_kl_step": None,
         "memory": {"by": None},
         "constraints": {"exclude_radioactive": False, "exclude_noble_gases": False},
-        "reward": {"ehull": {"floor": -10.0, "ceiling": 10.0, "repeat_from": None}},
+        "reward": {
+            "ehull": {
+                "shape": "linear",
+                "floor": -10.0,
+                "ceiling": 10.0,
+                "guards": "none",
+            },
+            "figure_of_merit": {
+                "caution": 0.0,
+                "max_e_above_hull": None,
+                "guards": "none",
+            },
+        },
     },
 }
 """Each preset's values."""

@@ -1,135 +1,77 @@
 """The list of rewards: their settings, and what the workflow and the report need to know of each.
 
 Adding one takes a module in ``rewards/`` with a function ``build``; a settings
-class here that is named in :data:`AnyReward`; and a test. Whatever names rewards reads
+class here that is named in :data:`SingleReward`; and a test. Whatever names rewards reads
 this list.
 """
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from crystalformer_rl.config.fields import FilePath, PositiveInt, PotentialName, Section
+from crystalformer_rl.config.fields import FilePath, PositiveFloat
+from crystalformer_rl.config.reward_base import (
+    DEFAULT_GUARDS,
+    E_ABOVE_HULL,
+    Component,
+    HullReward,
+    RewardSettings,
+)
 
-
-@dataclass(frozen=True)
-class Component:
-    """A number of each crystal that a reward records.
-
-    The history holds its mean over the valid crystals of a batch, in the column ``NAME_mean``;
-    ``title`` and ``unit`` are those of that column.
-    """
-
-    title: str
-    unit: str = ""
-
-    @property
-    def label(self) -> str:
-        """Title with unit."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
-
-
-class RewardSettings(Section):
-    """What every reward has.
-
-    Attributes
-    ----------
-    module
-        Module with its ``build``; see :func:`crystalformer_rl.rewards.base.build`.
-    title
-        What rewards a policy, for the report.
-    components
-        What its batches are made of, by name.
-    column
-        The component that is also a column of the table of structures, if it measures what is
-        rewarded; the report then compares policies by it.
-    single
-        Settings under which the reward of a crystal does not depend on the rest of its batch.
-    runs_code
-        Whether it executes code that the configuration names, for which ``jobs.trust_code`` must
-        be set.
-    """
-
-    module: ClassVar[str]
-    title: ClassVar[str]
-    components: ClassVar[Mapping[str, Component]] = {}
-    column: ClassVar[str | None] = None
-    single: ClassVar[Mapping[str, Any]] = {}
-    runs_code: ClassVar[bool] = False
-
-    kind: str
-
-    @property
-    def hull_potential(self) -> str | None:
-        """The potential whose energies and hull it needs; None if it needs neither."""
-        return None
-
-    @property
-    def files(self) -> list[str]:
-        """Files that it reads; an edit of one runs the branch again."""
-        return []
-
-    def problem(self) -> str | None:
-        """Why its files cannot be used, or None."""
-        return None
-
-
-class HullReward(RewardSettings):
-    """A reward that needs the energies of a potential and the hull they are compared with."""
-
-    potential: PotentialName = Field(
-        default="chgnet", description="Potential of the reward; must be that of the hull."
-    )
-
-    @property
-    def hull_potential(self) -> str:
-        """The potential of the reward."""
-        return self.potential
-
-
-_E_ABOVE_HULL = Component(r"mean unrelaxed $E_\mathrm{hull}$", "eV/atom")
 _REFERENCES = Component("mean number of known compositions")
-_REPEAT_WEIGHT = Component("mean weight of repeats")
+_SINGLE = {"guards": [name for name in DEFAULT_GUARDS if name != "failures"]}
 
 
 class EhullReward(HullReward):
-    """Minus the energy above hull of the unrelaxed crystal, eV/atom."""
+    """A falling function of the energy above hull of the crystal as generated."""
 
     module = "crystalformer_rl.rewards.ehull"
-    title = "minus the energy above hull of the unrelaxed crystal, by single points"
-    components: ClassVar = {
-        "e_above_hull": _E_ABOVE_HULL,
-        "references": _REFERENCES,
-        "repeat_weight": _REPEAT_WEIGHT,
-    }
-    single: ClassVar = {"repeat_from": None}
+    title = "its energy above hull"
+    value = (
+        "`saturating`: exp(−max(E_hull, 0)/`scale`), failures 0; `linear`: −clip(E_hull, `floor`, "
+        "`ceiling`), eV/atom, failures −`ceiling`"
+    )
+    needs = "potential, hull"
+    single: ClassVar = _SINGLE
 
     kind: Literal["ehull"] = "ehull"
+    shape: Literal["saturating", "linear"] = Field(
+        default="saturating",
+        description="`saturating`: exp(−max(E_hull, 0)/`scale`), from 0 (failures) to 1; `linear`: "
+        "−E_hull, eV/atom, between `floor` and `ceiling`.",
+    )
+    scale: PositiveFloat = Field(
+        default=0.15,
+        description="E_hull at which the saturating reward has fallen to 1/e, eV/atom.",
+    )
+    relax_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Steps of relaxation of positions and cell before E_hull is taken; 0: as "
+        "generated. Each step costs one more evaluation of the batch.",
+    )
     floor: float = Field(
         default=-0.1,
-        description="A lower E_hull counts as this value, eV/atom; energies far below the hull are "
-        "artefacts of the potential.",
+        description="A lower E_hull counts as this value in the linear reward, eV/atom.",
     )
     ceiling: float = Field(
         default=6.0,
-        description="A higher E_hull, and every failure, counts as this value, eV/atom.",
+        description="A higher E_hull, and every failure that no guard moves, counts as this value "
+        "in the linear reward, eV/atom.",
     )
-    repeat_from: PositiveInt | None = Field(
-        default=3,
-        description="Number of crystals of one composition in a batch that are rewarded in full; "
-        "from there the weight falls linearly to 0 at twice that number. All crystals of the "
-        "composition share the mean weight. Null: no discount.",
-    )
-    min_references: PositiveInt | None = Field(
-        default=None,
-        description="Abstain (advantage 0) if the hull has fewer distinct compositions in the "
-        "chemical system, those of its subsystems and the elements included. Pure elements, and "
-        "systems without a known compound, always abstain.",
-    )
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """Energy above hull and known compositions."""
+        return {"e_above_hull": E_ABOVE_HULL, "references": _REFERENCES}
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From 0 to 1, or from −ceiling to −floor."""
+        return (0, 1) if self.shape == "saturating" else (-self.ceiling, -self.floor)
 
     @model_validator(mode="after")
     def _floor_below_ceiling(self) -> "EhullReward":
@@ -143,19 +85,13 @@ class FigureOfMeritReward(HullReward):
 
     module = "crystalformer_rl.rewards.figure_of_merit"
     title = "predicted band gap × dielectric constant, with a stability guard"
-    components: ClassVar = {
-        "figure_of_merit": Component("mean figure of merit", "eV"),
-        "band_gap": Component("mean band gap", "eV"),
-        "band_gap_std": Component("mean std of the band gap", "eV"),
-        "dielectric": Component("mean dielectric constant"),
-        "dielectric_std": Component("mean std of the dielectric constant"),
-        "e_above_hull": _E_ABOVE_HULL,
-        "guarded": Component("fraction stopped by the guard"),
-        "references": _REFERENCES,
-        "repeat_weight": _REPEAT_WEIGHT,
-    }
+    value = (
+        "max(0, gap − c·σ) · max(1, ε − c·σ), eV, with the standard deviations σ of the ensembles "
+        "and c = `caution`; 0 above `max_e_above_hull` and for failures"
+    )
+    needs = "CHGNet, hull"
     column = "figure_of_merit"
-    single: ClassVar = {"repeat_from": None}
+    single: ClassVar = _SINGLE
 
     kind: Literal["figure_of_merit"] = "figure_of_merit"
     potential: Literal["chgnet"] = Field(
@@ -167,16 +103,24 @@ class FigureOfMeritReward(HullReward):
         description="Ensemble standard deviations subtracted from each predicted property.",
     )
     max_e_above_hull: float | None = Field(
-        default=1.0,
+        default=0.1,
         description="A crystal with a higher energy above hull (unrelaxed, eV/atom) scores 0; "
         "null: no limit.",
     )
-    repeat_from: PositiveInt | None = Field(
-        default=3, description="As for the E_hull reward; the discount is towards 0."
-    )
-    min_references: PositiveInt | None = Field(
-        default=None, description="As for the E_hull reward."
-    )
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """The predictions with their spreads, and what the E_hull reward records."""
+        return {
+            "figure_of_merit": Component("mean figure of merit", "eV"),
+            "band_gap": Component("mean band gap", "eV"),
+            "band_gap_std": Component("mean std of the band gap", "eV"),
+            "dielectric": Component("mean dielectric constant"),
+            "dielectric_std": Component("mean std of the dielectric constant"),
+            "e_above_hull": E_ABOVE_HULL,
+            "unstable": Component("fraction above max_e_above_hull"),
+            "references": _REFERENCES,
+        }
 
 
 class FileReward(RewardSettings):
@@ -184,7 +128,8 @@ class FileReward(RewardSettings):
 
     module = "crystalformer_rl.rewards.file"
     title = "the scores of a Python file of the user"
-    components: ClassVar = {"score": Component("mean score of decoded crystals")}
+    value = "what the function `score` returns; failures get the lowest score of their batch"
+    needs = "`jobs.trust_code`"
     runs_code = True
 
     kind: Literal["file"] = "file"
@@ -192,6 +137,11 @@ class FileReward(RewardSettings):
         description="Python file with a function `score(structures)` that returns one number for "
         "each crystal, larger is better. The run executes it, so `jobs.trust_code` must be set.",
     )
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """The score."""
+        return {"score": Component("mean score of decoded crystals")}
 
     @property
     def files(self) -> list[str]:
@@ -220,13 +170,13 @@ def _names(tree: ast.Module) -> set[str]:
     return names | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-AnyReward = Annotated[
+SingleReward = (
     EhullReward  # one line per reward
     | FigureOfMeritReward
-    | FileReward,
-    Field(discriminator="kind"),
-]
+    | FileReward
+)
 """The settings of any reward. This union is the list; :data:`REWARDS` is made from it."""
+AnyReward = Annotated[SingleReward, Field(discriminator="kind")]
 REWARDS: Mapping[str, type[RewardSettings]] = {
     settings.model_fields["kind"].default: settings for settings in get_args(get_args(AnyReward)[0])
 }

@@ -14,7 +14,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM
-from crystalformer_rl.evaluation.validity import (
+from crystalformer_rl.crystal.validity import (
     DENSITY_G_CM3,
     MIN_VOLUME_ANGSTROM3,
 )

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.validity import check_validity
 from crystalformer_rl.evaluation.generated import Generated
 from crystalformer_rl.evaluation.matching import ReferenceIndex, unique_flags
-from crystalformer_rl.evaluation.validity import check_validity
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.potentials.relax import WITH_ENERGY
 from crystalformer_rl.properties.ensemble import Ensemble

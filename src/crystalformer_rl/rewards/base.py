@@ -1,7 +1,7 @@
 """What a reward is, and how one is made from its settings (the list: ``config/rewards.py``)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.config.rewards import HullReward, RewardSettings
+from crystalformer_rl.config.reward_base import RewardSettings
+from crystalformer_rl.potentials.base import Potential
+from crystalformer_rl.potentials.cached import CachedPotential
+from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.stability.reference import ReferenceHull
 
 
@@ -30,9 +34,11 @@ class RewardBatch:
         them.
     components
         What the value was made of, (n,) each, NaN where unknown; for the history and the report.
-        The settings class of the reward declares their titles and units.
+        The settings of the reward declare their titles and units.
     failure
         The value of a crystal without a reward; None stands for the lowest value of the batch.
+    struck
+        By guard, (n,) whether it struck; the history has the fraction of the batch.
     """
 
     value: NDArray[np.float64]
@@ -40,9 +46,15 @@ class RewardBatch:
     abstain: NDArray[np.bool_]
     components: Mapping[str, NDArray[np.float64]]
     failure: float | None = None
+    struck: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        arrays = {"valid": self.valid, "abstain": self.abstain, **self.components}
+        arrays = {
+            "valid": self.valid,
+            "abstain": self.abstain,
+            **self.struck,
+            **self.components,
+        }
         for name, array in arrays.items():
             if array.shape != self.value.shape:
                 raise ValueError(f"{name} has shape {array.shape}, value {self.value.shape}")
@@ -68,38 +80,52 @@ class Reward(Protocol):
         ...
 
 
-def build(
-    settings: RewardSettings,
-    *,
-    hull: ReferenceHull | None = None,
-    device: str,
-    trust_pickles: bool = False,
-) -> Reward:
-    """Make a reward by the function ``build`` of its module.
-
-    That function gets the settings and the device; if the settings are a ``HullReward``, also the
-    hull and ``trust_pickles``.
+class Sources:
+    """What rewards are made of in addition to their settings; parts of a reward share it.
 
     Parameters
     ----------
-    hull
-        Hull of the reward's potential; None if it has no potential.
     device
-        Where a potential runs.
+        Where potentials run.
+    hull
+        Hull of the potential, for rewards that need one.
     trust_pickles
-        Whether its potential may be loaded from files that can run code.
+        Whether a potential may be loaded from files that can run code.
+    """
+
+    def __init__(
+        self, *, device: str, hull: ReferenceHull | None = None, trust_pickles: bool = False
+    ) -> None:
+        self.device = device
+        self.trust_pickles = trust_pickles
+        self._hull = hull
+        self._potentials: dict[str, Potential] = {}
+
+    def potential(self, spec: str) -> Potential:
+        """The potential, loaded once; it never evaluates a crystal twice."""
+        if spec not in self._potentials:
+            potential = load(spec, device=self.device, trust_pickles=self.trust_pickles)
+            self._potentials[spec] = CachedPotential(potential)
+        return self._potentials[spec]
+
+    def energies(self, spec: str) -> EnergyAboveHull:
+        """Its energies on the hull; ValueError if there is none."""
+        if self._hull is None:
+            raise ValueError("it needs a hull: give its folder with --hull")
+        return EnergyAboveHull(self.potential(spec), self._hull)
+
+
+def build(settings: RewardSettings, sources: Sources) -> Reward:
+    """Make a reward by the function ``build(settings, sources)`` of its module.
 
     Raises
     ------
     ValueError
-        If the reward needs a hull and there is none.
+        If it cannot be made, for example because it needs a hull and there is none.
     """
     module: Any = import_module(settings.module)
-    reward: Reward
-    if not isinstance(settings, HullReward):
-        reward = module.build(settings, device=device)
-    elif hull is None:
-        raise ValueError(f"the reward {settings.kind} needs a hull: give its folder with --hull")
-    else:
-        reward = module.build(settings, hull=hull, device=device, trust_pickles=trust_pickles)
+    try:
+        reward: Reward = module.build(settings, sources)
+    except ValueError as error:
+        raise ValueError(f"the reward {settings.kind}: {error}") from error
     return reward

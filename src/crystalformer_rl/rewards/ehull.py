@@ -1,65 +1,74 @@
-"""Reward: minus the energy above hull of the unrelaxed crystal (arXiv 2504.02367).
+"""Reward: a falling function of the energy above hull (arXiv 2504.02367).
 
-Departs from the paper in two ways. E_hull has a floor, because energies far below the hull are
-artefacts of the potential. The ceiling is 6 instead of 10 eV/atom, so that a few failures do not
-dominate a batch.
+The paper's reward is ``shape: linear`` of the unrelaxed crystal, from −10 to 10 eV/atom, without
+guards. The saturating shape departs from it: a crystal at 0.05 eV/atom is nearly as good as one on
+the hull, and a failure costs no more than a crystal at 2 eV/atom. Energies far below the hull are
+artefacts of the potential, which :mod:`crystalformer_rl.rewards.guards` answers.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import EhullReward
-from crystalformer_rl.potentials.cached import CachedPotential
-from crystalformer_rl.potentials.registry import load
-from crystalformer_rl.rewards.base import RewardBatch
+from crystalformer_rl.rewards.base import RewardBatch, Sources
 from crystalformer_rl.rewards.energies import EnergyAboveHull
-from crystalformer_rl.rewards.guards import abstains, repeat_weight
-from crystalformer_rl.stability.reference import ReferenceHull
+from crystalformer_rl.rewards.guards import judge, low_quantile
 
 
 @dataclass(frozen=True)
 class Ehull:
-    """−clip(E_hull, floor, ceiling) in eV/atom; failures get −ceiling.
+    """exp(−max(E, 0)/scale), or −clip(E, floor, ceiling) in eV/atom, of E = E_hull.
 
-    The reward of a repeated composition is moved towards −ceiling.
+    Failures, and what a guard struck, get 0 or −ceiling; or, by the guard ``failures``, the low
+    quantile of the batch.
     """
 
     settings: EhullReward
     energies: EnergyAboveHull
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
-        """Reward a batch from one evaluation of each crystal."""
+        """Reward a batch from one evaluation or relaxation of each crystal."""
         settings = self.settings
-        energies = self.energies.evaluate(structures)
+        energies = (
+            self.energies.relax(structures, steps=settings.relax_steps)
+            if settings.relax_steps
+            else self.energies.evaluate(structures)
+        )
         placement = energies.placement
         above = placement.e_above_hull
         known = np.isfinite(above)
-        abstain = abstains(placement, min_references=settings.min_references)
-        valid = known & ~abstain
-        weight = repeat_weight(
-            [c if good else None for c, good in zip(energies.compositions, valid, strict=True)],
-            repeat_from=settings.repeat_from,
-        )
-        worst = -settings.ceiling
-        value = -np.clip(np.where(known, above, np.inf), settings.floor, settings.ceiling)
+        verdict = judge(settings, structures, placement)
+        valid = known & ~verdict.nothing & ~verdict.abstain
+        value, failure = falling(above, settings), settings.bounds[0]
+        struck = dict(verdict.struck)
+        if settings.shape == "linear" and "failures" in settings.active_guards:
+            failure = low_quantile(value[valid], lowest=failure)
+            struck["failures"] = ~known & ~verdict.abstain
         return RewardBatch(
-            value=np.where(valid, worst + weight * (value - worst), worst),
+            value=np.where(valid, value, failure),
             valid=valid,
-            abstain=abstain,
+            abstain=verdict.abstain,
             components={
                 "e_above_hull": above,
                 "references": placement.references.astype(np.float64),
-                "repeat_weight": weight,
             },
+            failure=failure,
+            struck=struck,
         )
 
 
-def build(
-    settings: EhullReward, *, hull: ReferenceHull, device: str, trust_pickles: bool = False
-) -> Ehull:
-    """The reward with its potential, which never evaluates a crystal twice."""
-    potential = load(settings.potential, device=device, trust_pickles=trust_pickles)
-    return Ehull(settings, EnergyAboveHull(CachedPotential(potential), hull))
+def falling(above: NDArray[np.float64], settings: EhullReward) -> NDArray[np.float64]:
+    """The value of each energy above hull, (n,) eV/atom; of NaN as if it were infinite."""
+    known = np.where(np.isfinite(above), above, np.inf)
+    if settings.shape == "saturating":
+        return np.exp(-np.maximum(known, 0) / settings.scale)
+    return -np.clip(known, settings.floor, settings.ceiling)
+
+
+def build(settings: EhullReward, sources: Sources) -> Ehull:
+    """The reward with its potential and hull."""
+    return Ehull(settings, sources.energies(settings.potential))

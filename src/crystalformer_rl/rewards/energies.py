@@ -1,31 +1,33 @@
-"""Energy above hull and crystal features of unrelaxed crystals, from one call of the potential."""
+"""Energies above hull and crystal features, as generated or after a few steps of relaxation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Structure
 
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each
+from crystalformer_rl.potentials.relax import WITH_ENERGY, relax
 from crystalformer_rl.stability.reference import Placement, ReferenceHull
+
+CONVERGED_EV_PER_ANGSTROM = 0.1
+"""Forces at which a relaxation within a reward ends early, as in the published evaluations."""
 
 
 @dataclass(frozen=True)
 class Energies:
-    """What one evaluation says about n crystals.
+    """What a potential says about n crystals.
 
     Attributes
     ----------
-    compositions
-        None where the potential could not evaluate the crystal.
     placement
-        Energies above hull of the crystals as generated.
+        Energies above hull of the crystals.
     features
-        (n, d) crystal features of the potential, NaN where it failed; d is 0 if it has none.
+        (n, d) crystal features of the potential, NaN where it failed; d is 0 if it has none, or
+        after a relaxation.
     """
 
-    compositions: list[Composition | None]
     placement: Placement
     features: NDArray[np.float64]
 
@@ -40,18 +42,35 @@ class EnergyAboveHull:
     def evaluate(self, structures: Sequence[Structure | None]) -> Energies:
         """Evaluate each crystal once, unrelaxed, and place it on the hull."""
         answers = evaluate_each(self.potential, structures, forces=False)
-        compositions: list[Composition | None] = [None] * len(structures)
         energies = np.full(len(structures), np.nan)
         features: dict[int, NDArray[np.float64]] = {}
         for index, (structure, answer) in enumerate(zip(structures, answers, strict=True)):
             if structure is None or not isinstance(answer, Evaluation):
                 continue
-            compositions[index] = structure.composition
             energies[index] = answer.energy / len(structure)
             if answer.features is not None:
                 features[index] = answer.features
         placement = self.hull.place(structures, energies)
-        return Energies(compositions, placement, _stack(features, len(structures)))
+        return Energies(placement, _stack(features, len(structures)))
+
+    def relax(self, structures: Sequence[Structure | None], *, steps: int) -> Energies:
+        """Take at most ``steps`` steps of relaxation of positions and cell, all crystals at once.
+
+        The crystal is placed on the hull as it is then. One that diverges has no energy.
+        """
+        records = relax(
+            self.potential, structures, max_force=CONVERGED_EV_PER_ANGSTROM, max_steps=steps
+        )
+        relaxed = [one.structure if one.status in WITH_ENERGY else None for one in records]
+        energies = np.array(
+            [
+                np.nan if structure is None or one.energy_final is None else one.energy_final
+                for structure, one in zip(relaxed, records, strict=True)
+            ],
+            dtype=np.float64,
+        )
+        placement = self.hull.place(relaxed, energies)
+        return Energies(placement, np.full((len(records), 0), np.nan))
 
 
 def _stack(features: dict[int, NDArray[np.float64]], count: int) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 The paper uses one model for each property and filters unstable crystals afterwards. Here each
 property is the lower bound of an ensemble, mean − caution × std, so that a crystal on which the
-members disagree gets a small reward, and an unstable one gets none.
+members disagree gets a small reward, and an unstable one gets none. Crystals far below the hull get
+none either: without that guard, a fifth of what one run made was artefacts of the potential.
 """
 
 from collections.abc import Sequence
@@ -12,20 +13,17 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import FigureOfMeritReward
-from crystalformer_rl.potentials.cached import CachedPotential
-from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.ensemble import Ensemble, load_ensemble
-from crystalformer_rl.rewards.base import RewardBatch
+from crystalformer_rl.rewards.base import RewardBatch, Sources
 from crystalformer_rl.rewards.energies import EnergyAboveHull
-from crystalformer_rl.rewards.guards import abstains, repeat_weight
-from crystalformer_rl.stability.reference import ReferenceHull
+from crystalformer_rl.rewards.guards import judge
 
 
 @dataclass(frozen=True)
 class FigureOfMerit:
     """max(0, gap − c·std) · max(1, ε − c·std) in eV; failures and unstable crystals get 0.
 
-    Without ``max_e_above_hull`` the hull is not used, and the reward never abstains.
+    Without ``max_e_above_hull`` and guards the hull is not used.
     """
 
     settings: FigureOfMeritReward
@@ -36,7 +34,7 @@ class FigureOfMerit:
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
         """Reward a batch from one evaluation of each crystal.
 
-        ``figure_of_merit`` among the components is that of the ensemble means, without the guard.
+        ``figure_of_merit`` among the components is that of the ensemble means, stable or not.
         """
         settings = self.settings
         energies = self.energies.evaluate(structures)
@@ -49,19 +47,18 @@ class FigureOfMerit:
             1, epsilon.mean - settings.caution * epsilon.std
         )
         above, limit = placement.e_above_hull, settings.max_e_above_hull
+        verdict = judge(settings, structures, placement)
         known = np.isfinite(cautious)
-        guarded = abstain = np.zeros(len(structures), dtype=bool)
+        abstain = known & verdict.abstain
+        unstable = np.zeros(len(structures), dtype=bool)
         if limit is not None:
-            abstain = known & abstains(placement, min_references=settings.min_references)
             known &= np.isfinite(above)
-            guarded = known & (above > limit)
-        valid = known & ~abstain
-        weight = repeat_weight(
-            [c if good else None for c, good in zip(energies.compositions, valid, strict=True)],
-            repeat_from=settings.repeat_from,
-        )
+            unstable = known & (above > limit)
+        elif not settings.active_guards and settings.min_references is None:
+            abstain = unstable
+        valid = known & ~verdict.nothing & ~abstain
         return RewardBatch(
-            value=np.where(valid & ~guarded, weight * np.nan_to_num(cautious), 0.0),
+            value=np.where(valid & ~unstable, np.nan_to_num(cautious), 0.0),
             valid=valid,
             abstain=abstain,
             components={
@@ -71,21 +68,19 @@ class FigureOfMerit:
                 "dielectric": epsilon.mean,
                 "dielectric_std": epsilon.std,
                 "e_above_hull": above,
-                "guarded": guarded.astype(np.float64),
+                "unstable": unstable.astype(np.float64),
                 "references": placement.references.astype(np.float64),
-                "repeat_weight": weight,
             },
+            failure=0.0,
+            struck=verdict.struck,
         )
 
 
-def build(
-    settings: FigureOfMeritReward, *, hull: ReferenceHull, device: str, trust_pickles: bool = False
-) -> FigureOfMerit:
+def build(settings: FigureOfMeritReward, sources: Sources) -> FigureOfMerit:
     """The reward with its potential and the property models that come with the package."""
-    potential = load(settings.potential, device=device, trust_pickles=trust_pickles)
     return FigureOfMerit(
         settings,
-        EnergyAboveHull(CachedPotential(potential), hull),
+        sources.energies(settings.potential),
         load_ensemble("band_gap"),
         load_ensemble("dielectric"),
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import FileReward
-from crystalformer_rl.rewards.base import RewardBatch
+from crystalformer_rl.rewards.base import RewardBatch, Sources
 
 MODULE = "reward_of_the_user"
 AFTER = "Correct the file and run again"
@@ -45,12 +45,13 @@ class FileScore:
         if valid.any():
             # Copies, so that a function that changes them changes nothing else.
             scores[valid] = self._scores([s.copy() for s in structures if s is not None])
-        worst = scores[valid].min() if valid.any() else 0.0
+        worst = float(scores[valid].min()) if valid.any() else 0.0
         return RewardBatch(
             value=np.where(valid, scores, worst),
             valid=valid,
             abstain=np.full(len(structures), not valid.any()),
             components={"score": scores},
+            failure=worst,
         )
 
     def _scores(self, crystals: list[Structure]) -> NDArray[np.float64]:
@@ -132,6 +133,6 @@ def _line(function: Callable[..., Any]) -> str:
     return "" if code is None else f", line {code.co_firstlineno}"
 
 
-def build(settings: FileReward, *, device: str) -> FileScore:
+def build(settings: FileReward, sources: Sources) -> FileScore:
     """The reward of the file that ``settings`` name."""
     return FileScore(settings, read_function(settings.path))

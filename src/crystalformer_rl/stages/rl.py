@@ -14,7 +14,7 @@ from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.potentials import registry
-from crystalformer_rl.rewards.base import build
+from crystalformer_rl.rewards.base import Sources, build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.training.fit import Row
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the frozen base policy of the KL penalty",
     )
     parser.add_argument(
-        "--hull", type=Path, help="folder of the hull stage, for a reward that needs a potential"
+        "--hull", type=Path, help="folder of the hull stage, for a reward that needs it"
     )
     parser.add_argument(
         "--trust-code", action="store_true", help="run the Python file that the reward names"
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
         ``--earlier`` not the crystals of all rounds before.
     """
     settings = RLSettings.model_validate_json(args.settings)
-    potential, files = settings.reward.hull_potential, settings.reward.files
+    potential, files = settings.reward.potential_used, settings.reward.files
     if settings.reward.runs_code and not args.trust_code:
         raise ValueError(
             f"{', '.join(files)} is Python code that the reward would run: if you trust it, give "
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
             "policy": [*policy_files(args.policy), *_state_files(args)],
             "base": policy_files(args.base),
             **({"earlier": args.earlier} if args.earlier else {}),
-            **({"hull": hull_files(args.hull)} if potential and args.hull else {}),
+            **({"hull": hull_files(args.hull)} if args.hull else {}),
             **({"reward": [Path(file) for file in files]} if files else {}),
         },
         seed=seed,
@@ -109,12 +109,8 @@ def run(args: argparse.Namespace) -> None:
     hull = None
     if potential is not None and args.hull is not None:
         hull = ReferenceHull.load(args.hull, energies_of=[potential])
-    reward = build(
-        settings.reward,
-        hull=hull,
-        device=training.device.type,
-        trust_pickles=args.trust_pickles,
-    )
+    sources = Sources(device=training.device.type, hull=hull, trust_pickles=args.trust_pickles)
+    reward = build(settings.reward, sources)
     previous = _previous(args)
     with training.loop:
         history, state, crystals = reinforce(

@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import TEMPERATURES, ConstraintSettings
-from crystalformer_rl.config.rewards import REWARDS, HullReward
+from crystalformer_rl.config.reward_base import RewardSettings
+from crystalformer_rl.config.rewards import REWARDS
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.structure_files import read_structure
 from crystalformer_rl.crystal.tokenizer import tokenize_many
@@ -54,11 +55,12 @@ from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
 from crystalformer_rl.stages import options as flags
 
-# Rewards that work with their default settings. A file of the user's is not one of them.
+# Rewards of a crystal by itself that work with their default settings.
 KINDS = [
     kind
     for kind, settings in REWARDS.items()
-    if not any(field.is_required() for field in settings.model_fields.values())
+    if settings.single is not None
+    and not any(field.is_required() for field in settings.model_fields.values())
 ]
 
 log = logging.getLogger(__name__)
@@ -135,7 +137,7 @@ def run(args: argparse.Namespace) -> None:
     if not 0 < args.symprec < math.inf:
         raise ValueError(f"--symprec must be above 0 and finite, got {args.symprec}")
     check_within("--tau", args.tau, TEMPERATURES)
-    needs_hull = args.reward is not None and issubclass(REWARDS[args.reward], HullReward)
+    needs_hull = args.reward is not None and _settings(args.reward).needs_hull
     if needs_hull != (args.hull is not None):
         raise ValueError(
             f"--reward {args.reward} needs --hull, the folder of the hull stage"
@@ -217,13 +219,17 @@ def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) ->
     return tokens[[0] * args.count]
 
 
+def _settings(kind: str) -> RewardSettings:
+    """The settings under which the reward of a crystal does not depend on other chains."""
+    return REWARDS[kind](**REWARDS[kind].single or {})
+
+
 def _reward_bias(args: argparse.Namespace, device: str) -> RewardBias:
-    # The reward of a crystal by itself: no discount for repeats in a batch.
-    settings = REWARDS[args.reward](**REWARDS[args.reward].single)
+    settings = _settings(args.reward)
     hull = None
-    if isinstance(settings, HullReward):
-        hull = ReferenceHull.load(args.hull, energies_of=[settings.potential])
-    reward = rewards.build(settings, hull=hull, device=device)
+    if settings.potential_used is not None and args.hull is not None:
+        hull = ReferenceHull.load(args.hull, energies_of=[settings.potential_used])
+    reward = rewards.build(settings, rewards.Sources(device=device, hull=hull))
 
     def value(tokens: CrystalTokens) -> NDArray[np.float64]:
         return reward.score([one.structure for one in decode(tokens)]).value

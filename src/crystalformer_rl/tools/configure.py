@@ -22,6 +22,7 @@ from crystalformer_rl.files import write_text
 from crystalformer_rl.tools.list_pages import (
     render_columns,
     render_potentials,
+    render_rewards,
     render_statuses,
 )
 from crystalformer_rl.tools.verb_pages import render_verbs
@@ -264,6 +265,7 @@ GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
     "docs/reference/columns.md": ("columns", render_columns),
     "docs/reference/config.md": ("keys", render_table),
     "docs/reference/potentials.md": ("potentials", render_potentials),
+    "docs/reference/rewards.md": ("rewards", render_rewards),
     "docs/reference/statuses.md": ("statuses", render_statuses),
     "docs/reference/verbs.md": ("verbs", render_verbs),
 }

@@ -1,8 +1,10 @@
-"""Reference pages of the lists in the code: columns, statuses and potentials."""
+"""Reference pages of the lists in the code: columns, statuses, potentials and rewards."""
 
 from collections.abc import Iterable, Sequence
 
 from crystalformer_rl.config.potentials import POTENTIALS
+from crystalformer_rl.config.reward_base import DEFAULT_GUARDS, GUARDS
+from crystalformer_rl.config.rewards import REWARDS
 from crystalformer_rl.evaluation.columns import COLUMNS, COMBINED
 from crystalformer_rl.evaluation.criteria import FAILURE_STAGES
 from crystalformer_rl.potentials import relax
@@ -56,6 +58,28 @@ def render_potentials() -> str:
         for info in POTENTIALS.values()
     ]
     return _table("name | potential | packages | licence of the package | model | pickled", rows)
+
+
+def render_rewards() -> str:
+    """Markdown: every reward and every guard."""
+    rewards = [
+        (f"`{kind}`", (settings.__doc__ or "").partition("\n")[0], settings.value, settings.needs)
+        for kind, settings in REWARDS.items()
+    ]
+    guards = [
+        (
+            f"`{name}`",
+            "yes" if name in DEFAULT_GUARDS else "no",
+            guard.meaning,
+            f"`{name}_fraction`",
+        )
+        for name, guard in GUARDS.items()
+    ]
+    return (
+        _table("reward | what is rewarded | value | needs", rewards)
+        + "\n## Guards\n\n"
+        + _table("guard | default | what it does | in the history", guards)
+    )
 
 
 def _meanings(title: str, meanings: Iterable[tuple[str, str]]) -> str:

@@ -97,9 +97,10 @@ def reinforce(
         One row per step: step (over all rounds), round, reward_mean and reward_std (failures
         included, abstentions not), valid_fraction, abstain_fraction, kl (nats, of the policy that
         sampled the batch), unique_fraction, columns of the algorithm, baseline (its mean over the
-        crystals that count), tau, seconds, and NAME_mean of every component of the reward over the
-        valid crystals (None where there is none). Rewards are those before the memory discounts
-        them. The columns of the memory are those of :meth:`Past.metrics`.
+        crystals that count), tau, seconds, NAME_fraction of the batch that each guard struck, and
+        NAME_mean of every component of the reward over the valid crystals (None where there is
+        none). Rewards are those before the memory discounts them. The columns of the memory are
+        those of :meth:`Past.metrics`.
     RoundState
         For the next round.
     DataFrame
@@ -199,6 +200,7 @@ def _describe(rollout: Rollout) -> Row:
         "kl": float(rollout.log_ratio_to_base.mean()),
         "unique_fraction": rollout.unique_fraction(),
     }
+    row |= {f"{name}_fraction": float(struck.mean()) for name, struck in rewards.struck.items()}
     for name, numbers in rewards.components.items():
         row[f"{name}_mean"] = _mean(numbers[rewards.valid & np.isfinite(numbers)])
     return row

@@ -5,13 +5,13 @@ import pytest
 from helpers.crystals import rock_salt
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.validity import check_validity
 from crystalformer_rl.evaluation.matching import (
     MatchingCell,
     ReferenceIndex,
     matcher_of,
     unique_flags,
 )
-from crystalformer_rl.evaluation.validity import check_validity
 from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import relax

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Structure
 
-from crystalformer_rl.config.rewards import REWARDS, EhullReward, HullReward
-from crystalformer_rl.rewards.base import Reward, RewardBatch, build
+from crystalformer_rl.config.reward_base import GUARDS, HullReward, RewardSettings
+from crystalformer_rl.config.rewards import REWARDS, EhullReward
+from crystalformer_rl.rewards.base import Reward, RewardBatch, Sources, build
 from crystalformer_rl.rewards.ehull import Ehull
 from crystalformer_rl.stability.reference import ReferenceHull
 
@@ -19,7 +20,7 @@ def reward(request: pytest.FixtureRequest, hull: ReferenceHull, tmp_path: Path) 
     file = tmp_path / "mine.py"
     file.write_text("def score(structures):\n    return [s.density for s in structures]\n")
     required: Mapping[str, Any] = {"path": str(file)} if request.param == "file" else {}
-    return build(REWARDS[request.param](**required), hull=hull, device="cpu")
+    return build(REWARDS[request.param](**required), Sources(device="cpu", hull=hull))
 
 
 def test_each_reward_records_the_components_that_its_settings_declare(
@@ -28,7 +29,13 @@ def test_each_reward_records_the_components_that_its_settings_declare(
     for structures in (batch, [None]):
         scored = reward.score(structures)
         assert np.isfinite(scored.value).all()
-        assert list(scored.components) == list(reward.settings.components)  # type: ignore[attr-defined]
+        settings: RewardSettings = reward.settings  # type: ignore[attr-defined]
+        assert list(scored.components) == list(settings.components)
+        assert scored.struck.keys() <= GUARDS.keys()
+        low, high = settings.bounds or (-np.inf, np.inf)
+        assert low <= scored.value.min()
+        assert scored.value.max() <= high
+        assert (scored.value[~scored.valid] == scored.failure).all()
         assert not scored.valid[[structure is None for structure in structures]].any()
 
 
@@ -36,12 +43,12 @@ def test_each_reward_records_the_components_that_its_settings_declare(
     "kind", [kind for kind, settings in REWARDS.items() if issubclass(settings, HullReward)]
 )
 def test_a_reward_that_needs_a_hull_says_so(kind: str) -> None:
-    with pytest.raises(ValueError, match=f"the reward {kind} needs a hull: give its folder with"):
-        build(REWARDS[kind](), device="cpu")
+    with pytest.raises(ValueError, match=f"the reward {kind}: it needs a hull: give its folder"):
+        build(REWARDS[kind](), Sources(device="cpu"))
 
 
 def test_build(hull: ReferenceHull) -> None:
-    ehull = build(EhullReward(), hull=hull, device="cpu")
+    ehull = build(EhullReward(), Sources(device="cpu", hull=hull))
     assert isinstance(ehull, Ehull)
 
 
@@ -52,3 +59,16 @@ def test_a_batch_has_one_shape() -> None:
         RewardBatch(value, valid, ~valid, {"e_above_hull": np.zeros(2)})
     with pytest.raises(ValueError, match=r"abstain has shape \(0,\), value \(3,\)"):
         RewardBatch(value, valid, np.zeros(0, dtype=np.bool_), {})
+    with pytest.raises(ValueError, match=r"element has shape \(1,\), value \(3,\)"):
+        RewardBatch(value, valid, ~valid, {}, struck={"element": valid[:1]})
+
+
+@pytest.mark.parametrize(("failure", "expected"), [(-4.0, [1, -1, -3]), (None, [1, -0.5, -3])])
+def test_a_discount_moves_values_towards_that_of_a_failure(
+    failure: float | None, expected: list[float]
+) -> None:
+    valid = np.array([True, True, False])
+    batch = RewardBatch(np.array([1.0, 2.0, -3.0]), valid, ~valid, {}, failure=failure)
+    discounted = batch.discounted(np.array([1.0, 0.5, 0.0]))
+    assert discounted.value.tolist() == expected
+    assert discounted.valid is valid

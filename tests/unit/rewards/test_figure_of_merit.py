@@ -1,6 +1,7 @@
 """The figure-of-merit reward with the real CHGNet and the shipped property models."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ Build = Callable[..., FigureOfMerit]
 
 @pytest.fixture(scope="module")
 def build(chgnet: Potential, hull: ReferenceHull) -> Build:
-    def make(surface: ReferenceHull = hull, **settings: float | None) -> FigureOfMerit:
+    def make(surface: ReferenceHull = hull, **settings: Any) -> FigureOfMerit:
         return FigureOfMerit(
             FigureOfMeritReward(**settings),
             EnergyAboveHull(chgnet, surface),
@@ -35,7 +36,7 @@ def build(chgnet: Potential, hull: ReferenceHull) -> Build:
 def test_value_is_the_product_of_cautious_bounds(
     build: Build, chgnet: Potential, batch: Batch
 ) -> None:
-    reward = build(caution=0.5, max_e_above_hull=None, repeat_from=None).score(batch[:3])
+    reward = build(caution=0.5, max_e_above_hull=None).score(batch[:3])
     made = reward.components
     features = [e.features for e in chgnet.evaluate(batch[:3], forces=False)]
     gap = load_ensemble("band_gap").predict(np.array(features))
@@ -49,9 +50,7 @@ def test_value_is_the_product_of_cautious_bounds(
 
 
 def test_more_caution_never_earns_more(build: Build, batch: Batch) -> None:
-    bold, careful, timid = (
-        build(caution=caution, repeat_from=None).score(batch).value for caution in (0, 1, 100)
-    )
+    bold, careful, timid = (build(caution=caution).score(batch).value for caution in (0, 1, 100))
     assert (bold >= careful).all()
     assert (careful >= timid).all()
     assert (timid == 0).all()
@@ -60,8 +59,8 @@ def test_more_caution_never_earns_more(build: Build, batch: Batch) -> None:
 def test_unstable_crystals_score_nothing_but_are_valid(build: Build, batch: Batch) -> None:
     reward = build(max_e_above_hull=0.1).score(batch[:3])
     above = reward.components["e_above_hull"]
-    assert (reward.components["guarded"] == (above > 0.1)).all()
-    assert reward.components["guarded"].tolist() == [0, 1, 0]
+    assert (reward.components["unstable"] == (above > 0.1)).all()
+    assert reward.components["unstable"].tolist() == [0, 1, 0]
     assert reward.value[1] == 0
     assert reward.valid.all()
 
@@ -70,7 +69,12 @@ def test_failures_score_nothing_and_are_not_valid(build: Build, batch: Batch) ->
     reward = build().score(batch)
     assert reward.valid.tolist() == [True] * 3 + [False] * 6
     assert (reward.value[3:] == 0).all()
-    assert reward.abstain.tolist() == [False] * 5 + [True] + [False] * 3
+    assert reward.struck["element"].tolist() == [False] * 5 + [True] + [False] * 3
+    assert not reward.abstain.any()
+    assert (
+        build(guards=["unsupported"]).score(batch).abstain.tolist()
+        == [False] * 5 + [True] + [False] * 3
+    )
     assert np.isnan(reward.components["band_gap"][[3, 4, 7, 8]]).all()
     failed = build().score([None])
     assert failed.value.tolist() == [0]
@@ -82,20 +86,28 @@ def test_without_the_guard_a_missing_reference_is_no_failure(build: Build, batch
     assert build(max_e_above_hull=None).score(batch[6:7]).valid[0]
 
 
+def test_artefacts_of_the_potential_score_nothing(
+    build: Build, batch: Batch, elements: Elements
+) -> None:
+    high = ReferenceHull(Hull(["NaCl"], [-1.9], elements=elements.energies), elements)
+    guarded, bold = (
+        build(high, guards=guards).score(batch[:1]) for guards in (["artefact"], "none")
+    )
+    assert guarded.components["e_above_hull"][0] < -0.1
+    assert guarded.value.tolist() == [0]
+    assert guarded.struck["artefact"].tolist() == [True]
+    assert bold.value[0] > 0
+
+
 @pytest.mark.parametrize("guard", [1.0, None])
 def test_a_silent_hull_is_no_failure(
     build: Build, batch: Batch, elements: Elements, guard: float | None
 ) -> None:
-    """With the stability guard the reward abstains; without it the hull is not asked."""
+    """With the stability limit the reward abstains; without it the hull is not asked."""
     sparse = Hull([], [], elements=["Na", "Cl", "Mg", "O"], min_references=3)
-    reward = build(ReferenceHull(sparse, elements), max_e_above_hull=guard).score(batch[:4])
+    reward = build(ReferenceHull(sparse, elements), max_e_above_hull=guard, guards="none").score(
+        batch[:4]
+    )
     assert reward.abstain.tolist() == [guard is not None] * 3 + [False]
     assert reward.valid.tolist() == [guard is None] * 3 + [False]
     assert (reward.value > 0).tolist() == [guard is None] * 3 + [False]
-
-
-def test_repeats_move_towards_nothing(build: Build, rock_salt: Make) -> None:
-    salt = rock_salt("Na", "Cl", 5.69)
-    once = build(repeat_from=2).score([salt]).value[0]
-    often = build(repeat_from=2).score([salt] * 4).value
-    np.testing.assert_allclose(often, once * 2.5 / 4, rtol=1e-4)

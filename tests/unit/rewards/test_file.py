@@ -8,7 +8,7 @@ import pytest
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import FileReward
-from crystalformer_rl.rewards.base import Reward, build
+from crystalformer_rl.rewards.base import Reward, Sources, build
 
 Write = Callable[[str], Reward]
 BODY = "def score(structures):\n    return {}\n"
@@ -19,7 +19,7 @@ DENSITY = BODY.format("[structure.density for structure in structures]")
 def write(tmp_path: Path) -> Write:
     def reward(text: str) -> Reward:
         (tmp_path / "mine.py").write_text(text)
-        return build(FileReward(path=str(tmp_path / "mine.py")), device="cpu")
+        return build(FileReward(path=str(tmp_path / "mine.py")), Sources(device="cpu"))
 
     return reward
 
@@ -101,7 +101,7 @@ def test_a_mistake_names_the_line_and_what_to_do(
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.py: no such file"):
-        build(FileReward(path=str(tmp_path / "gone.py")), device="cpu")
+        build(FileReward(path=str(tmp_path / "gone.py")), Sources(device="cpu"))
 
 
 @pytest.mark.parametrize(

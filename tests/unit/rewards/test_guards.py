@@ -1,4 +1,6 @@
-"""The repeat discount and abstaining, by their laws."""
+"""The guards, by what they strike and by their laws."""
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,75 +8,117 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Lattice, Structure
 
-from crystalformer_rl.rewards.guards import abstains, repeat_weight
+from crystalformer_rl.config.reward_base import DEFAULT_GUARDS
+from crystalformer_rl.config.rewards import EhullReward
+from crystalformer_rl.rewards.guards import judge, low_quantile
 from crystalformer_rl.stability.hull import Hull
-from crystalformer_rl.stability.reference import Elements, ReferenceHull
+from crystalformer_rl.stability.reference import Elements, Placement, ReferenceHull
 
-FORMULAS = st.sampled_from(["NaCl", "Na2Cl2", "MgO", "Si", "SiO2", None])
-BATCHES = st.lists(FORMULAS, max_size=25)
-
-
-def compositions(formulas: list[str | None]) -> list[Composition | None]:
-    return [None if formula is None else Composition(formula) for formula in formulas]
+FORMULAS = ["Si", "NaCl", "MgO", "KCl", "NaYb", "KrF", "MgO"]
+ENERGIES = [-1.0, -2.0, -2.2, -1.0, -1.0, -1.0, -2.0]
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"), [(1, 1), (3, 1), (4, 11 / 12), (5, 4 / 5), (6, 4 / 6), (20, 4 / 20)]
-)
-def test_by_hand(count: int, expected: float) -> None:
-    weights = repeat_weight(compositions(["NaCl", "Na2Cl2"] * 10)[:count], repeat_from=3)
-    np.testing.assert_allclose(weights, expected)
-
-
-@given(formulas=BATCHES, repeat_from=st.integers(1, 6))
-def test_a_composition_never_earns_more_than_its_share(
-    formulas: list[str | None], repeat_from: int
-) -> None:
-    weights = repeat_weight(compositions(formulas), repeat_from=repeat_from)
-    assert ((weights > 0) & (weights <= 1)).all()
-    salt = np.array([formula in {"NaCl", "Na2Cl2"} for formula in formulas], dtype=bool)
-    assert weights[salt].sum() <= (3 * repeat_from - 1) / 2 + 1e-9
-    if salt.sum() <= repeat_from:
-        assert (weights[salt] == 1).all()
-    assert (weights[[formula is None for formula in formulas]] == 1).all()
-
-
-@given(formulas=BATCHES, random=st.randoms(use_true_random=False))
-def test_the_order_of_a_batch_does_not_matter(
-    formulas: list[str | None], random: "np.random.Generator"
-) -> None:
-    order = list(range(len(formulas)))
-    random.shuffle(order)
-    weights = repeat_weight(compositions(formulas), repeat_from=2)
-    shuffled = repeat_weight(compositions([formulas[i] for i in order]), repeat_from=2)
-    np.testing.assert_array_equal(weights[order], shuffled)
-
-
-def test_no_discount() -> None:
-    assert (repeat_weight(compositions(["NaCl"] * 9), repeat_from=None) == 1).all()
-
-
-@pytest.mark.parametrize(
-    ("min_references", "expected"),
-    [
-        (None, "Si KCl NaYb"),
-        (3, "Si KCl NaYb"),
-        (4, "Si NaCl KCl NaYb"),
-        (5, "Si NaCl MgO KCl NaYb"),
-    ],
-)
-def test_pure_elements_and_sparse_hulls_abstain(min_references: int | None, expected: str) -> None:
-    """Of K and Cl only the elements are known: the hull cannot say whether KCl is stable."""
+@pytest.fixture(scope="module")
+def placement() -> Placement:
+    """On a hull where of K and Cl only the elements are known; MgO is 0.2 below it, then on it."""
     symbols = ["Na", "Cl", "Mg", "O", "Si", "K", "Yb"]
     hull = ReferenceHull(
         Hull(["NaCl", "MgO", "MgO2", "NaYb"], [-2.0] * 4, elements=symbols, exclude_ytterbium=True),
         Elements("chgnet", "mp2020_corrected", dict.fromkeys(symbols, 0.0)),
     )
-    formulas = ["Si", "NaCl", "MgO", "KCl", "NaYb", "KrF"]
-    structures = [cell(formula) for formula in formulas]
-    placement = hull.place([*structures, None, cell("NaCl")], [-1.0] * 7 + [np.nan])
-    flags = abstains(placement, min_references=min_references)
-    assert [formulas[row] for row in np.flatnonzero(flags)] == expected.split()
+    return hull.place(crystals(), [*ENERGIES, np.nan, np.nan])
+
+
+def crystals() -> list[Structure | None]:
+    return [*map(cell, FORMULAS), None, cell("NaCl")]
+
+
+def rows(flags: np.ndarray) -> str:
+    """The formulas of the crystals whose flags are set."""
+    names = [*FORMULAS, "none", "NaCl without energy"]
+    return " ".join(names[row] for row in np.flatnonzero(flags))
+
+
+@pytest.mark.parametrize(
+    ("guards", "min_references", "nothing", "abstain"),
+    [
+        (DEFAULT_GUARDS, None, "Si MgO", "KCl NaYb"),
+        (DEFAULT_GUARDS, 4, "Si MgO", "NaCl KCl NaYb"),
+        (DEFAULT_GUARDS, 5, "Si", "NaCl MgO KCl NaYb MgO"),
+        (["unsupported"], None, "", "Si KCl NaYb"),
+        (["artefact"], None, "Si MgO KCl", "NaYb"),
+        ("none", None, "", "NaYb"),
+        ("none", 4, "", "Si NaCl KCl NaYb"),
+    ],
+)
+def test_what_the_guards_take_and_where_they_abstain(
+    placement: Placement,
+    guards: Any,
+    min_references: int | None,
+    nothing: str,
+    abstain: str,
+) -> None:
+    settings = EhullReward(guards=guards, min_references=min_references)
+    verdict = judge(settings, crystals(), placement)
+    assert rows(verdict.nothing) == nothing
+    assert rows(verdict.abstain) == abstain
+    assert verdict.struck.keys() == {*settings.active_guards} - {"failures"}
+
+
+def test_each_guard_says_what_it_struck(placement: Placement) -> None:
+    struck = judge(EhullReward(), crystals(), placement).struck
+    assert {name: rows(flags) for name, flags in struck.items()} == {
+        "artefact": "MgO",
+        "element": "Si",
+        "unsupported": "KCl",
+        "density": "",
+    }
+
+
+def test_the_density_of_no_crystal_earns_nothing(placement: Placement) -> None:
+    crystals_ = crystals()
+    dilute = cell("NaCl")
+    dilute.scale_lattice(1e5)
+    crystals_[1] = dilute
+    verdict = judge(EhullReward(), crystals_, placement)
+    assert rows(verdict.struck["density"]) == "NaCl"
+    assert verdict.nothing[1]
+
+
+def test_charges_that_cannot_balance_earn_nothing_on_request(placement: Placement) -> None:
+    crystals_ = [*crystals()[:2], cell("NaCl3"), *crystals()[3:]]
+    on, off = (
+        judge(EhullReward(guards=guards), crystals_, placement).nothing[2]
+        for guards in (["charge"], ["density"])
+    )
+    assert on
+    assert not off
+
+
+@given(order=st.permutations(range(9)))
+def test_the_order_of_a_batch_does_not_matter_to_the_guards(
+    placement: Placement, order: list[int]
+) -> None:
+    shuffled = Placement(
+        placement.e_above_hull[order],
+        [placement.status[i] for i in order],
+        placement.references[order],
+        placement.compounds[order],
+        placement.supported[order],
+        placement.formation_energy[order],
+    )
+    made = crystals()
+    straight = judge(EhullReward(), made, placement)
+    turned = judge(EhullReward(), [made[i] for i in order], shuffled)
+    np.testing.assert_array_equal(straight.nothing[order], turned.nothing)
+    np.testing.assert_array_equal(straight.abstain[order], turned.abstain)
+
+
+def test_a_failure_is_worth_the_low_quantile() -> None:
+    values = -np.arange(101.0)
+    assert low_quantile(values, lowest=-200) == -95
+    assert low_quantile(values, lowest=-6) == -6
+    assert low_quantile(values[:0], lowest=-6) == -6
 
 
 def cell(formula: str) -> Structure:

@@ -77,7 +77,8 @@ def test_two_rounds(folder: Path) -> None:
     expected = {"round", "reward_mean", "reward_std", "valid_fraction", "e_above_hull_mean", "kl"}
     expected |= {"unique_fraction", "ratio_max", "grad_norm", "baseline", "seconds"}
     assert expected <= set(history.columns)
-    assert (history["reward_mean"] >= -SETTINGS.reward.ceiling).all()
+    assert history["reward_mean"].between(0, 1).all()
+    assert history["element_fraction"].between(0, 1).all()
     record = read_json(first / "provenance.json")
     assert record["counts"]["items"] == 8
     assert record["settings"]["round"] == 1
@@ -85,7 +86,7 @@ def test_two_rounds(folder: Path) -> None:
 
     crystals = read_table(first / "crystals.parquet")
     assert crystals["step"].tolist() == [1] * 4 + [2] * 4
-    assert set(EhullReward.components) <= set(crystals.columns)
+    assert set(SETTINGS.reward.components) <= set(crystals.columns)
     assert tokens_of(crystals).space_group.tolist() == crystals["space_group"].tolist()
 
     earlier = f"--earlier={first / 'crystals.parquet'}"
@@ -178,7 +179,7 @@ def test_code_that_is_not_trusted_does_not_run(
 
 
 def test_a_reward_that_needs_a_hull_asks_for_it(folder: Path) -> None:
-    with pytest.raises(ValueError, match="the reward ehull needs a hull: give its folder with"):
+    with pytest.raises(ValueError, match="the reward ehull: it needs a hull: give its folder"):
         run(folder, "--trust-code", policy="pretrain", number=1, out="round-1")
 
 

@@ -78,7 +78,7 @@ def test_reward(folder: Path) -> None:
     table = ask(folder, "-n", "2", *words)
     assert np.isfinite(table["reward"]).all()
     undecodable = table["decode_error"].notna()
-    assert (table["reward"][undecodable] == -6.0).all()
+    assert (table["reward"][undecodable] == 0).all()
     assert "accepted_lattice" in read_json(folder / "chains.provenance.json")["counts"]
 
 

@@ -1,6 +1,7 @@
 """The course of RL fine-tuning."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from crystalformer_rl.config.rewards import REWARDS
+from crystalformer_rl.config.reward_base import E_ABOVE_HULL, GUARDS
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import Section
 from crystalformer_rl.report.run import Run
@@ -20,6 +21,8 @@ LABELS = {
     "kl": "KL to base (nats/crystal)",
     "unique_fraction": "unique in the batch",
     "valid_fraction": "rewarded, not failed",
+    "abstain_fraction": "the reward abstains",
+    "e_above_hull_mean": E_ABOVE_HULL.label,
     "ratio_max": "largest ratio p/p_old",
     "grad_norm": "gradient norm",
     "kl_step": "KL of one step (nats/crystal)",
@@ -31,18 +34,9 @@ LABELS = {
     "low_fraction": "low enough above the hull",
     "kept_fraction": "kept for fine-tuning",
     "train_loss": "loss of kept samples (nats/crystal)",
-    **{
-        f"{name}_mean": component.label
-        for reward in REWARDS.values()
-        for name, component in reward.components.items()
-    },
+    **{f"{name}_fraction": guard.title for name, guard in GUARDS.items()},
 }
-FRACTIONS = frozenset(
-    {
-        *("unique_fraction", "valid_fraction", "pair_accuracy", "paired_fraction"),
-        *("low_fraction", "kept_fraction"),
-    }
-)
+FRACTIONS = frozenset({"pair_accuracy", *(name for name in LABELS if name.endswith("_fraction"))})
 OVERVIEW = ("e_above_hull_mean", "kl", "unique_fraction")
 NOT_DRAWN = frozenset({"step", "round", "epoch", "reward_std", "baseline", "seconds"})
 REWARDED = "All other recorded quantities of {}. The grey line is the baseline."
@@ -78,7 +72,7 @@ def section(run: Run) -> Section:
         )
     for branch, history in run.branches.items():
         name = f"details-{branch}"
-        figures[name] = draw_details(history, run.colours[branch]).svg()
+        figures[name] = draw_details(history, run.colours[branch], _components(run, branch)).svg()
         body += markup.picture(
             name,
             figures[name],
@@ -102,7 +96,7 @@ def draw_overview(branches: Mapping[str, pd.DataFrame], colours: Mapping[str, st
     return drawing
 
 
-def draw_details(history: pd.DataFrame, colour: str) -> Canvas:
+def draw_details(history: pd.DataFrame, colour: str, components: Mapping[str, str]) -> Canvas:
     """Every other recorded quantity of one branch against step, such as the reward's components."""
     drawn = [
         name
@@ -116,9 +110,16 @@ def draw_details(history: pd.DataFrame, colour: str) -> Canvas:
             _curve(axis, history, column, colour=colour, label=column)
             if column == "reward_mean":
                 _curve(axis, history, "baseline", colour=FAINT, label="baseline")
-            _dress(axis, column)
+            _dress(axis, column, components)
         drawing.hide_after(len(drawn))
     return drawing
+
+
+def _components(run: Run, branch: str) -> dict[str, str]:
+    """Titles of what the reward of a branch records, by column."""
+    settings = run.config.rl.get(branch.removeprefix("rl-"))
+    components = {} if settings is None else settings.reward.components
+    return {f"{name}_mean": component.label for name, component in components.items()}
 
 
 def _curve(axis: Axes, history: pd.DataFrame, column: str, *, colour: str, label: str) -> None:
@@ -139,8 +140,9 @@ def _curve(axis: Axes, history: pd.DataFrame, column: str, *, colour: str, label
     axis.plot(step[starts], smooth[starts], "o", ms=6, mfc="none", color=colour, mew=1.2)
 
 
-def _dress(axis: Axes, column: str) -> None:
-    axis.set_title(LABELS.get(column, column), fontsize=8.5)
+def _dress(axis: Axes, column: str, components: Mapping[str, str] = MappingProxyType({})) -> None:
+    title = LABELS.get(column) or components.get(column, column)
+    axis.set_title(title, fontsize=8.5)
     axis.set_xlabel("step")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axis.grid(axis="y")

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from crystalformer_rl.config import Config, RLSettings
 from crystalformer_rl.config.potentials import title
-from crystalformer_rl.config.rewards import HullReward, RewardSettings
+from crystalformer_rl.config.reward_base import RewardSettings
 from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import (
@@ -137,8 +137,8 @@ def _teaching(branch: RLSettings) -> Markup:
 
 
 def _reward(settings: RewardSettings) -> str:
-    if isinstance(settings, HullReward):
-        return f"{settings.title} with {title(settings.potential)}"
+    if settings.potential_used is not None:
+        return f"{settings.title} with {title(settings.potential_used)}"
     return settings.title
 
 

@@ -15,7 +15,7 @@ def test_iterated_sft_has_its_own_curves_and_none_in_the_overview() -> None:
     table = synthetic.structures({"base": 2})
     both = section(synthetic.run(table, histories={"rl-a": PPO, "rl-b": SFT}))
     assert set(both.figures) == {"rl-overview", "details-rl-a", "details-rl-b"}
-    drawn = draw_details(both.tables["history-rl-b"], "black")
+    drawn = draw_details(both.tables["history-rl-b"], "black", {})
     shown = [axis.get_title("left") for axis in drawn.axes if axis.get_visible()]
     quantities = ("learning_rate", "train_loss", "low_fraction", "kept_fraction")
     assert shown == [LABELS.get(name, name) for name in quantities]

@@ -6,7 +6,7 @@ from helpers.crystals import rock_salt
 from pymatgen.core import Composition, Element, Lattice, Structure
 from smact.screening import smact_validity
 
-from crystalformer_rl.evaluation.validity import charge_problem, check_validity
+from crystalformer_rl.crystal.validity import charge_problem, check_validity
 
 
 def test_a_real_crystal_is_valid() -> None:
