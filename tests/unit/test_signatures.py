@@ -34,7 +34,7 @@ STAND_INS = [
     (b'<?xml version="1.0"?><Error><Code>AccessDenied', "an XML page"),
 ]
 ARCHIVES = [
-    (gzip.compress(b"x"), "compressed with gzip"),
+    (gzip.compress(b"x", mtime=0), "compressed with gzip"),
     (bz2.compress(b"x"), "compressed with bzip2"),
     (lzma.compress(b"x"), "compressed with xz"),
     (b"\x28\xb5\x2f\xfd\x00", "compressed with zstd"),
