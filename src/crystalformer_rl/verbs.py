@@ -23,6 +23,7 @@ VERBS = {
     "download": ("stages.download", "Download and verify a file of resources/manifest.yaml"),
     "chain": ("tools.chain", "Run Markov chains that start from a known structure"),
     "export": ("tools.export", "Export evaluated crystals for other benchmarks"),
+    "mine": ("tools.mine", "Write the best of all crystals that a branch of RL has sampled"),
     "import-checkpoint": ("tools.import_checkpoint", "Convert a published JAX checkpoint"),
     "publish": ("tools.publish", "Pack a trained policy into a small folder to share"),
     "doctor": ("tools.doctor.command", "Check the machine, the files and the cluster before a run"),

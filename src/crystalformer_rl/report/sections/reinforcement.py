@@ -33,6 +33,11 @@ LABELS = {
     "paired_fraction": "in a pair",
     "low_fraction": "low enough above the hull",
     "kept_fraction": "kept for fine-tuning",
+    "repeat_fraction": "sampled before",
+    "memory_weight": "mean weight of repeats",
+    "distinct": "distinct so far",
+    "elite_best": "best elite (reward)",
+    "elite_mean": "mean of the elites (reward)",
     "train_loss": "loss of kept samples (nats/crystal)",
     **{f"{name}_fraction": guard.title for name, guard in GUARDS.items()},
 }
