@@ -18,6 +18,15 @@ def files(base_policy: str | None = None, **raw: Any) -> Layout:
     return Layout(read({"run": "r", "sample": SAMPLE, "rl": RL} | raw), base_policy)
 
 
+def test_a_round_reads_the_crystals_of_all_rounds_before() -> None:
+    folder = "results/r/rl-a"
+    assert files().earlier_crystals("a", 1) == []
+    assert files().earlier_crystals("a", 3) == [
+        f"{folder}/round-1/crystals.parquet",
+        f"{folder}/round-2/crystals.parquet",
+    ]
+
+
 def test_policies_and_the_trainings_behind_them() -> None:
     assert files().policies == ["base", "sft", "rl-a", "rl-b"]
     assert files().trained("history.parquet") == [

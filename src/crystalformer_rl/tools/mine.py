@@ -102,9 +102,7 @@ def run(args: argparse.Namespace) -> None:
     write_crystals(args.out, found)
     listed = found[["id", "space_group", *numbers.columns, "log_prob"]]
     write_text(args.out.with_suffix(".csv"), listed.to_csv(index=False, float_format="%.6g"))
-    provenance.write(
-        args.out.with_suffix(".provenance.json"), items=len(found), sampled=len(table)
-    )
+    provenance.write(args.out.with_suffix(".provenance.json"), items=len(found), sampled=len(table))
 
 
 def ranked(table: pd.DataFrame, *, by: str, lowest: bool = False) -> pd.DataFrame:
@@ -125,7 +123,7 @@ def ranked(table: pd.DataFrame, *, by: str, lowest: bool = False) -> pd.DataFram
     return order.drop_duplicates(DISTINCT)
 
 
-def _splits(path: Path) -> dict[str, str]:
-    """The splits with each reduced formula, such as ``train, val``."""
+def _splits(path: Path) -> "pd.Series[str]":
+    """The splits with a crystal of each formula, such as ``train, val``."""
     known = read_table(path, ["formula", "split"]).drop_duplicates()
-    return known.groupby("formula")["split"].agg(", ".join).to_dict()
+    return known.groupby("formula")["split"].agg(", ".join)

@@ -85,8 +85,8 @@ class Past:
             past = past._after_step(rows)
         return past
 
-    def metrics(self, rows: pd.DataFrame) -> dict[str, float | None]:
-        """Columns of the history for the step with these crystals, which follows this past.
+    def metrics(self, rows: pd.DataFrame, after: "Past") -> dict[str, float | None]:
+        """Columns of the history for the step with these crystals, between this past and ``after``.
 
         repeat_fraction (of the rewarded crystals, those whose composition or prototype is
         remembered or occurs earlier in the batch), memory_weight (mean over the rewarded crystals),
@@ -95,7 +95,6 @@ class Past:
         """
         counted = rows[rows["valid"]]
         keys = crystal_keys(tokens_of(counted), self.memory_settings)
-        after = self.after([rows])
         window = self.memory_settings.window
         new = (self.memory.occurrences(np.unique(keys), window=window) == 0).sum()
         weight = counted["memory_weight"].to_numpy(dtype=np.float64)

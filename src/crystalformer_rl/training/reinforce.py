@@ -174,12 +174,12 @@ def reinforce(
             everyone = _names(rollout, range(len(rollout.structures)))
             raise loop.diverged("the loss or its gradient", step, everyone, before)
         crystals.add(rows)
-        row |= update.columns | past.metrics(rows)
+        row |= update.columns | past.metrics(rows, after := past.after([rows]))
         row |= {
             "baseline": _mean(assessed.baseline[~rollout.rewards.abstain]),
             "tau": assessed.tau,
         }
-        past = past.after([rows])
+        past = after
         row |= {"seconds": time.monotonic() - start}
         history = [*history, row]
         if record is not None:

@@ -68,7 +68,7 @@ def test_by_another_column(tmp_path: Path) -> None:
     (atoms,) = ase.io.read(path, index=":")
     assert atoms.get_chemical_formula() == "ClNa"
     assert pd.read_csv(tmp_path / "finds.csv")["step"].tolist() == [2]
-    with pytest.raises(ValueError, match="--by formula: no such number; the table has .*value"):
+    with pytest.raises(ValueError, match=r"--by formula: no such number; the table has .*value"):
         run(tmp_path, "--by=formula", out="other.parquet")
 
 

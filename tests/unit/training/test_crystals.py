@@ -115,15 +115,19 @@ def test_repeats_are_discounted_over_the_steps(rollouts: list[Rollout]) -> None:
     assert (pd.concat(free)["memory_weight"] == 1).all()
 
 
+def metrics(past: Past, rows: pd.DataFrame) -> dict[str, float | None]:
+    return past.metrics(rows, past.after([rows]))
+
+
 def test_metrics(rollouts: list[Rollout]) -> None:
     tables = steps(rollouts)
-    first, later = PAST.metrics(tables[0]), PAST.after(tables[:3]).metrics(tables[3])
+    first, later = metrics(PAST, tables[0]), metrics(PAST.after(tables[:3]), tables[3])
     valid = tables[0].query("valid")
     assert first["distinct"] == valid["formula"].nunique()
     assert first["repeat_fraction"] == pytest.approx(1 - valid["formula"].nunique() / len(valid))
     assert first["memory_weight"] == pytest.approx(valid["memory_weight"].mean())
     assert later["distinct"] == pd.concat(tables).query("valid")["formula"].nunique()
     assert later["elite_best"] is not None
-    assert "elite_best" not in FORGETFUL.metrics(tables[0])
-    nothing = FORGETFUL.metrics(tables[0].assign(valid=False))
+    assert "elite_best" not in metrics(FORGETFUL, tables[0])
+    nothing = metrics(FORGETFUL, tables[0].assign(valid=False))
     assert nothing == {"repeat_fraction": None, "memory_weight": None, "distinct": 0}
