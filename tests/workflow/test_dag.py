@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 import yte
@@ -13,6 +14,7 @@ from helpers.copies import REPOSITORY, Copy, messages
 from snakemake.utils import update_config
 
 from crystalformer_rl.config import Config, read
+from crystalformer_rl.files import write_tensors
 
 PROFILES = REPOSITORY / "workflow/profiles"
 CPU = {"slurm_partition": "cpu"}
@@ -85,7 +87,7 @@ def test_own_files_instead_of_the_download(copy: Copy) -> None:
 def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
     for folder in ("mine", "resources/pretrained/shipped"):
         (copy.folder / folder).mkdir(parents=True)
-        (copy.folder / folder / "model.safetensors").touch()
+        write_tensors(copy.folder / folder / "model.safetensors", {"weight": np.zeros(1)})
         about = copy.folder / folder / "model.json"
         about.write_text('{"space_group_counts": [0, 1]}')
         output = copy.snakemake("--dry-run", "--config", f"base_policy={Path(folder).name}")
@@ -103,8 +105,8 @@ def test_a_finished_policy_takes_the_place_of_pretraining(copy: Copy) -> None:
 
 def test_pretraining_continues_from_a_policy(copy: Copy) -> None:
     (copy.folder / "mine").mkdir()
-    for name in ("model.safetensors", "model.json"):
-        (copy.folder / "mine" / name).write_text('{"space_group_counts": [0, 0]}')
+    write_tensors(copy.folder / "mine/model.safetensors", {"weight": np.zeros(1)})
+    (copy.folder / "mine/model.json").write_text('{"space_group_counts": [0, 0]}')
     output = copy.snakemake("--dry-run", "--printshellcmds", "--config", "pretrain={start: mine}")
     assert counts(output)["pretrain"] == 1
     assert "--tokens results/default/tokenize --start mine --checkpoints" in output

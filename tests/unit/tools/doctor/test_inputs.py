@@ -3,9 +3,11 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from crystalformer_rl.config import read
+from crystalformer_rl.files import write_tensors
 from crystalformer_rl.manifest import Entry
 from crystalformer_rl.tools.doctor import inputs
 from crystalformer_rl.tools.doctor.findings import Finding
@@ -79,7 +81,7 @@ def test_a_base_policy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crystalformer_rl.model.folder.PRETRAINED", folder / "resources/pretrained")
     ours = folder / "resources/pretrained/ours"
     ours.mkdir(parents=True)
-    (ours / "model.safetensors").touch()
+    write_tensors(ours / "model.safetensors", {"weight": np.zeros(1)})
     (ours / "model.json").write_text('{"space_group_counts": [0, 1]}')
     assert found({"base_policy": "ours"})["base_policy"].status == "ok"
     finding = found({"base_policy": "mine"})["base_policy"]
