@@ -51,6 +51,8 @@ def drawn(*policies: str) -> set[str]:
 
 BRANCHES = rl("ehull", 1, 2) | rl("fom", 1, 2)
 AFTER_SFT = drawn("sft") | END
+# The code of a relaxation is part of every reward that may relax first (`relax_steps`).
+RELAXING_REWARDS = BRANCHES | drawn("rl-ehull", "rl-fom")
 AFTER_BASE = SFT | BRANCHES | drawn(*POLICIES) | END
 EVERYTHING = FIRST | HULLS | TOKENS | PRETRAIN | AFTER_BASE
 
@@ -196,8 +198,8 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         setting("rl.ehull.weight", 2.0),
         rl("ehull", 1, 2) | drawn("rl-ehull") | END,
     ),
-    "rl.fom.reward.caution": (
-        setting("rl.fom.reward.caution", 2.0),
+    "rl.fom.weight": (
+        setting("rl.fom.weight", 2.0),
         rl("fom", 1, 2) | drawn("rl-fom") | END,
     ),
     "rl.ehull.rounds up: the new round and its samples": (
@@ -238,12 +240,12 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "code of model/transformer.py": (code("model/transformer.py"), PRETRAIN | AFTER_BASE),
     "code of potentials/relax.py": (
         code("potentials/relax.py"),
-        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS,
     ),
     "code of report/page.py": (code("report/page.py"), REPORT),
     "code of potentials/fire.py": (
         code("potentials/fire.py"),
-        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS,
     ),
     "code of potentials/sevennet.py, the judge": (
         code("potentials/sevennet.py"),
