@@ -63,6 +63,11 @@ def weights_of(policy: Policy) -> dict[str, Any]:
     return {name: tensor.numpy() for name, tensor in policy.state_dict().items()}
 
 
+def thread_names() -> list[str]:
+    """Names of the threads of this process."""
+    return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+
+
 def main(folder: Path) -> None:
     """Train in every way that is to be compared, and write what came of it."""
     crystals = CrystalTokens.from_arrays(read_tensors(folder / "crystals.safetensors"))
@@ -101,7 +106,8 @@ def main(folder: Path) -> None:
             parallel.check_same_step(parallel.rank)
         except ValueError as error:
             result["disagreement"] = str(error)
-        (folder / f"result-{parallel.rank}.json").write_text(json.dumps(result))
+    result["threads"] = thread_names()
+    (folder / f"result-{parallel.rank}.json").write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

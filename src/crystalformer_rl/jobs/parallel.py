@@ -13,6 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.distributed as dist
+
+# Before any group is made: the default arguments of this module are the group of that moment, and
+# torch.optim imports it at the first step. The group then outlives `destroy_process_group`, and its
+# threads the interpreter, where one that still holds a tensor aborts the process
+# (https://github.com/pytorch/pytorch/pull/179291).
+import torch.distributed.nn
 from numpy.typing import NDArray
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")

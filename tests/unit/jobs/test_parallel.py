@@ -110,6 +110,14 @@ def test_different_checkpoints_are_refused(results: list[dict[str, Any]]) -> Non
     assert "process 1 continues after step 1, process 0 after step 0" in results[1]["disagreement"]
 
 
+@pytest.mark.slow
+def test_no_thread_of_the_group_is_left(results: list[dict[str, Any]]) -> None:
+    """One that is left may abort the process at its very end."""
+    for result in results:
+        assert result["threads"]
+        assert not [name for name in result["threads"] if "gloo" in name]
+
+
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
