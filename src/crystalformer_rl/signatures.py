@@ -54,7 +54,11 @@ def explained(path: Path, error: object, *, compressed: bool = False) -> str:
 
     ``compressed``: the file is to be compressed, and its first bytes may say so.
     """
-    start = start_of(path)
+    return explained_start(start_of(path), error, compressed=compressed)
+
+
+def explained_start(start: bytes, error: object, *, compressed: bool = False) -> str:
+    """The same for the first bytes of a file."""
     if not start:
         return "it is empty"
     found = stand_in(start) if compressed else signature(start)

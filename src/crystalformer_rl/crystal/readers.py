@@ -1,34 +1,44 @@
-"""Read crystals from the files people have: CSV with CIFs, parquet, folders of CIFs, extxyz.
+"""Read crystals from the files people have: CSV, parquet, extxyz, folders and zips of CIFs.
 
 A crystal that cannot be read is a row with an error; a file that cannot be read is an exception
 that names it.
 """
 
 import gzip
+import zipfile
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
 
 from crystalformer_rl.crystal.cif import MERGE_BELOW, crystals_of_cif
 from crystalformer_rl.crystal.extxyz import open_extxyz
 from crystalformer_rl.crystal.rows import Row, Source
 from crystalformer_rl.crystal.tables import CSV_SUFFIXES, open_csv, open_parquet
 from crystalformer_rl.encoding import decoded
-from crystalformer_rl.signatures import explained
+from crystalformer_rl.signatures import START, explained, explained_start
 
 CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
-FORMATS = "a folder of .cif files, or a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file"
+FORMATS = (
+    "a folder or .zip of .cif files, or a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file"
+)
+# Bytes of a file in an archive: far more than a CIF needs, far less than the memory.
+MAX_MEMBER = 100_000_000
+
+# How the bytes of each file of a folder or an archive are read, by its path inside.
+Files = Sequence[tuple[PurePath, Callable[[], bytes]]]
 
 
 def open_source(path: Path, *, merge_below: float = MERGE_BELOW) -> Source:
     """A file or folder, its crystals to be read.
 
-    Tables need a column ``material_id`` or ``id``, and ``cif`` or (parquet) the structure columns
-    ``lattice``, ``numbers``, ``positions``; ``split`` and the known labels are optional, empty
-    cells are missing labels. Extended XYZ takes the same names from the comment line. CIFs (in any
-    case ``.cif``, ``.mcif``, or either with ``.gz``) are searched in folders and their subfolders,
-    and named by their path in the folder without the suffix; if a CIF has several crystals, the
-    names of their blocks follow.
+    Tables need a column ``material_id`` or ``id``, and ``cif``, a column of LeMat-GenBench
+    (:data:`~.tables.LEMAT_COLUMNS`) or (parquet) the structure columns ``lattice``, ``numbers``,
+    ``positions``; ``split`` and the known labels are optional, empty cells are missing labels.
+    Extended XYZ takes the same names from the comment line. CIFs (in any case ``.cif``, ``.mcif``,
+    or either with ``.gz``) are searched in folders, their subfolders and zip archives, and named by
+    their path inside without the suffix; if a CIF has several crystals, the names of their blocks
+    follow.
 
     Parameters
     ----------
@@ -53,8 +63,11 @@ def open_source(path: Path, *, merge_below: float = MERGE_BELOW) -> Source:
         return open_parquet(path, merge_below=merge_below)
     if path.suffix.lower() in {".extxyz", ".xyz"}:
         return open_extxyz(path)
+    if path.suffix.lower() == ".zip":
+        return _open_zip(path, merge_below)
     if _is_cif(path):
-        return Source(path, lambda: _rows_of_cif(path, _stem(path.name), merge_below))
+        name = _stem(path.name)
+        return Source(path, lambda: _rows_of_cif(path.name, path.read_bytes, name, merge_below))
     raise ValueError(f"{path}: unknown kind of source; allowed: {FORMATS}")
 
 
@@ -68,7 +81,7 @@ def source_files(source: Path) -> list[Path]:
     source = Path(source)
     if not source.is_dir():
         return [source]
-    return [path for path in _files(source) if _left_out(path, source) is None]
+    return [path for path in _files(source) if _left_out(path.relative_to(source)) is None]
 
 
 def cif_text(path: Path) -> str:
@@ -79,41 +92,75 @@ def cif_text(path: Path) -> str:
     ValueError
         If it is damaged, or no text; the message says what it is.
     """
-    data = path.read_bytes()
-    if path.suffix.lower() == ".gz":
+    return _text(path.name, path.read_bytes())
+
+
+def _text(name: str, data: bytes) -> str:
+    if name.lower().endswith(".gz"):
         try:
-            data = gzip.decompress(data)
+            return decoded(gzip.decompress(data))
         except (OSError, EOFError, zlib.error) as error:
-            reason = explained(path, error, compressed=True)
+            reason = explained_start(data[:START], error, compressed=True)
             raise ValueError(f"cannot be unpacked: {reason}") from error
     return decoded(data)
 
 
 def _open_folder(folder: Path, merge_below: float) -> Source:
-    files = _files(folder)
-    if not any(_left_out(path, folder) is None for path in files):
+    files: Files = [(path.relative_to(folder), path.read_bytes) for path in _files(folder)]
+    if not any(_left_out(inside) is None for inside, _ in files):
         raise ValueError(f"{folder}: the folder has no .cif files")
+    return Source(folder, lambda: _rows_of_files(files, merge_below))
+
+
+def _open_zip(path: Path, merge_below: float) -> Source:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [one for one in archive.infolist() if not one.is_dir()]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: cannot be read as zip: {explained(path, error, compressed=True)}"
+        ) from error
+    members.sort(key=lambda one: one.filename)
+    if not any(_left_out(PurePosixPath(one.filename)) is None for one in members):
+        raise ValueError(f"{path}: the archive has no .cif files")
 
     def read() -> Iterator[Row]:
-        taken: set[str] = set()
-        for path in files:
-            inside = path.relative_to(folder)
-            why = _left_out(path, folder)
-            if why is not None:
-                yield Row(inside.as_posix(), None, why, "left_out")
-                continue
-            name = (inside.parent / _stem(path.name)).as_posix()
-            # a.cif and a.CIF are two crystals.
-            name = inside.as_posix() if name in taken else name
-            taken.add(name)
-            yield from _rows_of_cif(path, name, merge_below)
+        with zipfile.ZipFile(path) as archive:
+            files = [(PurePosixPath(m.filename), partial(_member, archive, m)) for m in members]
+            yield from _rows_of_files(files, merge_below)
 
-    return Source(folder, read)
+    return Source(path, read)
 
 
-def _rows_of_cif(path: Path, name: str, merge_below: float) -> Iterator[Row]:
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of a file in an archive; ValueError if it is damaged, encrypted or too large."""
+    if member.file_size > MAX_MEMBER:
+        raise ValueError(f"{member.file_size} bytes in the archive: at most {MAX_MEMBER}")
     try:
-        crystals = list(crystals_of_cif(cif_text(path), merge_below=merge_below))
+        return archive.read(member)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise ValueError(f"cannot be read in the archive: {error}") from error
+
+
+def _rows_of_files(files: Files, merge_below: float) -> Iterator[Row]:
+    taken: set[str] = set()
+    for inside, load in files:
+        why = _left_out(inside)
+        if why is not None:
+            yield Row(inside.as_posix(), None, why, "left_out")
+            continue
+        name = (inside.parent / _stem(inside.name)).as_posix()
+        # a.cif and a.CIF are two crystals.
+        name = inside.as_posix() if name in taken else name
+        taken.add(name)
+        yield from _rows_of_cif(inside.name, load, name, merge_below)
+
+
+def _rows_of_cif(
+    file: str, load: Callable[[], bytes], name: str, merge_below: float
+) -> Iterator[Row]:
+    try:
+        crystals = list(crystals_of_cif(_text(file, load()), merge_below=merge_below))
     except ValueError as error:
         yield Row(name, None, str(error), "unreadable")
         return
@@ -132,16 +179,16 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _left_out(path: Path, folder: Path) -> str | None:
-    """Why a file of a folder is not read, None if it is."""
-    if any(part.startswith(".") for part in path.relative_to(folder).parts):
+def _left_out(inside: PurePath) -> str | None:
+    """Why a file of a folder or an archive is not read, None if it is."""
+    if any(part.startswith((".", "__MACOSX")) for part in inside.parts):
         return "a hidden file"
-    if not _is_cif(path):
+    if not _is_cif(inside):
         return f"not a CIF: the suffix must be one of {', '.join(CIF_SUFFIXES)}"
     return None
 
 
-def _is_cif(path: Path) -> bool:
+def _is_cif(path: PurePath) -> bool:
     return path.name.lower().endswith(CIF_SUFFIXES)
 
 

@@ -1,12 +1,13 @@
 """Structures in tables: three list columns per structure, null where there is none."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 from crystalformer_rl.crystal.physical import refuse_unknown_elements
 
@@ -102,6 +103,29 @@ def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None
     return Structure(
         Lattice(matrix.reshape(3, 3)), atoms.astype(int).tolist(), places.reshape(-1, 3)
     )
+
+
+def structure_of_json(text: str) -> Structure:
+    """The structure of pymatgen's JSON (``Structure.as_dict``): lattice, elements, coordinates.
+
+    Nothing else is read. pymatgen's own decoder would import the classes that the text names.
+
+    Raises
+    ------
+    ValueError
+        If the text is damaged or has no structure, or an element is unknown.
+    """
+    try:
+        record = json.loads(text)
+        matrix = np.array(record["lattice"]["matrix"], dtype=float).reshape(3, 3)
+        species = [
+            {Element(one["element"]): float(one["occu"]) for one in site["species"]}
+            for site in record["sites"]
+        ]
+        positions = [[float(number) for number in site["abc"]] for site in record["sites"]]
+        return Structure(Lattice(matrix), species, positions)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ValueError(f"not a structure of pymatgen: {type(error).__name__}: {error}") from error
 
 
 def _flat(values: Any) -> NDArray[np.float64]:

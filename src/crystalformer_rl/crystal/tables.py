@@ -1,6 +1,7 @@
 """Tables of crystals: CSV with CIFs, parquet with CIFs or structure columns."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from crystalformer_rl.crystal.cif import CifCrystal, one_crystal
 from crystalformer_rl.crystal.labels import is_empty, labels_of, texts
 from crystalformer_rl.crystal.physical import refuse_unphysical
 from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
-from crystalformer_rl.crystal.structures import COLUMNS, structure_of
+from crystalformer_rl.crystal.structures import COLUMNS, structure_of, structure_of_json
 from crystalformer_rl.csv_tables import Table, load_csv
 from crystalformer_rl.files import read_table
 
 ID_COLUMNS = ("material_id", "id")
+LEMAT_COLUMNS = ("structure", "LeMatStructs", "cif_string")
+"""Columns of LeMat-GenBench's tables, in its order: pymatgen's JSON or CIFs. Ids are optional."""
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.xz")
 _FIRST = 3
 # Rounded numbers are the same crystal, another volume is not.
@@ -31,7 +34,7 @@ def open_csv(path: Path, *, merge_below: float) -> Source:
     ValueError
         If it cannot be read, or lacks a column.
     """
-    return _open(path, load_csv(path, names=ID_COLUMNS), merge_below)
+    return _open(path, load_csv(path, names=(*ID_COLUMNS, *LEMAT_COLUMNS)), merge_below)
 
 
 def open_parquet(path: Path, *, merge_below: float) -> Source:
@@ -73,14 +76,16 @@ def _loader(
     path: Path, table: Table, merge_below: float
 ) -> Callable[[int], Structure | CifCrystal]:
     """Reads the crystal of a row."""
+    if (lemat := _lemat_column(table)) is not None:
+        return partial(_of_text, table.columns[lemat], merge_below=merge_below)
     cifs = table.columns.get("cif")
     cells = None
     if set(COLUMNS) <= set(table.columns):
         cells = [table.columns[name] for name in COLUMNS]
     if cifs is None and cells is None:
         raise ValueError(
-            f"{path}: no column 'cif', nor the columns {list(COLUMNS)}; "
-            + _has(table, ["cif", *COLUMNS])
+            f"{path}: no column 'cif', nor the columns {list(COLUMNS)}, nor one of "
+            f"{list(LEMAT_COLUMNS)}; " + _has(table, ["cif", *COLUMNS])
         )
 
     def load(place: int) -> Structure | CifCrystal:
@@ -99,6 +104,20 @@ def _loader(
     return load
 
 
+def _lemat_column(table: Table) -> str | None:
+    """The column of LeMat-GenBench, of a table without the columns that are usual here."""
+    if "cif" in table.columns or set(COLUMNS) <= set(table.columns):
+        return None
+    return next((name for name in LEMAT_COLUMNS if name in table.columns), None)
+
+
+def _of_text(values: list[Any], place: int, *, merge_below: float) -> Structure | CifCrystal:
+    text = "" if is_empty(values[place]) else str(values[place])
+    if text.lstrip().startswith("{"):
+        return structure_of_json(text)
+    return one_crystal(text, merge_below=merge_below)
+
+
 def _refuse_contradiction(cif: Structure, columns: Structure) -> None:
     """Raise unless a CIF and the structure columns of its row are the same crystal."""
     found = {"the CIF": cif, "the structure columns": columns}
@@ -115,6 +134,8 @@ def _refuse_contradiction(cif: Structure, columns: Structure) -> None:
 
 def _ids(path: Path, table: Table) -> list[str]:
     column = next((name for name in ID_COLUMNS if name in table.columns), None)
+    if column is None and _lemat_column(table) is not None:
+        return [f"{path.name.partition('.')[0]}-{place:06d}" for place in range(len(table))]
     if column is None:
         raise ValueError(
             f"{path}: no column {' or '.join(map(repr, ID_COLUMNS))}; {_has(table, ID_COLUMNS)}"
