@@ -11,6 +11,7 @@ Snakemake deletes the results before it starts a job again: ``checkpoints/pretra
 
 import argparse
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +49,14 @@ class Layout:
         return f"logs/{self.config.run}"
 
     @property
-    def policies(self) -> list[str]:
-        """The policies that are compared: base, sft and one for each branch of RL."""
+    def own_policies(self) -> list[str]:
+        """The policies that this run trains: base, sft and one for each branch of RL."""
         return ["base", "sft", *(f"rl-{branch}" for branch in self.config.rl)]
+
+    @property
+    def policies(self) -> list[str]:
+        """What is compared: the policies of this run, and crystals of other generators."""
+        return [*self.own_policies, *self.config.external]
 
     @property
     def intermediate(self) -> dict[str, str]:
@@ -75,8 +81,9 @@ class Layout:
         """
         if policy in self.intermediate:
             return [self.intermediate[policy]]
-        if policy not in self.policies:
-            raise ValueError(f"unknown policy {policy!r}: this run has {', '.join(self.policies)}")
+        if policy not in self.own_policies:
+            known = ", ".join(self.own_policies)
+            raise ValueError(f"unknown policy {policy!r}: this run has {known}")
         if policy == "base":
             return [] if self.base_policy else [f"{self.results}/pretrain"]
         if policy == "sft":
@@ -88,7 +95,7 @@ class Layout:
         """One file of every training, each with its policy."""
         return [
             (policy, f"{folder}/{file}")
-            for policy in self.policies
+            for policy in self.own_policies
             for folder in self.trainings(policy)
         ]
 
@@ -124,8 +131,12 @@ class Layout:
 
     def branches(self, *algorithms: str) -> str:
         """Regular expression of the branches with one of these algorithms; of nothing if none."""
-        names = [n for n, settings in self.config.rl.items() if settings.algorithm in algorithms]
-        return "|".join(map(re.escape, names)) or "(?!)"
+        return one_of(n for n, one in self.config.rl.items() if one.algorithm in algorithms)
+
+    @property
+    def external(self) -> str:
+        """Regular expression of the names of other generators; of nothing if there are none."""
+        return one_of(self.config.external)
 
     def checkpoints(self, training: str) -> str:
         """The folder of a training's checkpoints; ``training`` is its folder within the run."""
@@ -195,6 +206,15 @@ class Layout:
 
     def _shard_number(self, count: int) -> int:
         return count // self.config.sample.shard_size
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Regular expression of any of these names, of nothing if there are none.
+
+    >>> one_of(["a", "b"]), one_of([])
+    ('a|b', '(?!)')
+    """
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def after_round(branch: str, round_number: int) -> str:

@@ -17,6 +17,7 @@ VERBS = {
     "sft": ("stages.sft", "Fine-tune the base policy on its own relaxed samples"),
     "rl": ("stages.rl", "Run one round of RL fine-tuning"),
     "sample": ("stages.sample", "Sample crystals from a policy"),
+    "external": ("stages.external", "Read crystals of another generator, in the form of samples"),
     "relax": ("stages.relax", "Relax one shard of sampled crystals"),
     "evaluate": ("stages.evaluate", "Evaluate every sampled crystal"),
     "report": ("stages.report", "Write the report of a run"),

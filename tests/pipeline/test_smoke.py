@@ -14,16 +14,40 @@ from crystalformer_rl.files import read_json, read_table
 # One worker runs the pipeline, and every test here looks at that run.
 pytestmark = pytest.mark.slow
 
-SMOKE = ("--configfile", "config/smoke.yaml")
+SMOKE = ("--configfile", "config/smoke.yaml", "external.yaml")
 POLICIES = ["base", "sft", "rl-ehull", "rl-fom"]
+THEIRS = """2
+Lattice="0 2.8 2.8 2.8 0 2.8 2.8 2.8 0" Properties=species:S:1:pos:R:3 id=salt
+Na 0 0 0
+Cl 2.8 0 0
+1
+Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 id=salt
+Po 0 0 0
+0
+Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 energy=-3.2 id=energy
+1
+Properties=species:S:1:pos:R:3 id=molecule
+He 0 0 0
+1
+Lattice="3 0 0 0 3 0 0 0 3" Properties=species:S:1:pos:R:3 id=californium
+Cf 0 0 0
+"""
 SETTINGS = yaml.safe_load((REPOSITORY / "config/smoke.yaml").read_text())
 PER_POLICY = SETTINGS["sample"]["count"]
+
+
+def with_theirs(folder: Path) -> Copy:
+    """A copy of the repository with crystals of another generator."""
+    copy = copy_repository(folder)
+    (copy.folder / "external.yaml").write_text("external: {theirs: theirs.extxyz}\n")
+    (copy.folder / "theirs.extxyz").write_text(THEIRS)
+    return copy
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """A copy of the repository in which the pipeline has run."""
-    copy = copy_repository(tmp_path_factory.mktemp("pipeline") / "clone")
+    copy = with_theirs(tmp_path_factory.mktemp("pipeline") / "clone")
     assert "Done. The report: results/smoke/report/index.html" in copy.snakemake(*SMOKE)
     return copy
 
@@ -36,7 +60,8 @@ def results(clone: Copy) -> Path:
 def test_every_structure_has_its_row(results: Path) -> None:
     table = read_table(results / "evaluate/structures.parquet")
     assert table["id"].is_unique
-    assert table["policy"].value_counts().to_dict() == dict.fromkeys(POLICIES, PER_POLICY)
+    counts = table["policy"].value_counts().to_dict()
+    assert counts == dict.fromkeys(POLICIES, PER_POLICY) | {"theirs": 5}
     sampled = pd.concat(
         read_table(path) for path in sorted((results / "sample").rglob("*.parquet"))
     )
@@ -48,10 +73,30 @@ def test_every_structure_has_its_row(results: Path) -> None:
     seen = table[table["judge_status"].notna()]
     assert set(seen["judge_potential"]) == {"sevennet"}
     assert set(table["potential"]) == {"chgnet"}
-    assert seen["policy"].value_counts().to_dict() == dict.fromkeys(
-        POLICIES, SETTINGS["judge"]["count"]
-    )
+    judged = seen["policy"].value_counts().to_dict()
+    assert judged == dict.fromkeys(POLICIES, SETTINGS["judge"]["count"]) | {"theirs": 5}
     assert seen["judge_e_above_hull"].notna().any()
+
+
+def test_crystals_of_another_generator_stand_beside_the_policies(results: Path) -> None:
+    table = read_table(results / "evaluate/structures.parquet")
+    theirs = table[table["policy"] == "theirs"].set_index("id")
+    assert theirs["failure"].str.partition(": ")[0].to_dict() == {
+        "salt": None,
+        "salt#1": "decode",
+        "energy": "decode",
+        "molecule": "decode",
+        "californium": "relax",
+    }
+    assert theirs["decoded"].tolist() == [True, False, False, False, True]
+    assert theirs.loc["salt", "prototype"] == "225 ab"
+    summary = read_json(results / "evaluate/summary.json")["policies"]["theirs"]
+    assert summary["fractions"]["stable"]["n"] == 5
+    names = read_table(results / "relax/theirs/shard-0001.parquet")["id"]
+    assert names.tolist() == []
+    for figure in ("funnel", "ehull-histograms"):
+        drawn = (results / f"report/figures/{figure}.svg").exists()
+        assert drawn, figure
 
 
 def test_the_page_is_whole_and_needs_no_network(results: Path) -> None:
@@ -67,15 +112,15 @@ def test_the_page_is_whole_and_needs_no_network(results: Path) -> None:
     parser.feed(page)
     assert page.rstrip().endswith("</html>")
     assert [link for link in parser.found if not link.startswith("data:")] == []
-    for policy in POLICIES:
+    for policy in (*POLICIES, "theirs"):
         assert policy in page
 
 
 def test_every_stage_says_where_its_results_come_from(results: Path) -> None:
     records = [read_json(path) for path in results.rglob("*provenance.json")]
     assert {record["stage"] for record in records} == {
-        "dataset", "hull", "tokenize", "pretrain", "sft", "rl", "sample", "relax", "evaluate",
-        "report",
+        "dataset", "hull", "tokenize", "pretrain", "sft", "rl", "sample", "external", "relax",
+        "evaluate", "report",
     }  # fmt: skip
     assert all(record["wall_s"] >= 0 and record["code"] for record in records)
 
@@ -109,7 +154,7 @@ def test_the_snakemake_report(clone: Copy) -> None:
 
 def test_the_same_seed_gives_the_same_structures_on_one_core(clone: Copy, tmp_path: Path) -> None:
     """Another folder, another number of cores and so another order of jobs."""
-    other = copy_repository(tmp_path / "clone")
+    other = with_theirs(tmp_path / "clone")
     table = "results/smoke/evaluate/structures.parquet"
     other.snakemake(*SMOKE, "--cores", "1", table)
     pd.testing.assert_frame_equal(

@@ -65,6 +65,8 @@ def test_the_defaults_are_valid() -> None:
             r"^judge\.potential = chgnet is hull\.potential, which the rewards saw",
         ),
         ({"judge": {"potential": "none"}}, r"^judge\.potential: unknown potential 'none'"),
+        ({"external": {"rl-x": "a"}}, r"^external\.rl-x: base, sft and what begins with rl-"),
+        ({"external": {"a": "-x"}}, r"^external\.a: invalid path '-x'"),
         ({"run": "../x"}, r"^run = \"\.\./x\""),
         ({"report": None}, r"^report = null"),
         (

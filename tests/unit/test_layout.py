@@ -38,6 +38,16 @@ def test_policies_and_the_trainings_behind_them() -> None:
     ]
 
 
+def test_crystals_of_another_generator_are_compared_and_not_trained() -> None:
+    here = files(external={"theirs": "a.extxyz"})
+    assert here.policies == ["base", "sft", "rl-a", "rl-b", "theirs"]
+    assert here.trained("history.parquet") == files().trained("history.parquet")
+    assert here.evaluated("relax")[-1] == "results/r/relax/theirs/shard-0001.parquet"
+    assert (here.external, files().external) == ("theirs", "(?!)")
+    with pytest.raises(ValueError, match="unknown policy 'theirs'"):
+        here.weights("theirs")
+
+
 def test_weights_are_those_of_the_last_training() -> None:
     assert files().weights("base") == "results/r/pretrain/model.safetensors"
     assert files().weights("rl-a") == "results/r/rl-a/round-2/model.safetensors"

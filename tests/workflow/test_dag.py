@@ -128,6 +128,21 @@ def test_another_potential_brings_elements_of_its_own(copy: Copy) -> None:
     assert "rl.ehull.reward.potential = chgnet must be hull.potential = sevennet:7" in refused
 
 
+def test_crystals_of_another_generator_join_at_relax(copy: Copy) -> None:
+    theirs = copy.folder / "theirs.extxyz"
+    theirs.write_text("")
+    external = ("--config", "external={theirs: theirs.extxyz}")
+    planned = copy.planned(*external)
+    added = planned - copy.planned()
+    shards = Config().sample.count // Config().sample.shard_size
+    relaxed = {f"Relaxing theirs, shard {number:04d}" for number in range(shards)}
+    assert relaxed | {"Reading the crystals of theirs"} <= added
+    assert {job for job in added if "theirs" not in job} == set()
+    output = copy.snakemake("--dry-run", "--printshellcmds", *external)
+    (evaluation,) = re.findall(r".*crystalformer_rl evaluate .*", output)
+    assert f"theirs=results/default/relax/theirs:{shards}" in evaluation
+
+
 def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> None:
     without = copy.planned("--config", "judge={potential: null}")
     another = "judge={potential: 'sevennet:7net-l3i5', count: 51}"

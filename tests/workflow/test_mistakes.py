@@ -17,6 +17,7 @@ MISSING = {
         "dataset.sources.all = resources/downloads/x.csv: no such file",
         "manifest.yaml can download: mp_20/",
     ),
+    "external={theirs: gone.zip}": ("external.theirs = gone.zip: no such file",),
     "hull={reference: csv, files: [gone.csv]}": ("hull.files = gone.csv: no such file",),
     "comparison_hull={files: [gone.csv]}": ("comparison_hull.files = gone.csv: no such file",),
 }

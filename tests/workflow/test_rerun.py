@@ -76,6 +76,11 @@ def setting(path: str, value: object) -> Edit:
     return edit
 
 
+def theirs(copy: Copy) -> None:
+    (copy.folder / "theirs.extxyz").write_text("")
+    setting("external", {"theirs": "theirs.extxyz"})(copy)
+
+
 def text(path: str, change: Callable[[str], str]) -> Edit:
     return lambda copy: copy.edit(path, change)
 
@@ -227,6 +232,13 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     ),
     "evaluate.stable_below": (setting("evaluate.stable_below", 0.0), END),
     "evaluate.strict.site_tolerance": (setting("evaluate.strict.site_tolerance", 0.1), END),
+    "a new name under external": (
+        theirs,
+        {"Reading the crystals of theirs"}
+        | {f"Relaxing theirs, shard {k:04d}" for k in range(JUDGED)}
+        | second("theirs")
+        | END,
+    ),
     "judge.max_steps": (setting("judge.max_steps", 50), second(*POLICIES) | END),
     "judge.count up: the new shards": (
         setting("judge.count", CONFIG.judge.count + 1),

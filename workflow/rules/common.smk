@@ -183,11 +183,15 @@ LAYOUT = Layout(
     finished_policy(SETTINGS.base_policy, "base_policy", SETTINGS.by_histogram),
 )
 START = finished_policy(SETTINGS.pretrain.start, "pretrain.start")
+OWN_POLICY = "base|sft|rl-[A-Za-z0-9][A-Za-z0-9_.-]*"
 RUN, LOGS = LAYOUT.results, LAYOUT.logs
 
 SOURCES = {
     split: existing(path, f"dataset.sources.{split}")
     for split, path in SETTINGS.dataset.sources.items()
+}
+EXTERNAL = {
+    name: existing(path, f"external.{name}") for name, path in SETTINGS.external.items()
 }
 HULL_FILES = [existing(path, "hull.files") for path in SETTINGS.hull.files]
 COMPARISON_FILES = [

@@ -9,6 +9,8 @@ rule sample:
         f"{LOGS}/sample/{{policy}}/shard-{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/sample-{{policy}}-{{shard}}.tsv"
+    wildcard_constraints:
+        policy=OWN_POLICY,
     conda:
         "../../envs/torch.yaml"
     threads: 1
@@ -27,3 +29,40 @@ rule sample:
         "python -m crystalformer_rl sample --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --name {wildcards.policy:q} --shard {wildcards.shard} --out {output.shard:q}"
+
+
+rule external:
+    """Read the crystals of another generator, which are relaxed and evaluated as samples are."""
+    input:
+        source=lambda wildcards: EXTERNAL[wildcards.policy],
+    output:
+        shards=LAYOUT.shards("sample", "{policy}", SETTINGS.sample.count),
+        provenance=LAYOUT.shards(
+            "sample", "{policy}", SETTINGS.sample.count, "provenance.json"
+        ),
+    log:
+        f"{LOGS}/external/{{policy}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/external-{{policy}}.tsv"
+    wildcard_constraints:
+        policy=LAYOUT.external,
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        runtime=120,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, 4),
+    params:
+        settings=[
+            f"--count={SETTINGS.sample.count}",
+            f"--shard-size={SETTINGS.sample.shard_size}",
+            f"--symprec={SETTINGS.tokenize.symprec}",
+            f"--merge-below={SETTINGS.dataset.merge_below}",
+        ],
+        code=code("external"),
+        out=f"{RUN}/sample/{{policy}}",
+    message:
+        "Reading the crystals of {wildcards.policy}"
+    shell:
+        "python -m crystalformer_rl external --log-file {log:q}"
+        " --source {input.source:q} {params.settings:q} --out {params.out:q}"

@@ -6,7 +6,7 @@ whether the stage must run again. No default hides in a stage.
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -106,6 +106,12 @@ class Config(Section):
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
         "removes a branch.",
     )
+    external: Annotated[dict[Name, FilePath], Neutral({})] = Field(
+        default={},
+        description="Crystals of other generators, which are relaxed and evaluated as those of a "
+        "policy of this name: a file or folder for each name (extxyz, parquet, csv, or a folder or "
+        "zip of CIFs). The first `sample.count` of each are read. In an overlay, null removes one.",
+    )
     sample: SampleSettings = Field(default_factory=SampleSettings)
     relax: RelaxSettings = Field(default_factory=RelaxSettings)
     judge: JudgeSettings = Field(default_factory=JudgeSettings)
@@ -128,7 +134,7 @@ class Config(Section):
         sections: dict[str, PromptSettings] = {"sample": self.sample, **branches}
         return [name for name, section in sections.items() if section.by_histogram]
 
-    @field_validator("rl", mode="before")
+    @field_validator("rl", "external", mode="before")
     @classmethod
     def _null_removes(cls, value: Any) -> Any:
         return without_nulls(value)
@@ -153,6 +159,12 @@ class Config(Section):
                 raise ValueError(
                     f"rl.{clash.pop()} has the name of a policy between the rounds of rl.{name}: "
                     "choose another name"
+                )
+        for name in self.external:
+            if name in ("base", "sft") or name.startswith("rl-"):
+                raise ValueError(
+                    f"external.{name}: base, sft and what begins with rl- are names of policies "
+                    "that are trained: choose another"
                 )
         on_hull = {"relax.potential": self.relax.potential} | {
             f"rl.{name}.reward.potential": branch.reward.potential_used

@@ -21,6 +21,8 @@ logging.getLogger("moyo").setLevel(logging.ERROR)
 
 # The standardised positions are idealised: what is left between images is rounding.
 SAME_POINT = 2e-3
+# Å, for :func:`primitive`; tight, so that only true repetitions of a cell are taken out.
+PRIMITIVE_SYMPREC = 0.01
 
 
 @dataclass(frozen=True)

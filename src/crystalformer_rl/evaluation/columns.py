@@ -105,11 +105,14 @@ _SUPPORTED = (
 _STRICT = "the same by the tolerances `evaluate.strict`"
 
 COLUMNS: tuple[Column, ...] = (
-    Column("policy", "text", "the policy that sampled the crystal"),
+    Column("policy", "text", "the policy that sampled the crystal, or the name of another "
+           "generator (`external`)"),
     Column("id", "text", "name of the crystal, unique within its policy", title="structure"),
-    Column("space_group", "integer", "space group that the generator was asked for",
+    Column("space_group", "integer", "space group that the policy was asked for; of another "
+           "generator, that of the crystal as it is given, by `tokenize.symprec`, or null",
            title="space group"),
-    Column("log_prob", "number", "ln p of the tokens under the policy, given the space group",
+    Column("log_prob", "number", "ln p of the tokens under the policy, given the space group; "
+           "null for another generator",
            "nats"),
     Column("lattice", "numbers", "cell as generated: nine numbers, one lattice vector after "
            "another", "Å"),
@@ -124,11 +127,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("relaxed_numbers", "integers", "atomic numbers of the sites after relaxation"),
     Column("relaxed_positions", "numbers", "fractional coordinates after relaxation"),
     Column("prototype", "text", "space group and Wyckoff letters of the sites as generated, such "
-           "as `225 ab`; null if not decoded"),
+           "as `225 ab`; null if not decoded or without symmetry"),
     Column("formula", "text", "reduced formula"),
     Column("num_atoms", "integer", "atoms in the primitive cell", title="atoms", digits=0),
     Column("decoded", "flag", "the tokens are a crystal: its cell has a volume and its sites fit "
-           "its space group", summary="fraction", shown=True),
+           "its space group; of another generator, the row could be read", summary="fraction",
+           shown=True),
     Column("min_distance", "number", "shortest distance between two atoms or periodic images",
            "Å"),
     Column("volume", "number", "volume of the cell", "Å³"),

@@ -20,7 +20,8 @@ from crystalformer_rl.stability.reference import ReferenceHull
 Columns = dict[str, Any]
 # Meaning of each stage in the column ``failure``, in the order in which they are checked.
 FAILURE_STAGES: Mapping[str, str] = {
-    "decode": "The tokens could not be decoded to a crystal.",
+    "decode": "The tokens could not be decoded to a crystal, or the row of another generator's "
+    "file could not be read.",
     "relax": "The relaxation failed; the reason starts with its status.",
     "hull": "The crystal has no energy above hull; the reason is the hull status.",
     "match": "The crystal could not be compared with others, so it is neither unique nor novel.",

@@ -120,7 +120,10 @@ def diversity(
     *,
     training: TrainingSet | None = None,
 ) -> Diversity:
-    """Diversity of n crystals given by reduced formula, space group and :func:`prototype`."""
+    """Diversity of n crystals given by reduced formula, space group and :func:`prototype`.
+
+    Space groups and prototypes of crystals in which no symmetry was found may be missing.
+    """
     systems = [frozenset(element_amounts(Composition(formula))) for formula in formulas]
     elements = [element for system in systems for element in system]
 

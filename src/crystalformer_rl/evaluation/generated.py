@@ -56,9 +56,12 @@ class Generated:
         return cls(table, structures, relaxed, [MatchingCell(s) if s else None for s in best])
 
     def prototypes(self) -> list[str | None]:
-        """Space group and Wyckoff letters of each; None where it could not be decoded."""
+        """Space group and Wyckoff letters of each; None where not decoded or without tokens."""
         rows = zip(self.structures, self.table["space_group"], self.table["wyckoff"], strict=True)
-        return [prototype(group, letters) if one else None for one, group, letters in rows]
+        return [
+            prototype(group, letters) if one and letters is not None else None
+            for one, group, letters in rows
+        ]
 
     def energies(self, name: str) -> NDArray[np.float64]:
         """(n,) ``energy_initial`` or ``energy_final``, eV/atom; NaN where there is none."""

@@ -107,7 +107,10 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
         "failures": _counts(rows["failure"].dropna().str.split(":", n=1).str[0]),
         "diversity": asdict(
             diversity(
-                *(decoded[name].tolist() for name in ("formula", "space_group", "prototype")),
+                *(
+                    decoded[name].dropna().tolist()
+                    for name in ("formula", "space_group", "prototype")
+                ),
                 training=training,
             )
         ),

@@ -33,12 +33,11 @@ class Report:
 def build(run: Run) -> Report:
     """Make the page of a run. The same run gives the same bytes."""
     sections = [found for section in SECTIONS if (found := section(run)) is not None]
-    branches = ", ".join(f"rl-{name}" for name in run.config.rl) or "no RL fine-tuning"
     style = resources.files("crystalformer_rl.report").joinpath("style.css")
     html = TEMPLATES.get_template("page.html").render(
         title=run.config.report.title,
-        subtitle=f"Run {run.config.run} · base, sft, {branches} · what each policy generates, and "
-        "how it was evaluated",
+        subtitle=f"Run {run.config.run} · {', '.join(run.policies) or 'no policy'} · what each "
+        "generates, and how it was evaluated",
         style=Markup(style.read_text(encoding="utf-8")),
         sections=sections,
     )

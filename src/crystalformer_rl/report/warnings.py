@@ -18,7 +18,15 @@ def warnings(run: Run) -> list[Markup]:
     """The warnings that apply, in the order of the page."""
     if not run.policies:
         return [*_no_judge(run), _warning("No structures", "The table is empty.")]
-    return [*_no_judge(run), *_few(run), *_hull(run), *_short(run), *_unplaced(run), *_repeats(run)]
+    return [
+        *_no_judge(run),
+        *_few(run),
+        *_cut(run),
+        *_hull(run),
+        *_short(run),
+        *_unplaced(run),
+        *_repeats(run),
+    ]
 
 
 def _no_judge(run: Run) -> list[Markup]:
@@ -46,6 +54,20 @@ def _few(run: Run) -> list[Markup]:
         "differences mean nothing."
     )
     return [_warning("Few structures", text, _listed(few))] if few else []
+
+
+def _cut(run: Run) -> list[Markup]:
+    cut = {}
+    for name in run.config.external:
+        record = run.provenance.get(f"sample/{name}/shard-0000", {})
+        known = record.get("counts", {}).get("in_source", 0)
+        if known > (taken := run.policies[name]["generated"]):
+            cut[name] = f"the first {taken} of {known}"
+    text = (
+        "Of the structures of another generator, only as many were evaluated as were sampled of a "
+        "policy: {}. Raise `sample.count` to evaluate all."
+    )
+    return [_warning("Structures left out", text, _listed(cut))] if cut else []
 
 
 def _hull(run: Run) -> list[Markup]:

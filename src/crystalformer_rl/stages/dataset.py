@@ -25,15 +25,13 @@ from crystalformer_rl.crystal.structures import (
     SPLITS,
     structure_columns,
 )
-from crystalformer_rl.crystal.symmetry import primitive
+from crystalformer_rl.crystal.symmetry import PRIMITIVE_SYMPREC, primitive
 from crystalformer_rl.files import write_table
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.manifest import verify
 
 NEEDED_SPLITS = ("train", "val")
-# Å; tight, so that only true repetitions of a cell are taken out.
-PRIMITIVE_SYMPREC = 0.01
 # Rows and reasons that a message shows.
 FIRST = 3
 TRAIN_SHARE, VAL_SHARE = 0.8, 0.1

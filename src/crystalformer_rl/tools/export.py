@@ -163,7 +163,9 @@ def _write_frames(
     rows = zip(table["id"], table["space_group"], table["above"], structures, energies, strict=True)
     for name, group, above, structure, energy in rows:
         atoms = AseAtomsAdaptor.get_atoms(structure, msonable=False)
-        atoms.info = {"id": name, "space_group": int(group)}
+        atoms.info = {"id": name}
+        if pd.notna(group):
+            atoms.info["space_group"] = int(group)
         if np.isfinite(above):
             atoms.info["e_above_hull"] = float(above)
         if np.isfinite(energy):

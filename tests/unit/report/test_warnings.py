@@ -52,6 +52,18 @@ def test_few_structures_and_none_are_said() -> None:
     assert "No structures" in _warned(table.head(0))
 
 
+def test_structures_of_another_generator_beyond_the_number_of_samples_are_said() -> None:
+    table = synthetic.structures({"base": 100, "theirs": 100})
+    record = {"sample/theirs/shard-0000": {"counts": {"in_source": 250}}}
+    config = Config(external={"theirs": "theirs.extxyz"})
+    said = " ".join(warnings(synthetic.run(table, config=config, provenance=record)))
+    assert "Structures left out" in said
+    assert "theirs the first 100 of 250" in said
+    record["sample/theirs/shard-0000"]["counts"]["in_source"] = 100
+    said = " ".join(warnings(synthetic.run(table, config=config, provenance=record)))
+    assert "Structures left out" not in said
+
+
 def test_what_the_hull_leaves_out_is_counted() -> None:
     text = _warned(
         synthetic.structures({"base": 4}).assign(

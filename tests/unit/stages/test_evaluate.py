@@ -131,6 +131,25 @@ def test_every_generated_crystal_has_a_row(folder: Path) -> None:
     assert read_json(out / "provenance.json")["counts"] == {"items": 5, "failed": 2}
 
 
+def test_crystals_of_another_generator_need_no_tokens(folder: Path) -> None:
+    write_shards(folder, "theirs", [(SALT, -3.45), (CESIUM, -3.45), (None, None)])
+    shard = folder / "sample-theirs/shard-0000.parquet"
+    groups = pd.array([225, None, None], dtype="Int64")
+    without = {"wyckoff": [[1, 2], None, None], "space_group": groups, "log_prob": np.nan}
+    write_table(shard, read_table(shard).assign(**without))
+    out = run(folder, "base", "theirs")
+    table = read_table(out / "structures.parquet")
+    assert table["space_group"].isna().tolist() == [False] * 5 + [True] * 2
+    theirs = table[table["policy"] == "theirs"]
+    assert theirs["sun"].tolist() == [False, True, False]
+    assert theirs["prototype"].tolist()[0] == "225 ab"
+    assert theirs["prototype"].isna().tolist() == [False, True, True]
+    summary = read_json(out / "summary.json")["policies"]["theirs"]
+    assert summary["generated"] == 3
+    assert summary["diversity"]["space_groups"]["distinct"] == 1
+    assert list(summary["space_groups"]) == ["225"]
+
+
 def test_a_judge_adds_columns_and_changes_none(folder: Path) -> None:
     write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
     out = run(folder, "base", judge=True)

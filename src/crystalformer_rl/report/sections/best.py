@@ -57,13 +57,12 @@ def best(table: pd.DataFrame, *, by: str, among: str, count: int, descending: bo
     chosen = table[flag(table, among) & known]
     order = np.argsort((-1 if descending else 1) * numbers(chosen, by), kind="stable")
     chosen = chosen.iloc[order]
-    key = ["formula", "space_group"]
-    first = chosen.drop_duplicates(key).head(count).copy()
-    groups = chosen.groupby(key)["policy"].unique()
-    first["found_by"] = [
-        ", ".join(groups[pair]) for pair in zip(*(first[k] for k in key), strict=True)
-    ]
-    return first
+    # Of another generator's crystals without symmetry, the space group is null.
+    pairs = zip(chosen["formula"], chosen["space_group"], strict=True)
+    kinds = pd.Series([f"{name} {group}" for name, group in pairs], index=chosen.index, dtype="str")
+    policies = chosen.groupby(kinds)["policy"].unique()
+    first = chosen[~kinds.duplicated()].head(count)
+    return first.assign(found_by=[", ".join(policies[kind]) for kind in kinds[first.index]])
 
 
 def _gallery(prefix: str, rows: pd.DataFrame, figures: dict[str, str]) -> Markup:

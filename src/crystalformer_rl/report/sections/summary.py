@@ -68,8 +68,8 @@ def statement(run: Run) -> Markup:
     return Markup(
         "<p>Run <b>{run}</b>, seed {seed}. Every structure sampled from a policy ({counts}) was "
         "relaxed with <b>{potential}</b>, and its formation energy was compared with a convex hull "
-        "of {hull}. {judge}{branches}. A structure is called stable if its relaxed energy above "
-        "hull ({ehull}) is below {threshold:g} eV/atom. All energies are those of a "
+        "of {hull}. {judge}{branches}. {external}A structure is called stable if its relaxed "
+        "energy above hull ({ehull}) is below {threshold:g} eV/atom. All energies are those of a "
         "machine-learned potential, and band gap and dielectric constant are those of small "
         "regression models: no number on this page comes from a density-functional "
         "calculation.</p>"
@@ -86,6 +86,7 @@ def statement(run: Run) -> Markup:
         hull=hull,
         judge=_judge(config),
         branches=_branches(config),
+        external=_external(config),
         ehull=EHULL,
         threshold=run.threshold,
     )
@@ -125,6 +126,19 @@ def _branches(config: Config) -> Markup | str:
         for name, branch in config.rl.items()
     )
     return Markup("; ").join(taught) or "No policy was fine-tuned with RL"
+
+
+def _external(config: Config) -> Markup:
+    named = (
+        Markup("<b>{}</b>, from <code>{}</code>").format(name, path)
+        for name, path in config.external.items()
+    )
+    if not config.external:
+        return Markup("")
+    return Markup(
+        "Structures of other generators were read as they are, a row that cannot be read as a "
+        "failure: {}. Their space group is that of the structure as given. "
+    ).format(Markup("; ").join(named))
 
 
 def _teaching(branch: RLSettings) -> Markup:

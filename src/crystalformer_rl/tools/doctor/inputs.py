@@ -15,6 +15,7 @@ def files(
 ) -> Iterator[Finding]:
     """Every file that the settings name or the manifest knows: there, to be fetched, or missing."""
     named = {path: f"dataset.sources.{split}" for split, path in config.dataset.sources.items()}
+    named |= {path: f"external.{name}" for name, path in config.external.items()}
     named |= dict.fromkeys(config.hull.files, "hull.files")
     named |= dict.fromkeys(config.comparison_hull.files, "comparison_hull.files")
     downloads = {DOWNLOADS + key: entry for key, entry in manifest.items()}

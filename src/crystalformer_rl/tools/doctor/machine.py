@@ -138,7 +138,7 @@ def estimate(config: Config) -> int:
         for path in ([source] if source.is_file() else source.rglob("*"))
     )
     judges = 1 if config.judge.potential is None else 2
-    policies = 2 + len(config.rl)
+    policies = 2 + len(config.rl) + len(config.external)
     samples = policies * config.sample.count * judges + config.sft.samples
     samples += sum(b.rounds * b.sft.samples for b in config.rl.values() if b.sft is not None)
     trainings = 2 + sum(branch.rounds for branch in config.rl.values())

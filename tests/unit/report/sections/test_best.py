@@ -29,6 +29,14 @@ def test_cif_of_a_best_structure_is_in_the_page() -> None:
     assert "data:text/plain,%23%20generated%20using%20pymatgen" in found.body
 
 
+def test_crystals_without_a_space_group_are_listed_by_formula() -> None:
+    table = synthetic.structures({"a": 2, "b": 1}).assign(
+        sun=True, e_above_hull=[0.0, 0.02, 0.01], formula="NaCl", space_group=pd.NA
+    )
+    found = best(table, by="e_above_hull", among="sun", count=3, descending=False)
+    assert found["found_by"].tolist() == ["a, b"]
+
+
 def test_best_lists_a_crystal_once_and_names_its_finders() -> None:
     frame = pd.DataFrame(
         {

@@ -3,7 +3,7 @@
 from helpers import synthetic
 
 from crystalformer_rl.config import Config, JudgeSettings
-from crystalformer_rl.report.sections.summary import findings, section, tiles
+from crystalformer_rl.report.sections.summary import findings, section, statement, tiles
 
 
 def test_comparison_states_whether_intervals_part() -> None:
@@ -26,6 +26,14 @@ def test_supported_sun_is_shown_with_sun() -> None:
     assert "<p>S.U.N., 3 of 4</p><p>S.U.N., supported 25.0\u202f%, 1 of 4</p>" in tiles(
         synthetic.run(table)
     )
+
+
+def test_other_generators_are_named_with_their_files() -> None:
+    table = synthetic.structures({"base": 4, "theirs": 4})
+    config = Config(external={"theirs": "theirs.extxyz"})
+    said = str(statement(synthetic.run(table, config=config)))
+    assert "<b>theirs</b>, from <code>theirs.extxyz</code>" in said
+    assert "other generators" not in str(statement(synthetic.run(table)))
 
 
 def test_the_judge_is_named_where_there_is_one() -> None:
