@@ -1,4 +1,4 @@
-"""95 % intervals of fractions and of means."""
+"""95 % intervals of fractions, of means, and of their differences."""
 
 from dataclasses import dataclass
 
@@ -68,3 +68,47 @@ def mean_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> Inter
     error = float(numbers.std(ddof=1)) / np.sqrt(numbers.size)
     half = float(stats.t.ppf((1 + confidence) / 2, numbers.size - 1) * error)
     return Interval(mean, mean - half, mean + half)
+
+
+def difference_of_fractions(
+    first: tuple[int, int], second: tuple[int, int], *, confidence: float = CONFIDENCE
+) -> Interval:
+    """First minus second fraction, each as (successes, trials), of independent samples.
+
+    Newcombe's hybrid score interval (Stat. Med. 17, 873 (1998), method 10), from Wilson's intervals
+    of the two. All three values are None without trials in either.
+    """
+    one, two = wilson(*first, confidence=confidence), wilson(*second, confidence=confidence)
+    if one.estimate is None or two.estimate is None:
+        return Interval(None, None, None)
+    assert one.low is not None and one.high is not None
+    assert two.low is not None and two.high is not None
+    difference = one.estimate - two.estimate
+    below = np.hypot(one.estimate - one.low, two.high - two.estimate)
+    above = np.hypot(one.high - one.estimate, two.estimate - two.low)
+    return Interval(difference, float(difference - below), float(difference + above))
+
+
+def difference_of_means(
+    first: tuple[Interval, int], second: tuple[Interval, int], *, confidence: float = CONFIDENCE
+) -> Interval:
+    """First minus second mean, each as (:func:`mean_interval`, number of values).
+
+    Welch's interval (Biometrika 34, 28 (1947)): independent samples, of any variances. The ends are
+    None where a mean has no interval, all values where there is no mean.
+    """
+    (one, number), (two, other) = first, second
+    if one.estimate is None or two.estimate is None:
+        return Interval(None, None, None)
+    difference = one.estimate - two.estimate
+    if one.high is None or two.high is None:
+        return Interval(difference, None, None)
+    quantile, freedom = (1 + confidence) / 2, np.array([number - 1, other - 1])
+    halves = np.array([one.high - one.estimate, two.high - two.estimate])
+    variances = (halves / stats.t.ppf(quantile, freedom)) ** 2
+    total = float(variances.sum())
+    if not total:
+        return Interval(difference, difference, difference)
+    welch = total**2 / float((variances**2 / freedom).sum())
+    half = float(stats.t.ppf(quantile, welch)) * total**0.5
+    return Interval(difference, difference - half, difference + half)

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crystalformer_rl.evaluation.intervals import Interval
+
 Summary = Mapping[str, Any]
 
 
@@ -45,16 +47,16 @@ class Mean:
     median: float
     n: int
 
+    @property
+    def interval(self) -> Interval:
+        """The mean with the ends of its interval."""
+        return Interval(*(None if np.isnan(x) else x for x in (self.value, self.low, self.high)))
+
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> "Mean":
         """A mean of a summary."""
         value, low, high, median = (_float(entry[k]) for k in ("mean", "low", "high", "median"))
         return cls(value=value, low=low, high=high, median=median, n=int(entry["n"]))
-
-
-def apart(first: Mean | Share, second: Mean | Share) -> bool:
-    """Whether two intervals do not overlap; False if either has no ends."""
-    return bool(first.high < second.low or second.high < first.low)
 
 
 def flag(table: pd.DataFrame, name: str) -> NDArray[np.bool_]:

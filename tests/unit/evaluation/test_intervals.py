@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from crystalformer_rl.evaluation.intervals import Interval, mean_interval, wilson
+from crystalformer_rl.evaluation.intervals import (
+    Interval,
+    difference_of_fractions,
+    difference_of_means,
+    mean_interval,
+    wilson,
+)
 
 
 @given(trials=st.integers(1, 5000), share=st.floats(0, 1))
@@ -47,3 +53,41 @@ def test_mean_of_few_values() -> None:
     assert mean_interval([2.0]) == Interval(2.0, None, None)
     with pytest.raises(ValueError, match="1 of 2 values are not finite"):
         mean_interval([1.0, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+    ],
+)
+def test_difference_of_fractions(
+    first: tuple[int, int], second: tuple[int, int], low: float, high: float
+) -> None:
+    """The examples of Newcombe (1998), table II, method 10."""
+    found = difference_of_fractions(first, second)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    turned = difference_of_fractions(second, first)
+    assert (turned.low, turned.high) == pytest.approx((-high, -low), abs=5e-5)
+
+
+def test_difference_of_means_equals_scipy() -> None:
+    random = np.random.default_rng(1)
+    first, second = random.normal(3, 2, 17), random.normal(1, 5, 40)
+    ours = difference_of_means((mean_interval(first), 17), (mean_interval(second), 40))
+    theirs = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert ours.estimate == pytest.approx(first.mean() - second.mean())
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_differences_of_too_few_values() -> None:
+    one, many, none = mean_interval([2.0]), mean_interval([1.0, 1.0]), mean_interval([])
+    assert difference_of_means((one, 1), (many, 2)) == Interval(1.0, None, None)
+    assert difference_of_means((none, 0), (many, 2)) == Interval(None, None, None)
+    assert difference_of_means((many, 2), (many, 2)) == Interval(0.0, 0.0, 0.0)
+    assert difference_of_fractions((0, 0), (1, 2)) == Interval(None, None, None)

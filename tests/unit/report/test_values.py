@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from crystalformer_rl.report.values import Mean, Share, apart, flag, numbers
+from crystalformer_rl.evaluation.intervals import Interval
+from crystalformer_rl.report.values import Mean, flag, numbers
 
 
 def test_flags_count_null_and_missing_as_no() -> None:
@@ -21,8 +22,7 @@ def test_numbers_of_nulls_and_missing_columns_are_nan() -> None:
     assert np.isnan(numbers(frame, "b")).all()
 
 
-def test_intervals_without_ends_are_never_apart() -> None:
+def test_a_mean_without_ends_has_an_interval_without_ends() -> None:
     nan = float("nan")
     one = Mean(value=1.0, low=nan, high=nan, median=1.0, n=1)
-    assert not apart(one, Mean(value=9.0, low=8.0, high=10.0, median=9.0, n=5))
-    assert apart(Share(1, 9, 0.0, 0.2), Share(8, 9, 0.7, 1.0))
+    assert one.interval == Interval(1.0, None, None)

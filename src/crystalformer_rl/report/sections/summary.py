@@ -7,19 +7,11 @@ from markupsafe import Markup
 from crystalformer_rl.config import Config, RLSettings
 from crystalformer_rl.config.potentials import title
 from crystalformer_rl.config.reward_base import RewardSettings
-from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.report import markup
-from crystalformer_rl.report.markup import (
-    EHULL,
-    Section,
-    mean_text,
-    number,
-    percent,
-    prose,
-    share_text,
-)
+from crystalformer_rl.report.markup import EHULL, Section, number, percent
 from crystalformer_rl.report.run import Run
-from crystalformer_rl.report.values import Mean, Share, apart, numbers
+from crystalformer_rl.report.sections import differences
+from crystalformer_rl.report.values import numbers
 from crystalformer_rl.report.warnings import warnings
 
 HULLS = {
@@ -28,7 +20,6 @@ HULLS = {
     "entries": "entries read from {files}",
     "alexandria": "Alexandria's entries, read from {files}",
 }
-COMPARED = ("stable", "unique", "sun", "sun_supported")
 
 
 def section(run: Run) -> Section:
@@ -37,7 +28,8 @@ def section(run: Run) -> Section:
         Markup('<div class="note warning">{}</div>').format(warning) for warning in warnings(run)
     )
     body = tiles(run) + statement(run) + notes + Markup("<h3>What this run shows</h3>")
-    return Section("summary", "In short", body + findings(run))
+    tables = {"differences": differences.difference_table(run)}
+    return Section("summary", "In short", body + findings(run), tables=tables)
 
 
 def tiles(run: Run) -> Markup:
@@ -93,20 +85,11 @@ def statement(run: Run) -> Markup:
 
 
 def findings(run: Run) -> Markup:
-    """What training learned, and which intervals differ from the base policy's."""
+    """What training learned, and how the policies differ from the base policy."""
     learned = [line for name, h in run.losses.items() if (line := _learned(name, h))]
     items = Markup("").join(Markup("<li>{}</li>").format(line) for line in learned)
     lines = Markup("<ul class='findings'>{}</ul>").format(items) if learned else Markup("")
-    others = [name for name in run.policies if name != "base"]
-    if "base" not in run.policies or not others:
-        return lines + Markup("<p>There is no second policy to compare the base with.</p>")
-    return lines + markup.table(
-        ["policy", "quantity", "this policy", "base", "95 % intervals"],
-        [row for name in others for row in _against_base(name, run)],
-        kind="words",
-        caption="Every policy against the base policy. Intervals that do not overlap are evidence "
-        "of a difference. Intervals that overlap are no evidence, in either direction.",
-    )
+    return lines + differences.against_base(run)
 
 
 def _judge(config: Config) -> Markup:
@@ -165,25 +148,3 @@ def _learned(name: str, history: pd.DataFrame) -> Markup | None:
         "Training of <b>{}</b>: validation loss {} before, {} at best, {} at the end (nats per "
         "crystal)."
     ).format(name, *(number(loss, 2) for loss in (known[0], known.min(), known[-1])))
-
-
-def _against_base(name: str, run: Run) -> list[list[str]]:
-    means = {"e_above_hull_initial": prose("mean unrelaxed E_hull (eV/atom)")}
-    branch = run.config.rewarded.get(name.removeprefix("rl-"))
-    if branch is not None and (column := branch.reward.column) is not None:
-        means[column] = Markup("mean {}").format(markup.heading(column))
-    rows: list[list[str]] = []
-    for column, label in means.items():
-        own, base = run.mean(name, column), run.mean("base", column)
-        rows.append([label, mean_text(own), mean_text(base), _overlap(own, base)])
-    for flag in COMPARED:
-        first, second = run.share(name, flag), run.share("base", flag)
-        label = prose(BY_NAME[flag].heading)
-        rows.append([label, share_text(first), share_text(second), _overlap(first, second)])
-    return [[name if place == 0 else "", *row] for place, row in enumerate(rows)]
-
-
-def _overlap(first: Mean | Share, second: Mean | Share) -> str:
-    if apart(first, second):
-        return Markup("<strong>do not overlap</strong>")
-    return "overlap"

@@ -6,17 +6,11 @@ from crystalformer_rl.config import Config, JudgeSettings
 from crystalformer_rl.report.sections.summary import findings, section, statement, tiles
 
 
-def test_comparison_states_whether_intervals_part() -> None:
-    table = synthetic.structures({"base": 200, "rl-ehull": 200}, shift={"rl-ehull": 0.5})
+def test_findings_are_of_training_and_of_the_differences() -> None:
+    table = synthetic.structures({"base": 20, "rl-ehull": 20})
     text = findings(synthetic.run(table, histories={"base": [synthetic.losses()]}))
     assert "validation loss 31.60 before" in text
-    assert "<strong>do not overlap</strong>" in text
-    assert "<td>overlap</td>" in text
-
-
-def test_without_a_base_nothing_is_compared() -> None:
-    run = synthetic.run(synthetic.structures({"sft": 5}))
-    assert "no second policy" in findings(run)
+    assert "Every policy against the base policy" in text
 
 
 def test_supported_sun_is_shown_with_sun() -> None:

@@ -1,0 +1,129 @@
+"""How each policy differs from the base policy, with an interval of the difference itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from crystalformer_rl.evaluation.columns import BY_NAME
+from crystalformer_rl.evaluation.intervals import (
+    Interval,
+    difference_of_fractions,
+    difference_of_means,
+)
+from crystalformer_rl.report import markup
+from crystalformer_rl.report.markup import MISSING, mean_text, number, prose, share_text
+from crystalformer_rl.report.run import Run
+from crystalformer_rl.report.values import Mean, Share
+
+BASE = "base"
+FRACTIONS = ("stable_initial", "stable", "unique", "sun", "sun_supported")
+OF_THE_JUDGE = ("judge_stable", "sun_judge")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A quantity of a policy and of the base policy, and the first minus the second."""
+
+    policy: str
+    name: str
+    label: str
+    own: Mean | Share
+    base: Mean | Share
+    interval: Interval
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval does not contain 0."""
+        low, high = self.interval.low, self.interval.high
+        return low is not None and high is not None and not low <= 0 <= high
+
+
+def differences(run: Run) -> list[Difference]:
+    """Every policy against the base policy; none without a base policy."""
+    if BASE not in run.policies:
+        return []
+    others = [policy for policy in run.policies if policy != BASE]
+    return [one for policy in others for one in (*_means(policy, run), *_fractions(policy, run))]
+
+
+def against_base(run: Run) -> Markup:
+    """The table of the differences."""
+    found = differences(run)
+    if not found:
+        return Markup("<p>There is no second policy to compare the base with.</p>")
+    rows, policy = [], ""
+    for one in found:
+        rows.append(["" if one.policy == policy else one.policy, *_cells(one)])
+        policy = one.policy
+    return markup.table(
+        ["policy", "quantity", "this policy", "base", "difference"],
+        rows,
+        kind="words",
+        caption="Every policy against the base policy, and the difference with its own 95 % "
+        "interval: Newcombe's for fractions, in percentage points, and Welch's for means. In bold: "
+        "the interval excludes 0, which is evidence of a difference. An interval that contains 0 "
+        "is no evidence that there is none. Of twenty quantities that do not differ, one is "
+        "expected in bold.",
+    )
+
+
+def difference_table(run: Run) -> pd.DataFrame:
+    """The differences, for a CSV."""
+    rows = [
+        [one.policy, one.name, one.interval.estimate, one.interval.low, one.interval.high]
+        for one in differences(run)
+    ]
+    return pd.DataFrame(rows, columns=["policy", "quantity", "difference", "low", "high"])
+
+
+def _means(policy: str, run: Run) -> Iterator[Difference]:
+    labels = {"e_above_hull_initial": prose("mean unrelaxed E_hull (eV/atom)")}
+    branch = run.config.rewarded.get(policy.removeprefix("rl-"))
+    if branch is not None and (column := branch.reward.column) is not None:
+        labels[column] = Markup("mean {}").format(markup.heading(column))
+    for name, label in labels.items():
+        own, base = run.mean(policy, name), run.mean(BASE, name)
+        interval = difference_of_means((own.interval, own.n), (base.interval, base.n))
+        yield Difference(policy, f"mean_{name}", label, own, base, interval)
+
+
+def _fractions(policy: str, run: Run) -> Iterator[Difference]:
+    for name in FRACTIONS:
+        label = prose(BY_NAME[name].heading)
+        yield _fraction(policy, name, label, run.share(policy, name), run.share(BASE, name))
+    judged = [run.policies[one].get("judge") for one in (policy, BASE)]
+    for name in OF_THE_JUDGE:
+        if None not in judged:
+            label = prose(f"{BY_NAME[name].heading}, by the judge")
+            own, base = (Share.of(entry["fractions"][name]) for entry in judged if entry)
+            yield _fraction(policy, name, label, own, base)
+
+
+def _fraction(policy: str, name: str, label: str, own: Share, base: Share) -> Difference:
+    interval = difference_of_fractions((own.k, own.n), (base.k, base.n))
+    return Difference(policy, name, label, own, base, interval)
+
+
+def _cells(one: Difference) -> list[str]:
+    texts = [
+        mean_text(value) if isinstance(value, Mean) else share_text(value)
+        for value in (one.own, one.base)
+    ]
+    return [one.label, *texts, _difference(one)]
+
+
+def _difference(one: Difference) -> str:
+    """The difference with its interval, signed; in bold if it excludes 0."""
+    found = one.interval
+    if found.estimate is None:
+        return MISSING
+    factor, digits = (1.0, 3) if isinstance(one.own, Mean) else (100.0, 1)
+    middle, low, high = (
+        MISSING if end is None else number(factor * end, digits)
+        for end in (found.estimate, found.low, found.high)
+    )
+    sign = "+" if found.estimate > 0 else ""
+    text = Markup("{}{} [{}, {}]").format(sign, middle, low, high)
+    return Markup("<strong>{}</strong>").format(text) if one.excludes_zero else text
