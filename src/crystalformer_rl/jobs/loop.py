@@ -104,7 +104,7 @@ class Loop:
             Returns the state after these steps.
         stop
             Whether one of several processes wants to stop; it must be the same in all of them.
-            None: :meth:`wants_to_stop` decides.
+            None: they ask one another for :meth:`wants_to_stop`.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Loop:
         """
         now = time.monotonic()
         self._longest = max(self._longest, now - self._last_step)
-        if self.wants_to_stop() if stop is None else stop:
+        if self._parallel.any(self.wants_to_stop()) if stop is None else stop:
             self._stop(number, state)
         if now - self._last_save >= self._between:
             self.save(number, state)
@@ -124,7 +124,8 @@ class Loop:
         """A long block that does not change ``state`` and that a signal may cut short.
 
         A cluster sends SIGKILL about 30 s after SIGTERM, and scoring a batch of crystals may take
-        longer. The work of the block is lost, but not the checkpoint.
+        longer. The work of the block is lost, but not the checkpoint. Several processes leave the
+        block together: they obey a signal at :meth:`obey` and not at once.
 
         Raises
         ------
@@ -132,14 +133,25 @@ class Loop:
             If a signal arrives before or inside the block; a checkpoint has been written.
         """
         try:
-            self._interruptible = True
-            self._obey()
+            self._interruptible = self._parallel.size == 1
+            self.obey()
             yield
         except Interrupted:
             self._interruptible = False
             self._stop(number, state)
         finally:
             self._interruptible = False
+
+    def obey(self) -> None:
+        """Leave the interruptible block if a signal has arrived in any process; all must call it.
+
+        Raises
+        ------
+        Interrupted
+            Which :meth:`interruptible` expects.
+        """
+        if self._parallel.any(self._signal is not None):
+            raise Interrupted
 
     def save(self, number: int, state: Callable[[], Checkpoint]) -> None:
         """Write a checkpoint now."""
@@ -190,8 +202,4 @@ class Loop:
             raise KeyboardInterrupt
         self._signal = signal.Signals(number)
         if self._interruptible:
-            self._obey()
-
-    def _obey(self) -> None:
-        if self._signal is not None:
-            raise Interrupted
+            self.obey()

@@ -5,10 +5,12 @@ process makes the same step on the same weights. Without torchrun there is one p
 functions of this module do nothing.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +23,24 @@ import torch.distributed as dist
 import torch.distributed.nn
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+log = logging.getLogger(__name__)
+
+
+class FailedElsewhere(SystemExit):
+    """Another process has failed, and this one ends with it; exit code 1."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Sent in place of a value."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,52 @@ class Parallel:
         for weight, gradient in zip(weights, sums, strict=True):
             weight.grad = gradient.view_as(weight)
         return total
+
+    def max(self, value: float) -> float:
+        """The largest of the values of all processes."""
+        return max(self.gather(value))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return any(self.gather(flag))
+
+    def from_first(self, value: T | None) -> T:
+        """The value of process 0; those of the others are not used."""
+        return self.gather(value if self.first else None)[0]  # type: ignore[return-value]
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, in the order of the processes; they must be picklable.
+
+        Raises
+        ------
+        FailedElsewhere
+            If another process has failed inside :meth:`failing_together`.
+        """
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        if isinstance(value, _Failure):
+            return found
+        for rank, one in enumerate(found):
+            if isinstance(one, _Failure):
+                log.error("process %d failed: %s", rank, one.reason)
+                raise FailedElsewhere
+        return found
+
+    @contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """A block that all processes leave with an exception if one of them does.
+
+        Inside, they must communicate by nothing but :meth:`gather` and what is made of it: there,
+        or at the end of the block, they learn of the failure.
+        """
+        try:
+            yield
+        except Exception as error:
+            self.gather(_Failure(f"{type(error).__name__}: {error}"))
+            raise
+        self.gather(None)
 
     def broadcast(self, tensors: Iterable[torch.Tensor]) -> None:
         """Copy the values of process 0 to every process, in place."""

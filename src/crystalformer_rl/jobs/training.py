@@ -13,10 +13,9 @@ from pydantic import BaseModel
 from crystalformer_rl.config import canonical
 from crystalformer_rl.files import write_table
 from crystalformer_rl.jobs.checkpoints import Checkpoints
-from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.jobs.loop import Loop
-from crystalformer_rl.jobs.parallel import Parallel, alone, world_size
+from crystalformer_rl.jobs.parallel import Parallel
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.jobs.tensorboard import TensorBoard
@@ -67,12 +66,7 @@ class Training:
     potential, reward
         Those that the stage loads, if any.
     parallel
-        The processes that share the work; None for a stage that runs in one process.
-
-    Raises
-    ------
-    ValueError
-        If a stage that runs in one process was started as several.
+        The processes that share the work.
     """
 
     def __init__(
@@ -83,14 +77,12 @@ class Training:
         sections: Mapping[str, BaseModel],
         inputs: Mapping[str, Path | list[Path]],
         seed: int,
+        parallel: Parallel,
         names: Mapping[str, Any] | None = None,
         potential: str | None = None,
         reward: str | None = None,
-        parallel: Parallel | None = None,
     ) -> None:
-        if parallel is None and (size := world_size()) > 1:
-            raise ValueError(f"{stage} runs in one process, but WORLD_SIZE is {size}")
-        self._parallel = parallel or alone(best_device())
+        self._parallel = parallel
         self.device = self._parallel.device
         cuda = self.device.type == "cuda"
         log.info("device: %s", torch.cuda.get_device_name(self.device) if cuda else "cpu")

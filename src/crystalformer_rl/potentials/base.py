@@ -32,6 +32,8 @@ MAX_LENGTH_ANGSTROM = 100.0
 # The lowest PBE energy of a solid relative to VASP's atoms is about -13 (W). Far from their
 # training data, potentials can predict -100,000.
 LOWEST_ENERGY_EV_PER_ATOM = -20.0
+STRUCTURE_ERRORS = (RuntimeError, MemoryError, ValueError, ArithmeticError, LookupError)
+"""What a potential may raise for a structure that it cannot evaluate."""
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
@@ -118,6 +120,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
+def is_lost_gpu(error: BaseException) -> bool:
+    """Whether the GPU failed, so that no further structure can be evaluated."""
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+
+
 def screen(potential: Potential, structure: Structure | None) -> Failure | None:
     """Why ``structure`` must not be passed to ``potential``, or None.
 
@@ -198,8 +205,8 @@ def _bisect(
         return []
     try:
         answers: list[Evaluation | Failure] = list(potential.evaluate(structures, forces=forces))
-    except (RuntimeError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
-        if isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error):
+    except STRUCTURE_ERRORS as error:
+        if is_lost_gpu(error):
             raise
         if len(structures) == 1:
             status: FailureStatus = "out_of_memory" if is_out_of_memory(error) else "error"

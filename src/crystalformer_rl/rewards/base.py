@@ -1,6 +1,6 @@
 """What a reward is, and how one is made from its settings (the list: ``config/rewards.py``)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol
@@ -91,13 +91,21 @@ class Sources:
         Hull of the potential, for rewards that need one.
     trust_pickles
         Whether a potential may be loaded from files that can run code.
+    share
+        Divides the work of a potential among processes.
     """
 
     def __init__(
-        self, *, device: str, hull: ReferenceHull | None = None, trust_pickles: bool = False
+        self,
+        *,
+        device: str,
+        hull: ReferenceHull | None = None,
+        trust_pickles: bool = False,
+        share: Callable[[Potential], Potential] = lambda potential: potential,
     ) -> None:
         self.device = device
         self.trust_pickles = trust_pickles
+        self._share = share
         self._hull = hull
         self._potentials: dict[str, Potential] = {}
 
@@ -105,7 +113,7 @@ class Sources:
         """The potential, loaded once; it never evaluates a crystal twice."""
         if spec not in self._potentials:
             potential = load(spec, device=self.device, trust_pickles=self.trust_pickles)
-            self._potentials[spec] = CachedPotential(potential)
+            self._potentials[spec] = CachedPotential(self._share(potential))
         return self._potentials[spec]
 
     def energies(self, spec: str) -> EnergyAboveHull:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from crystalformer_rl.config import RewardSettings, RLSettings
 from crystalformer_rl.files import read_json, write_json, write_table
+from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.parallel import Parallel, join
 from crystalformer_rl.jobs.training import Training, add_training_arguments
 from crystalformer_rl.layout import CRYSTALS, STATE
 from crystalformer_rl.model import constraints
@@ -14,6 +16,7 @@ from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.potentials import registry
+from crystalformer_rl.potentials.shared import SharedPotential
 from crystalformer_rl.rewards.base import Sources, build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
@@ -63,7 +66,8 @@ def run(args: argparse.Namespace) -> None:
 
     These are the policy, ``history.parquet`` with a row per step, ``crystals.parquet`` with a row
     per crystal, ``state.json`` and ``provenance.json``. The next round continues from the policy,
-    the state and the crystals of all rounds before it.
+    the state and the crystals of all rounds before it. Processes started by torchrun share every
+    batch.
 
     Raises
     ------
@@ -72,6 +76,11 @@ def run(args: argparse.Namespace) -> None:
         code has a mistake; or if ``--policy`` is not the policy of the round before, or
         ``--earlier`` not the crystals of all rounds before.
     """
+    with join(best_device()) as parallel:
+        _train(args, parallel)
+
+
+def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     settings = RLSettings.model_validate_json(args.settings)
     potential, files = settings.reward.potential_used, settings.reward.files
     if settings.reward.runs_code and not args.trust_code:
@@ -93,6 +102,7 @@ def run(args: argparse.Namespace) -> None:
             **({"reward": [Path(file) for file in files]} if files else {}),
         },
         seed=seed,
+        parallel=parallel,
         potential=potential,
         reward=settings.reward.kind,
     )
@@ -109,7 +119,12 @@ def run(args: argparse.Namespace) -> None:
     hull = None
     if potential is not None and args.hull is not None:
         hull = ReferenceHull.load(args.hull, energies_of=[potential])
-    sources = Sources(device=training.device.type, hull=hull, trust_pickles=args.trust_pickles)
+    sources = Sources(
+        device=training.device.type,
+        hull=hull,
+        trust_pickles=args.trust_pickles,
+        share=lambda one: SharedPotential(one, parallel, check=training.loop.obey),
+    )
     reward = build(settings.reward, sources)
     previous = _previous(args)
     with training.loop:
@@ -124,13 +139,15 @@ def run(args: argparse.Namespace) -> None:
             loop=training.loop,
             previous=previous,
             earlier=earlier_steps(args.earlier, steps=previous.step),
+            parallel=parallel,
             track=training.track,
             record=partial(_record, training, settings.reward),
         )
     policy.metadata |= {"trained_by": f"rl-{args.name}"}
-    policy.save(args.out)
-    write_json(args.out / STATE, state.values())
-    write_table(args.out / CRYSTALS, crystals)
+    if parallel.first:
+        policy.save(args.out)
+        write_json(args.out / STATE, state.values())
+        write_table(args.out / CRYSTALS, crystals)
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
 
 

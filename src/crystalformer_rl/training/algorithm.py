@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
@@ -31,6 +32,8 @@ class Batch:
         Constraints under which all probabilities are taken.
     seed
         Seed of the step.
+    parallel
+        The processes that share the work on the batch, which all of them have.
     """
 
     tokens: CrystalTokens
@@ -40,6 +43,7 @@ class Batch:
     advantage: NDArray[np.float64]
     constraints: Constraints
     seed: int
+    parallel: Parallel = SINGLE
 
 
 @dataclass(frozen=True)

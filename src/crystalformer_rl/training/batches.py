@@ -41,16 +41,17 @@ def epoch_batches(lengths: Indices, *, batch_size: int, seed: int) -> list[Indic
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(lengths))
     batches: list[Indices] = []
-    for pool in _cut(order, POOL * batch_size):
-        batches += _cut(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
+    for pool in cut(order, POOL * batch_size):
+        batches += cut(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
 def length_batches(lengths: Indices, *, batch_size: int) -> list[Indices]:
     """All crystals in batches of increasing length, for work that does not depend on order."""
-    return list(_cut(np.argsort(lengths, kind="stable"), batch_size))
+    return list(cut(np.argsort(lengths, kind="stable"), batch_size))
 
 
-def _cut(indices: Indices, size: int) -> Iterator[Indices]:
+def cut(indices: Indices, size: int) -> Iterator[Indices]:
+    """Consecutive pieces of this size; the last one may be smaller."""
     for start in range(0, len(indices), size):
         yield indices[start : start + size]

@@ -152,14 +152,17 @@ class DPO:
         policy.eval()
         for epoch in range(self.settings.epochs):
             if epoch:
-                log_prob = log_probs(policy, tokens, constraints=batch.constraints).total
+                log_prob = log_probs(
+                    policy, tokens, constraints=batch.constraints, parallel=batch.parallel
+                ).total
             found = objective(log_prob, base_log_prob, pairs, settings=self.settings)
             if not epoch:
                 columns |= {"dpo_loss": found.loss, "pair_accuracy": found.accuracy}
             optimiser.zero_grad(set_to_none=True)
-            for indices, part in chunks(policy, tokens):
+            for indices, part in chunks(policy, tokens, batch.parallel):
                 total = policy.log_prob(part, constraints=batch.constraints).total.double()
                 (total * found.slope[indices].to(total.device)).sum().backward()  # type: ignore[no-untyped-call]
+            batch.parallel.sum_gradients(weights, torch.zeros(0))
             norms.append(float(torch.nn.utils.clip_grad_norm_(weights, self.clip_norm)))
             columns["grad_norm"] = max(norms)
             if not (np.isfinite(found.loss) and np.isfinite(norms[-1])):

@@ -62,11 +62,15 @@ class PPO:
         device = weights[0].device
         old = batch.log_prob.to(device)
         gain = torch.from_numpy(batch.advantage).to(device)
-        parts = [(indices.to(device), part) for indices, part in chunks(policy, batch.tokens)]
+        parallel = batch.parallel
+        parts = [
+            (indices.to(device), part) for indices, part in chunks(policy, batch.tokens, parallel)
+        ]
         columns = {"ratio_max": 0.0, "grad_norm": 0.0, "kl_step": 0.0, "ppo_epochs": 0}
         for _ in range(settings.ppo_epochs):
             optimiser.zero_grad(set_to_none=True)
-            finite, moved = True, 0.0
+            # Of this process: the sum of the KL terms, and of the chunks without a finite loss.
+            sums = torch.zeros(2, dtype=torch.float64, device=device)
             for indices, part in parts:
                 log_prob = policy.log_prob(part, constraints=batch.constraints).total.double()
                 gains = surrogate(log_prob, old[indices], gain[indices], clip=settings.clip)
@@ -74,15 +78,17 @@ class PPO:
                 loss.backward()  # type: ignore[no-untyped-call]
                 ratio = (log_prob.detach() - old[indices]).max().clamp(max=MAX_LOG_RATIO).exp()
                 columns["ratio_max"] = max(columns["ratio_max"], float(ratio))
-                moved += float(kl_terms(log_prob.detach(), old[indices]).sum()) / len(batch.tokens)
-                finite = finite and bool(torch.isfinite(loss))
+                sums[0] += kl_terms(log_prob.detach(), old[indices]).sum() / len(batch.tokens)
+                sums[1] += not torch.isfinite(loss)
+            moved, not_finite = parallel.sum_gradients(weights, sums).tolist()
             columns["kl_step"] = moved
             if settings.max_kl_step is not None and moved > settings.max_kl_step:
                 break
             norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.clip_norm))
-            if not (finite and np.isfinite(norm)):
+            if not_finite or not np.isfinite(norm):
                 return Update(finite=False, columns=columns | {"grad_norm": norm})
             columns["grad_norm"] = max(columns["grad_norm"], norm)
             optimiser.step()
             columns["ppo_epochs"] += 1
+        columns["ratio_max"] = parallel.max(columns["ratio_max"])
         return Update(finite=True, columns=columns)

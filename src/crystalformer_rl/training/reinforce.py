@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.jobs.checkpoints import Checkpoint, restore_training, training_tensors
 from crystalformer_rl.jobs.loop import Loop
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import sample_space_groups
@@ -62,6 +63,7 @@ def reinforce(
     loop: Loop,
     previous: RoundState,
     earlier: Iterable[pd.DataFrame] = (),
+    parallel: Parallel = SINGLE,
     track: Track = iter,
     record: Callable[[Row], None] | None = None,
 ) -> tuple[list[Row], RoundState, pd.DataFrame]:
@@ -72,6 +74,10 @@ def reinforce(
     resolve a probability ratio near 1. Every round starts with a new Adam, so that it depends only
     on the policy and the state that it starts from. A resumed round equals an uninterrupted one,
     bit for bit on a CPU: each step derives its seed from ``seed`` and its number.
+
+    Several processes sample the crystals that one would, and share the rest of the work: see
+    :func:`~crystalformer_rl.training.rollout.collect`. Gradients are summed over them, and
+    everything else is computed by each from the same numbers.
 
     Parameters
     ----------
@@ -86,6 +92,9 @@ def reinforce(
     earlier
         The crystals of each step of the rounds before, with the columns of
         :data:`crystalformer_rl.training.past.READ`.
+    parallel
+        The processes that share the work. All call this function with the same arguments and return
+        the same, but for the column ``seconds``.
     track
         Wraps the range of steps, for example with a progress bar.
     record
@@ -132,6 +141,7 @@ def reinforce(
         restore_training(saved, policy, optimiser)
         history, state = list(saved.values["history"]), RoundState.restore(saved.values["state"])
         crystals = RoundCrystals.restore(saved.tensors)
+    parallel.check_same_step(len(history))
     past = Past(settings.memory, settings.elites).after([*earlier, *crystals.tables()])
 
     for step in track(range(len(history), settings.steps)):
@@ -147,6 +157,7 @@ def reinforce(
                 space_groups=groups,
                 constraints=constraints,
                 seed=step_seed,
+                parallel=parallel,
             )
         row: Row = {"step": state.step + 1, "round": round_number} | _describe(rollout)
         weight = past.weights(rollout.tokens, rollout.rewards.valid)
@@ -166,6 +177,7 @@ def reinforce(
             advantage=assessed.advantage,
             constraints=constraints,
             seed=step_seed,
+            parallel=parallel,
         )
         if settings.elites.weight:
             batch = with_elites(batch, policy, past, assessed, settings=settings)
@@ -184,7 +196,8 @@ def reinforce(
         history = [*history, row]
         if record is not None:
             record(row)
-        log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
+        if parallel.first:
+            log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         loop.step_done(step + 1, checkpoint)
     return history, state, crystals.table()
 

@@ -42,7 +42,9 @@ def with_elites(
     if not len(rows):
         return batch
     tokens = tokens_of(rows)
-    log_prob = log_probs(policy, tokens, constraints=batch.constraints).total
+    log_prob = log_probs(
+        policy, tokens, constraints=batch.constraints, parallel=batch.parallel
+    ).total
     base_log_prob = torch.from_numpy(rows["base_log_prob"].to_numpy(dtype=np.float64))
     weights = past.memory.next_weights(rows["key"].to_numpy(np.int64), settings.memory)
     rewards = _joined(batch.rewards, rows["value"].to_numpy(dtype=np.float64), weights)

@@ -11,6 +11,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import Reward, RewardBatch
@@ -69,8 +70,15 @@ def collect(
     space_groups: NDArray[np.int64],
     constraints: Constraints,
     seed: int,
+    parallel: Parallel = SINGLE,
 ) -> Rollout:
     """Sample one crystal per space group from ``policy`` and compute its reward.
+
+    The crystals are those of process 0, whatever the number of processes: most of the sampling is
+    waiting for one token after the other, which a smaller batch would not shorten. The processes
+    share the scoring here and the energies in
+    :class:`~crystalformer_rl.potentials.shared.SharedPotential`. Each computes the rewards, which
+    depend on the whole batch, and those of process 0 count.
 
     Both log-probabilities are taken under the constraints, so that their ratio is a ratio of the
     sampled densities.
@@ -82,17 +90,24 @@ def collect(
         the constraints.
     """
     policy.eval()
-    tokens = policy.sample(space_groups, seed=seed, constraints=constraints).tokens
-    structures = [decoded.structure for decoded in decode(tokens)]
-    rewards = reward.score(structures)
-    if len(rewards.value) != len(structures):
-        raise ValueError(f"{len(structures)} crystals got {len(rewards.value)} rewards")
-    own = log_probs(policy, tokens, constraints=constraints)
+    with parallel.failing_together():
+        tokens = parallel.from_first(
+            policy.sample(space_groups, seed=seed, constraints=constraints).tokens
+            if parallel.first
+            else None
+        )
+        structures = [decoded.structure for decoded in decode(tokens)]
+        rewards = reward.score(structures)
+        if len(rewards.value) != len(structures):
+            raise ValueError(f"{len(structures)} crystals got {len(rewards.value)} rewards")
+        rewards = parallel.from_first(rewards)
+    own = log_probs(policy, tokens, constraints=constraints, parallel=parallel)
+    anchor = log_probs(base, tokens, constraints=constraints, parallel=parallel)
     return Rollout(
         tokens=tokens,
         structures=structures,
         log_prob=own.total,
-        base_log_prob=log_probs(base, tokens, constraints=constraints).total,
+        base_log_prob=anchor.total,
         log_discrete=own.discrete,
         rewards=rewards,
     )

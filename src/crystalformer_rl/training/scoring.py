@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.training.batches import length_batches
+from crystalformer_rl.training.batches import cut
 
 CHUNKS: Final = {"cpu": 32, "cuda": 256}
 """Number of crystals of similar length that are scored together, by type of device."""
@@ -26,24 +28,32 @@ class BatchLogProb:
     discrete: torch.Tensor
 
 
-def log_probs(policy: Policy, tokens: CrystalTokens, *, constraints: Constraints) -> BatchLogProb:
-    """ln p of every crystal without gradient or dropout.
+def log_probs(
+    policy: Policy, tokens: CrystalTokens, *, constraints: Constraints, parallel: Parallel = SINGLE
+) -> BatchLogProb:
+    """ln p of every crystal without gradient or dropout; each process scores its share.
 
     Computed over the same chunks as the gradient steps, so that the ratio of the first step is
     exactly 1.
     """
     policy.eval()
-    total, discrete = torch.zeros(2, len(tokens), dtype=torch.float64)
+    found = torch.zeros(2, len(tokens), dtype=torch.float64)
     with torch.no_grad():
-        for indices, chunk in chunks(policy, tokens):
-            found = policy.log_prob(chunk, constraints=constraints)
-            total[indices] = found.total.double().cpu()
-            discrete[indices] = (found.wyckoff + found.element).double().cpu()
+        for indices, chunk in chunks(policy, tokens, parallel):
+            scores = policy.log_prob(chunk, constraints=constraints)
+            both = torch.stack([scores.total, scores.wyckoff + scores.element])
+            found[:, indices] = both.double().cpu()
+    total, discrete = parallel.sum(found)
     return BatchLogProb(total, discrete)
 
 
-def chunks(policy: Policy, tokens: CrystalTokens) -> Iterator[tuple[torch.Tensor, CrystalTokens]]:
-    """The crystals in chunks of similar length, each with its indices."""
+def chunks(
+    policy: Policy, tokens: CrystalTokens, parallel: Parallel = SINGLE
+) -> Iterator[tuple[torch.Tensor, CrystalTokens]]:
+    """This process's share of the crystals in chunks of similar length, each with its indices.
+
+    The shares have the same lengths as far as possible, and with them the same work.
+    """
     size = CHUNKS[next(policy.parameters()).device.type]
-    for indices in length_batches(tokens.num_sites, batch_size=size):
+    for indices in cut(parallel.share(np.argsort(tokens.num_sites, kind="stable")), size):
         yield torch.from_numpy(indices), tokens[indices]

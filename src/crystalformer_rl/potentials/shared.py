@@ -1,0 +1,74 @@
+"""A potential whose work is divided among the processes of a job."""
+
+from collections.abc import Callable, Sequence
+
+from pymatgen.core import Structure
+
+from crystalformer_rl.jobs.parallel import Parallel
+from crystalformer_rl.potentials.base import (
+    STRUCTURE_ERRORS,
+    Evaluation,
+    Potential,
+    is_lost_gpu,
+    is_out_of_memory,
+)
+
+
+class SharedPotential:
+    """A :class:`~crystalformer_rl.potentials.base.Potential`; each process evaluates its share.
+
+    All processes must hand over the same structures, and all get the evaluations of all. An error
+    in one process is raised in all of them, so that each looks for the structure at fault in the
+    same way.
+
+    Parameters
+    ----------
+    check
+        Called before each evaluation, in every process.
+    """
+
+    def __init__(
+        self, potential: Potential, parallel: Parallel, *, check: Callable[[], None]
+    ) -> None:
+        self.name = potential.name
+        self.version = potential.version
+        self.digest = potential.digest
+        self.energy_convention = potential.energy_convention
+        self.elements = potential.elements
+        self._potential = potential
+        self._parallel = parallel
+        self._check = check
+
+    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
+        """Evaluate ``structures``.
+
+        Raises
+        ------
+        RuntimeError, MemoryError
+            If any of them cannot be evaluated.
+        """
+        self._check()
+        if self._parallel.size == 1:
+            return self._potential.evaluate(structures, forces=forces)
+        rank, size = self._parallel.rank, self._parallel.size
+        shares = self._parallel.gather(self._attempt(structures[rank::size], forces=forces))
+        by_index: dict[int, Evaluation] = {}
+        for first, share in enumerate(shares):
+            if isinstance(share, Exception):
+                raise share
+            by_index |= zip(range(first, len(structures), size), share, strict=True)
+        return [by_index[index] for index in range(len(structures))]
+
+    def _attempt(
+        self, share: Sequence[Structure], *, forces: bool
+    ) -> list[Evaluation] | RuntimeError | MemoryError:
+        """Evaluations of this process's share, or an error that all processes can raise."""
+        if not share:
+            return []
+        try:
+            return self._potential.evaluate(share, forces=forces)
+        except STRUCTURE_ERRORS as error:
+            if is_lost_gpu(error):
+                raise
+            kind = MemoryError if is_out_of_memory(error) else RuntimeError
+            return kind(f"{type(error).__name__}: {error}")
