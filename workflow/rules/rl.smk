@@ -26,6 +26,8 @@ rule rl:
     threads: 1
     resources:
         gpu=0,
+        nodes=1,
+        processes_per_node=1,
         runtime=10080,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
@@ -44,7 +46,8 @@ rule rl:
     message:
         "RL fine-tuning {wildcards.branch}, round {wildcards.round}"
     shell:
-        "python -m crystalformer_rl rl --log-file {log:q} --threads 1"
+        "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
+        " rl --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --name {wildcards.branch:q}"
         " --round {wildcards.round} --policy {params.policy:q} --base {params.base:q}"
         " --earlier {input.earlier:q}"

@@ -74,9 +74,9 @@ def collect(
 ) -> Rollout:
     """Sample one crystal per space group from ``policy`` and compute its reward.
 
-    The crystals are those of process 0, whatever the number of processes: most of the sampling is
-    waiting for one token after the other, which a smaller batch would not shorten. The processes
-    share the scoring here and the energies in
+    Process 0 samples for all, so that the crystals do not depend on the number of processes: one
+    generator draws for the whole batch, and one token follows another, so that a share of it would
+    take little less time. The processes share the scoring here and the energies in
     :class:`~crystalformer_rl.potentials.shared.SharedPotential`. Each computes the rewards, which
     depend on the whole batch, and those of process 0 count.
 

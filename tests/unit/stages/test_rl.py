@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cli import run_verb
+from helpers.launch import TORCHRUN, end, start
 from helpers.policies import TINY
 from pymatgen.core import Element
 
@@ -22,6 +23,7 @@ from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import rl
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden_model.pkl"
+TRAINED = str(Path(__file__).parents[3] / "resources" / "pretrained" / "mp20-small")
 MODEL = TINY.model_copy(update={"max_sites": 3})
 SETTINGS = RLSettings(
     reward=EhullReward(min_references=None), steps=2, batch_size=4, space_groups=[1, 2]
@@ -39,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *more: str, policy: str, number: int, out: str) -> Path:
+def words(folder: Path, *more: str, policy: str, number: int, out: str) -> list[str]:
     values = {
         "settings": SETTINGS.model_dump_json(),
         "policy": folder / policy,
@@ -52,7 +54,11 @@ def run(folder: Path, *more: str, policy: str, number: int, out: str) -> Path:
     }
     if "--trust-code" not in more:
         values["hull"] = folder / "hull"
-    run_verb(rl, [*(f"--{name}={value}" for name, value in values.items()), *more])
+    return [*(f"--{name}={value}" for name, value in values.items()), *more]
+
+
+def run(folder: Path, *more: str, policy: str, number: int, out: str) -> Path:
+    run_verb(rl, words(folder, *more, policy=policy, number=number, out=out))
     return folder / out
 
 
@@ -104,6 +110,29 @@ def test_two_rounds(folder: Path) -> None:
     a, b = (read_tensors(path / "model.safetensors") for path in (first, again))
     assert all(np.array_equal(a[name], b[name]) for name in a)
     pd.testing.assert_frame_equal(read_table(again / "crystals.parquet"), crystals)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_end_like_one(folder: Path) -> None:
+    changes = {"space_groups": [221, 225], "batch_size": 7}
+    more = [
+        f"--settings={SETTINGS.model_copy(update=changes).model_dump_json()}",
+        f"--base={TRAINED}",
+    ]
+    one = run(folder, *more, policy=TRAINED, number=1, out="one")
+    args = words(folder, *more, policy=TRAINED, number=1, out="two")
+    code, said = end(start("rl", args, TORCHRUN))
+    assert code == 0, said
+    two = folder / "two"
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
+    histories = [
+        read_table(path / "history.parquet").drop(columns="seconds") for path in (two, one)
+    ]
+    pd.testing.assert_frame_equal(*histories, rtol=1e-5, atol=1e-5)
+    tables = [read_table(path / "crystals.parquet") for path in (two, one)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-5, atol=1e-4)
+    assert tables[0]["e_above_hull"].notna().any()
+    assert read_json(two / "provenance.json")["counts"]["processes"] == 2
 
 
 def test_later_round_needs_the_round_before(folder: Path) -> None:
