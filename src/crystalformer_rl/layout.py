@@ -18,6 +18,7 @@ from pathlib import Path
 from crystalformer_rl.config import Config
 
 CHECKPOINTS = "checkpoints"
+CACHE = "cache"
 WEIGHTS = "model.safetensors"
 STATE = "state.json"
 CRYSTALS = "crystals.parquet"
@@ -146,6 +147,22 @@ class Layout:
         """The journal of a shard; ``shard`` is its path within the run, without the suffix."""
         return f"{self.results}/{CHECKPOINTS}/{shard}.journal"
 
+    def cache(self, stage: str) -> str:
+        """The folder of what a stage has computed, for later runs of its jobs."""
+        return f"{self.results}/{CACHE}/{stage}"
+
+    def energies(self, stage: str, suffix: str = "parquet") -> list[str]:
+        """The shards of ``energies`` or ``judge/energies``, if that hull is of the dataset."""
+        folder = f"{self.results}/{stage}"
+        return [
+            f"{folder}/{shard_name(number, suffix)}" for number in range(self._energy_shards(stage))
+        ]
+
+    def energies_count(self, stage: str) -> list[str]:
+        """The same shards for a command line: FOLDER:COUNT, or nothing."""
+        count = self._energy_shards(stage)
+        return [f"{self.results}/{stage}:{count}"] if count else []
+
     def shards(self, stage: str, policy: str, count: int, suffix: str = "parquet") -> list[str]:
         """The shards with the first ``count`` crystals of a policy."""
         folder = f"{self.results}/{stage}/{policy}"
@@ -193,6 +210,11 @@ class Layout:
             judged = [f"{p}={shards}" for p, shards in self.evaluated_counts("judge/relax").items()]
             words += ["--judge-hull", self.judge_hull, "--judged", *judged]
         return words
+
+    def _energy_shards(self, stage: str) -> int:
+        hull, judge = self.config.hull, self.config.judge
+        needed = judge.potential is not None if stage.startswith("judge/") else not hull.files
+        return hull.shards if needed else 0
 
     def _evaluated_count(self, stage: str) -> int:
         """Crystals of each policy; the judge sees whole shards."""

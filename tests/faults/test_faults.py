@@ -44,8 +44,8 @@ def test_the_plan_is_the_seed_s_and_reaches_every_stage_with_every_kind() -> Non
     assert list(map(str, faults)) != list(map(str, plan(200, seed=1, small=True)))
     assert set(Counter(fault.kind for fault in faults).values()) <= {13, 14}
     assert {fault.job.verb for fault in faults} == {
-        "dataset", "tokenize", "hull", "pretrain", "sft", "rl", "sample", "relax", "evaluate",
-        "report",
+        "dataset", "tokenize", "energies", "hull", "pretrain", "sft", "rl", "sample", "relax",
+        "evaluate", "report",
     }  # fmt: skip
 
 

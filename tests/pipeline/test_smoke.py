@@ -119,8 +119,8 @@ def test_the_page_is_whole_and_needs_no_network(results: Path) -> None:
 def test_every_stage_says_where_its_results_come_from(results: Path) -> None:
     records = [read_json(path) for path in results.rglob("*provenance.json")]
     assert {record["stage"] for record in records} == {
-        "dataset", "hull", "tokenize", "pretrain", "sft", "rl", "sample", "external", "relax",
-        "evaluate", "report",
+        "dataset", "energies", "hull", "tokenize", "pretrain", "sft", "rl", "sample", "external",
+        "relax", "evaluate", "report",
     }  # fmt: skip
     assert all(record["wall_s"] >= 0 and record["code"] for record in records)
 

@@ -135,6 +135,26 @@ def test_other_hulls() -> None:
     ]
 
 
+def test_energies_are_computed_for_hulls_of_the_dataset() -> None:
+    here = files(hull={"shards": 2})
+    assert here.energies("energies") == [
+        "results/r/energies/shard-0000.parquet",
+        "results/r/energies/shard-0001.parquet",
+    ]
+    (count,) = here.energies_count("judge/energies")
+    assert list(map(str, layout.shards(count))) == here.energies("judge/energies")
+    (count,) = here.energies_count("energies")
+    records = here.energies("energies", "provenance.json")
+    assert list(map(str, layout.provenance_of_shards(count))) == records
+    assert here.cache("judge/energies") == "results/r/cache/judge/energies"
+
+    from_files = {"reference": "csv", "files": ["a.csv"], "shards": 3}
+    other = files(hull=from_files)
+    assert other.energies("energies") == other.energies_count("energies") == []
+    assert len(other.energies("judge/energies")) == 3
+    assert files(judge={"potential": None}).energies("judge/energies") == []
+
+
 def test_checkpoints_are_outside_the_results_of_a_job() -> None:
     assert files().checkpoints("rl-a/round-1") == "results/r/checkpoints/rl-a/round-1"
     assert files().journal("relax/base/shard-0000") == (

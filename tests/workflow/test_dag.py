@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,18 @@ from crystalformer_rl.config import Config, read
 from crystalformer_rl.files import write_tensors
 
 PROFILES = REPOSITORY / "workflow/profiles"
-CPU = {"slurm_partition": "cpu"}
-CPU_RULES = {"dataset", "tokenize", "comparison_hull", "evaluate", "report"}
+CPU_RULES = {
+    "dataset",
+    "hull",
+    "judge_hull",
+    "comparison_hull",
+    "tokenize",
+    "evaluate",
+    "report",
+}
 GPU_RULES = {
-    "elements", "hull", "pretrain", "sft", "rl", "sample", "relax", "judge", "judge_hull",
-    "judge_elements",
+    "elements", "energies", "pretrain", "sft", "rl", "sample", "relax", "judge", "judge_elements",
+    "judge_energies",
 }  # fmt: skip
 
 
@@ -52,7 +58,8 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
     shards = of_base + judged * (1 + len(settings.rl))
     again = -(-(settings.judge.count or settings.sample.count) // settings.sample.shard_size)
     stages = (
-        "dataset", "hull", "judge_hull", "tokenize", "pretrain", "sft", "evaluate", "report", "all",
+        "dataset", "energies", "hull", "judge_energies", "judge_hull", "tokenize", "pretrain",
+        "sft", "evaluate", "report", "all",
     )  # fmt: skip
     assert planned == dict.fromkeys(stages, 1) | {
         "rl": sum(branch.rounds for branch in settings.rl.values()),
@@ -154,6 +161,7 @@ def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> No
     # 51 crystals are two shards of 50.
     assert planned - without == {
         "Relaxing the elements with sevennet:7net-l3i5",
+        "Computing energies for the judge's hull, shard 0000",
         "Building the judge's convex hull",
         *(
             f"Relaxing {policy}, shard {number:04d}, with the judge's potential"
@@ -165,6 +173,10 @@ def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> No
     assert '"exclude_ytterbium": false' in hull
     assert '"potential": "sevennet:7net-l3i5", "reference": "dataset"' in hull
     assert "--elements results/default/judge/elements/elements.json" in hull
+    assert "--energies results/default/judge/energies:1 --out" in hull
+    (energies,) = re.findall(r"crystalformer_rl energies .*judge/energies/shard-0000.*", output)
+    assert "--potential sevennet:7net-l3i5 --structures results/default/dataset" in energies
+    assert "--cache results/default/cache/judge/energies " in energies
     (relaxation,) = re.findall(r"crystalformer_rl relax .*judge/relax/base/.*0000.p.*", output)
     assert '"potential": "sevennet:7net-l3i5"' in relaxation
     assert "--sample results/default/sample/base/shard-0000.parquet" in relaxation
@@ -234,13 +246,29 @@ def test_every_process_of_the_evaluation_brings_its_memory(copy: Copy) -> None:
     assert [size["evaluate"] for size in asked] == [12000, 20000]
 
 
-def test_a_hull_from_files_asks_for_no_gpu(copy: Copy) -> None:
+def test_energies_go_out_in_as_many_jobs_as_the_setting_says(copy: Copy) -> None:
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--config", "hull={shards: 3}")
+    planned = counts(output)
+    assert (planned["energies"], planned["judge_energies"]) == (3, 3)
+    jobs = re.findall(r"--shard (\d+) --shards 3 --cache \S+/default/cache/energies ", output)
+    assert sorted(jobs) == ["0000", "0001", "0002"]
+    (hull,) = re.findall(r"crystalformer_rl hull .*default/hull$", output, flags=re.MULTILINE)
+    assert "--energies results/default/energies:3 --out" in hull
+    # It decides how many jobs there are and not what a hull is.
+    assert "shards" not in hull
+    (page,) = re.findall(r"crystalformer_rl report .*", output)
+    assert "--shards results/default/energies:3 results/default/judge/energies:3 " in page
+
+
+def test_a_hull_from_files_needs_no_energies_of_crystals(copy: Copy) -> None:
     (copy.folder / "known.csv").touch()
-    words = ["--profile", "slurm", "results/default/hull/hull.parquet"]
-    from_files = ["--config", "hull={reference: csv, files: [known.csv]}"]
-    for more, gpus in (([], 1), (from_files, 0)):
-        (hull,) = (asked for rule, asked in copy.requested(*words, *more) if rule == "hull")
-        assert hull["gpu"] == gpus
+    from_files = "hull={reference: csv, files: [known.csv]}"
+    output = copy.snakemake("--dry-run", "--printshellcmds", "--config", from_files)
+    planned = counts(output)
+    assert "energies" not in planned
+    assert planned["judge_energies"] == planned["hull"] == 1
+    (hull,) = re.findall(r"crystalformer_rl hull .*default/hull$", output, flags=re.MULTILINE)
+    assert "--energies" not in hull
 
 
 @pytest.mark.parametrize("request_line", ["gpu: 1, gpu_model: h200", 'gres: "gpu:1"'])
@@ -251,15 +279,8 @@ def test_every_way_to_ask_for_a_gpu_is_set_in_one_place(request_line: str) -> No
     site = f"  gpu: {{slurm_partition: big, {request_line}}}\n"
     rules = yte.process_yaml(text.replace(line, site), require_use_yte=True)["set-resources"]
     asked = yaml.safe_load(f"{{slurm_partition: big, {request_line}}}")
-    hull = rules.pop("hull")
     for rule in rules.values():
         assert asked.items() <= rule.items()
-    for files, expected in (
-        ([], asked),
-        (["known.csv"], {name: type(value)() for name, value in asked.items()} | CPU),
-    ):
-        given = SimpleNamespace(files=files)
-        assert {name: eval(hull[name], {"input": given}) for name in asked} == expected
 
 
 @pytest.mark.parametrize(
@@ -292,7 +313,7 @@ def test_job_settings_are_arguments_of_the_stages_that_use_them(copy: Copy) -> N
     jobs = "jobs={checkpoint_minutes: 7, tensorboard: true, trust_pickles: true}"
     output = copy.snakemake("--dry-run", "--printshellcmds", "--config", jobs)
     commands = re.findall(r"python -m crystalformer_rl(?:\.jobs\.launch 1 1)? (\w+) (.+)", output)
-    trainings, loading = {"pretrain", "sft", "rl"}, {"hull", "relax", "rl"}
+    trainings, loading = {"pretrain", "sft", "rl"}, {"energies", "relax", "rl"}
     assert {verb for verb, _ in commands} > trainings | loading
     for verb, words in commands:
         assert ("--checkpoint-minutes 7 --tensorboard logs/default/" in words) == (

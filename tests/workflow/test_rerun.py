@@ -20,6 +20,8 @@ FOR_SFT = CONFIG.sft.samples // SIZE
 SHARDS = dict.fromkeys(POLICIES, range(JUDGED)) | {"base": range(max(JUDGED, FOR_SFT))}
 JUDGED_AGAIN = CONFIG.judge.count // SIZE
 FIRST = {"Reading the crystals of resources/embedded/crystals.parquet"}
+ENERGIES = {"Computing energies for the hull, shard 0000"}
+JUDGE_ENERGIES = {"Computing energies for the judge's hull, shard 0000"}
 HULLS = {"Building the convex hull", "Building the judge's convex hull"}
 TOKENS = {"Tokenizing the crystals"}
 PRETRAIN, SFT = {"Pretraining"}, {"Fine-tuning on relaxed samples"}
@@ -53,8 +55,9 @@ BRANCHES = rl("ehull", 1, 2) | rl("fom", 1, 2)
 AFTER_SFT = drawn("sft") | END
 # The code of a relaxation is part of every reward that may relax first (`relax_steps`).
 RELAXING_REWARDS = BRANCHES | drawn("rl-ehull", "rl-fom")
+AFTER_HULL = SFT | AFTER_SFT | BRANCHES | drawn("rl-ehull", "rl-fom")
 AFTER_BASE = SFT | BRANCHES | drawn(*POLICIES) | END
-EVERYTHING = FIRST | HULLS | TOKENS | PRETRAIN | AFTER_BASE
+EVERYTHING = FIRST | ENERGIES | JUDGE_ENERGIES | HULLS | TOKENS | PRETRAIN | AFTER_BASE
 
 Edit = Callable[[Copy], None]
 
@@ -246,6 +249,18 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     ),
     "no judge": (setting("judge.potential", None), END),
     "report.title": (setting("report.title", "Another title"), REPORT),
+    "hull.min_references": (
+        setting("hull.min_references", 2),
+        HULLS | AFTER_HULL,
+    ),
+    "hull.shards: no energy is computed again, but its jobs are others": (
+        setting("hull.shards", 2),
+        ENERGIES
+        | JUDGE_ENERGIES
+        | {job.replace("0000", "0001") for job in ENERGIES | JUDGE_ENERGIES}
+        | HULLS
+        | AFTER_HULL,
+    ),
     "seed": (setting("seed", 1), PRETRAIN | AFTER_BASE),
     "dataset.limit": (setting("dataset.limit", 1000), EVERYTHING),
     "code of evaluation/sun.py": (code("evaluation/sun.py"), END),
@@ -261,8 +276,13 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     ),
     "code of potentials/sevennet.py, the judge": (
         code("potentials/sevennet.py"),
-        {"Building the judge's convex hull"} | second(*POLICIES) | END,
+        JUDGE_ENERGIES | {"Building the judge's convex hull"} | second(*POLICIES) | END,
     ),
+    "code of stages/energies.py": (
+        code("stages/energies.py"),
+        ENERGIES | JUDGE_ENERGIES | HULLS | AFTER_HULL,
+    ),
+    "code of stages/hull.py": (code("stages/hull.py"), HULLS | AFTER_HULL),
     "code of training/ppo.py": (
         code("training/ppo.py"),
         BRANCHES | drawn("rl-ehull", "rl-fom") | END,

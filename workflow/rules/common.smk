@@ -160,6 +160,16 @@ def reward_arguments(wildcards, output):
     return words
 
 
+def energies_argument(stage):
+    """The shards of energies that a hull reads, for the command; the inputs decide about reruns."""
+
+    def argument(wildcards, output):
+        count = LAYOUT.energies_count(stage)
+        return ["--energies", *count] if count else []
+
+    return argument
+
+
 def taught_by(wildcards):
     """The policy from whose samples a round of iterated SFT learns, and the number of samples."""
     samples = SETTINGS.rl[wildcards.branch].sft.samples

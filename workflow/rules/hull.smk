@@ -28,11 +28,46 @@ rule elements:
         " {params.trust:q} --out {output.elements:q}"
 
 
+# Resumable: the cache is not among the outputs, which Snakemake deletes before a job.
+rule energies:
+    """Compute one shard of the energies that the dataset does not have, for its hull."""
+    input:
+        structures=rules.dataset.output.structures,
+    output:
+        shard=f"{RUN}/energies/shard-{{shard}}.parquet",
+        provenance=f"{RUN}/energies/shard-{{shard}}.provenance.json",
+    log:
+        f"{LOGS}/energies/shard-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/energies-{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        runtime=720,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        potential=HULL.potential,
+        shards=SETTINGS.hull.shards,
+        code=code("energies", potential=HULL.potential),
+        trust=trust_argument,
+        cache=LAYOUT.cache("energies"),
+    message:
+        "Computing energies for the hull, shard {wildcards.shard}"
+    shell:
+        "python -m crystalformer_rl energies --log-file {log:q} --threads 1"
+        " --potential {params.potential:q} --structures {input.structures:q} {params.trust:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --cache {params.cache:q}"
+        " --out {output.shard:q}"
+
+
 rule hull:
     """Build the convex hull of the known compounds, from which every E_hull is measured."""
     input:
         structures=rules.dataset.output.structures,
         elements=elements_of(HULL.potential, rules.elements.output.elements),
+        energies=LAYOUT.energies("energies"),
         files=HULL_FILES,
     output:
         hull=f"{RUN}/hull/hull.parquet",
@@ -45,23 +80,22 @@ rule hull:
     benchmark:
         f"{RUN}/benchmarks/hull.tsv"
     conda:
-        "../../envs/torch.yaml"
-    threads: 2
+        "../../envs/core.yaml"
+    threads: 1
     resources:
-        gpu=0,
-        runtime=720,
+        runtime=240,
         mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 4),
     params:
-        settings=canonical(HULL),
-        code=code("hull", potential=HULL.potential),
-        trust=trust_argument,
+        settings=canonical(HULL, without=["shards"]),
+        code=code("hull"),
+        energies=energies_argument("energies"),
         out=subpath(output.hull, parent=True),
     message:
         "Building the convex hull"
     shell:
-        "python -m crystalformer_rl hull --log-file {log:q} --threads 2"
+        "python -m crystalformer_rl hull --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --structures {input.structures:q}"
-        " --elements {input.elements:q} {params.trust:q} --out {params.out:q}"
+        " --elements {input.elements:q} {params.energies:q} --out {params.out:q}"
 
 
 use rule hull as comparison_hull with:
@@ -80,6 +114,7 @@ use rule hull as comparison_hull with:
     benchmark:
         f"{RUN}/benchmarks/comparison-hull.tsv"
     params:
-        settings=canonical(COMPARISON_HULL),
+        settings=canonical(COMPARISON_HULL, without=["shards"]),
+        energies=[],
     message:
         "Building the comparison hull"

@@ -14,10 +14,27 @@ use rule elements as judge_elements with:
         code=code("elements", potential=JUDGE_HULL.potential),
 
 
+use rule energies as judge_energies with:
+    output:
+        shard=f"{RUN}/judge/energies/shard-{{shard}}.parquet",
+        provenance=f"{RUN}/judge/energies/shard-{{shard}}.provenance.json",
+    log:
+        f"{LOGS}/judge/energies/shard-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/judge-energies-{{shard}}.tsv"
+    params:
+        potential=JUDGE_HULL.potential,
+        code=code("energies", potential=JUDGE_HULL.potential),
+        cache=LAYOUT.cache("judge/energies"),
+    message:
+        "Computing energies for the judge's hull, shard {wildcards.shard}"
+
+
 use rule hull as judge_hull with:
     input:
         structures=rules.dataset.output.structures,
         elements=elements_of(JUDGE_HULL.potential, rules.judge_elements.output.elements),
+        energies=LAYOUT.energies("judge/energies"),
     output:
         hull=f"{RUN}/judge/hull/hull.parquet",
         rejected=f"{RUN}/judge/hull/rejected.parquet",
@@ -29,8 +46,8 @@ use rule hull as judge_hull with:
     benchmark:
         f"{RUN}/benchmarks/judge-hull.tsv"
     params:
-        settings=canonical(JUDGE_HULL),
-        code=code("hull", potential=JUDGE_HULL.potential),
+        settings=canonical(JUDGE_HULL, without=["shards"]),
+        energies=energies_argument("judge/energies"),
     message:
         "Building the judge's convex hull"
 

@@ -13,6 +13,8 @@ rule report:
             rules.evaluate.output.provenance,
         ],
         shards=[
+            *LAYOUT.energies("energies", "provenance.json"),
+            *LAYOUT.energies("judge/energies", "provenance.json"),
             *LAYOUT.evaluated("sample", "provenance.json"),
             *LAYOUT.evaluated("relax", "provenance.json"),
             *LAYOUT.evaluated("judge/relax", "provenance.json"),
@@ -56,6 +58,8 @@ rule report:
         evaluation=subpath(input.evaluation, parent=True),
         histories=["=".join(pair) for pair in LAYOUT.trained("history.parquet")],
         shards=[
+            *LAYOUT.energies_count("energies"),
+            *LAYOUT.energies_count("judge/energies"),
             *LAYOUT.evaluated_counts("sample").values(),
             *LAYOUT.evaluated_counts("relax").values(),
             *LAYOUT.evaluated_counts("judge/relax").values(),

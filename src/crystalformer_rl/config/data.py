@@ -1,11 +1,12 @@
 """Sections of the data: dataset, hull, tokens."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from crystalformer_rl.config.fields import (
     FilePath,
+    Neutral,
     PositiveFloat,
     PositiveInt,
     PotentialName,
@@ -73,6 +74,12 @@ class HullSettings(Section):
         f"{', '.join(FORMS[:-1])} or {FORMS[-1]}.",
     )
 
+    shards: Annotated[int, Field(ge=1, le=256), Neutral(1)] = Field(
+        default=1,
+        description="Number of jobs that compute the energies that the dataset does not have, for "
+        "this hull and as many for the judge's. A change computes no energy again, but the hulls "
+        "and what follows run again.",
+    )
     min_references: PositiveInt | None = Field(
         default=None,
         description="Minimum number of known compositions in a chemical system, including those of "

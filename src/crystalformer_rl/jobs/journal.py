@@ -35,7 +35,7 @@ class Journal:
     def __init__(self, path: Path, *, key: Mapping[str, Any]) -> None:
         self._path = Path(path)
         self._key = json.dumps(key, sort_keys=True).encode()
-        self.found: dict[int, Any] = {}
+        self.found: dict[Any, Any] = {}
         text = self._path.read_bytes() if self._path.exists() else b""
         lines = [line for line in text.split(b"\n") if line]
         for line in lines:
@@ -52,7 +52,7 @@ class Journal:
                 len(lines),
             )
 
-    def append(self, item: int, value: Any) -> None:
+    def append(self, item: int | str, value: Any) -> None:
         """Record that ``item`` is finished; ``value`` must be serialisable as JSON.
 
         Raises

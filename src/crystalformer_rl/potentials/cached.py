@@ -1,16 +1,13 @@
 """A potential with a cache: no crystal is evaluated twice within a run."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.digest import cell_digest
 from crystalformer_rl.potentials.base import Evaluation, Potential
-
-DECIMALS = 8
 
 
 class CachedPotential:
@@ -71,9 +68,5 @@ class CachedPotential:
 
 
 def structure_digest(structure: Structure) -> bytes:
-    """sha256 of species, lattice vectors and wrapped fractional coordinates."""
-    positions = np.round(structure.frac_coords % 1, DECIMALS) % 1
-    numbers = np.asarray(structure.atomic_numbers, dtype=np.int64)
-    # Adding zero turns −0.0 into 0.0, so that both have the same bytes.
-    lattice = np.round(structure.lattice.matrix, DECIMALS) + 0.0
-    return hashlib.sha256(numbers.tobytes() + lattice.tobytes() + positions.tobytes()).digest()
+    """:func:`~crystalformer_rl.crystal.digest.cell_digest` of a structure."""
+    return cell_digest(structure.lattice.matrix, structure.atomic_numbers, structure.frac_coords)

@@ -2,9 +2,8 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,14 @@ import pandas as pd
 from pymatgen.core import Composition
 
 from crystalformer_rl.config import HullSettings
-from crystalformer_rl.crystal.labels import energy_column
+from crystalformer_rl.crystal.known_energies import known_energies
+from crystalformer_rl.crystal.labels import texts
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table, write_table
-from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
+from crystalformer_rl.layout import shards
 from crystalformer_rl.manifest import verify
-from crystalformer_rl.potentials import registry
-from crystalformer_rl.potentials.base import Failure, Potential, evaluate_each
-from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.stability.elements import ElementReferences, parse_formula
 from crystalformer_rl.stability.entries import (
     MP2020,
@@ -44,7 +41,6 @@ from crystalformer_rl.stability.reference import (
     write_hull,
 )
 
-CHUNK = 512
 COLUMNS = ["formula", "formation_energy_per_atom", "source", "id"]
 REJECTED_COLUMNS = ["id", "split", "reason"]
 
@@ -61,7 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="JSON with the potential and the energies of the elements",
     )
-    registry.add_arguments(parser)
+    parser.add_argument(
+        "--energies",
+        type=shards,
+        default=[],
+        metavar="FOLDER:COUNT",
+        help="shards of the energies that the dataset does not have",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
 
 
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
         HullSettings.model_validate_json(args.settings),
         structures=args.structures,
         element_energies=args.elements,
-        trust_pickles=args.trust_pickles,
+        energies=args.energies,
         out=args.out,
     )
 
@@ -82,18 +84,18 @@ def build_hull(
     structures: Path,
     element_energies: Path,
     out: Path,
-    trust_pickles: bool = False,
+    energies: Sequence[Path] = (),
 ) -> None:
-    """Write the hull (:func:`~.reference.write_hull`), rejected rows and ``provenance.json``."""
-    device = best_device()
+    """Write the hull (:func:`~.reference.write_hull`), rejected rows and ``provenance.json``.
+
+    ``energies`` are all shards of stage ``energies``; of a hull from files, none.
+    """
     sources = [Path(path) for path in settings.files] or [structures]
     verify(sources)
     provenance = Provenance(
         __name__,
-        potential=settings.potential,
         settings=settings.model_dump(mode="json"),
-        inputs={"source": sources, "elements": element_energies},
-        device=device,
+        inputs={"source": sources, "elements": element_energies, "energies": list(energies)},
     )
     elements = read_elements(element_energies)
     if elements.potential != settings.potential:
@@ -104,11 +106,8 @@ def build_hull(
     counts: dict[str, int] = {}
     if settings.reference == "dataset":
         dataset = read_table(structures)
-        load = partial(
-            registry.load, settings.potential, device=device, trust_pickles=trust_pickles
-        )
-        energies, failures, counts = _energies(dataset, potential=settings.potential, load=load)
-        entries, rejected = _from_dataset(dataset, energies, failures, elements.references)
+        found, failures, counts = _energies(dataset, energies, potential=settings.potential)
+        entries, rejected = _from_dataset(dataset, found, failures, elements.references)
         scheme = elements.convention if elements.convention in OWN_HULL_ONLY else MP2020
     else:
         if elements.convention in OWN_HULL_ONLY:
@@ -197,41 +196,36 @@ def _tables(entries: Sequence[HullEntry], *, source: str) -> tuple[pd.DataFrame,
 
 
 def _energies(
-    dataset: pd.DataFrame, *, potential: str, load: Callable[[], Potential]
+    dataset: pd.DataFrame, paths: Sequence[Path], *, potential: str
 ) -> tuple[list[float], list[str | None], dict[str, int]]:
     """Energy of each row, eV/atom, or NaN and the reason why there is none.
 
-    ``load`` makes the potential and is called only if the dataset does not have all energies.
+    Energies that the dataset does not have are taken from ``paths``, the shards of stage
+    ``energies``.
     """
-    energies = np.full(len(dataset), np.nan)
-    if {"energy_per_atom", "potential"} <= set(dataset.columns):
-        known = (dataset["potential"] == potential).to_numpy(dtype=bool, na_value=False)
-        energies[known] = dataset["energy_per_atom"].to_numpy(np.float64, na_value=np.nan)[known]
-    if (own := energy_column(potential)) in dataset:
-        values = dataset[own].to_numpy(np.float64, na_value=np.nan)
-        energies = np.where(np.isfinite(values), values, energies)
+    energies = known_energies(dataset, potential)
     reasons: list[str | None] = [None] * len(dataset)
-    missing = np.flatnonzero(~np.isfinite(energies))
-    if len(missing):
-        log.info("%d of %d energies to compute with %s", len(missing), len(dataset), potential)
-        # Datasets contain duplicates, which the cache evaluates once.
-        model = CachedPotential(load())
-        for start in progress(range(0, len(missing), CHUNK), label="hull"):
-            rows = missing[start : start + CHUNK]
-            structures = structures_of(dataset.iloc[rows])
-            for row, structure, answer in zip(
-                rows, structures, evaluate_each(model, structures), strict=True
-            ):
-                if isinstance(answer, Failure):
-                    reasons[row] = f"{answer.status}: {answer.reason}"
-                else:
-                    assert structure is not None
-                    energies[row] = answer.energy / len(structure)
-    return (
-        energies.tolist(),
-        reasons,
-        {"computed": len(missing), "known": len(dataset) - len(missing)},
-    )
+    computed: dict[str, tuple[float, str | None]] = {}
+    for path in paths:
+        table = read_table(path)
+        if others := set(table["potential"]) - {potential}:
+            raise ValueError(
+                f"{path}: has energies of potential {others.pop()!r}, but hull.potential is "
+                f"{potential!r}"
+            )
+        values = table["energy_per_atom"].to_numpy(np.float64, na_value=np.nan)
+        computed |= zip(table["id"], zip(values, texts(table["reason"]), strict=True), strict=True)
+    missing = np.flatnonzero(np.isnan(energies))
+    ids = dataset["id"].to_numpy()
+    if lacking := [name for name in ids[missing] if name not in computed]:
+        raise ValueError(
+            f"{len(lacking)} crystals have no energy by {potential}, such as {lacking[0]!r}: "
+            "compute them (crystalformer-rl energies) and name all shards with --energies"
+        )
+    for row in missing:
+        energies[row], reasons[row] = computed[ids[row]]
+    counts = {"computed": len(missing), "known": len(dataset) - len(missing)}
+    return energies.tolist(), reasons, counts
 
 
 def _from_dataset(

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from crystalformer_rl.config import canonical, read
+from crystalformer_rl.files import read_table, write_table
 
 REPOSITORY = Path(__file__).parents[3]
 SETTINGS = read(
@@ -42,8 +43,8 @@ class Job:
     inputs, outputs
         Files; outputs may be folders. The provenance, written last, is the last of them.
     state
-        What survives an interruption: the folder of checkpoints or the journal. Snakemake does
-        not know of it.
+        What survives an interruption: the folder of checkpoints, the journal or the folder of the
+        cache. Snakemake does not know of it.
     """
 
     name: str
@@ -133,6 +134,22 @@ def relax(policy: str) -> Job:
 
 
 STRUCTURES = "results/dataset/structures.parquet"
+ENERGIES = tuple(f"results/energies/shard-{number:04d}" for number in range(2))
+
+
+def energies(number: int) -> Job:
+    cache, out = "checkpoints/energies", f"{ENERGIES[number]}.parquet"
+    return job(
+        f"energies {number}",
+        *("--potential", SETTINGS.hull.potential, "--structures", STRUCTURES),
+        *("--shard", f"{number}", "--shards", f"{len(ENERGIES)}", "--cache", cache),
+        reads=(STRUCTURES,),
+        out=out,
+        writes=(Path(out).name, Path(out).with_suffix(".provenance.json").name),
+        state=cache,
+    )
+
+
 HULL = files("results/hull", ("hull.parquet", "elements.json", "hull.json"))
 JUDGED = {"base": "results/pretrain", "sft": "results/sft", "rl-ehull": "results/rl-ehull"}
 SHARDS = {
@@ -173,10 +190,11 @@ def report() -> Job:
         *("--settings", canonical(SETTINGS.report), "--config", canonical(SETTINGS)),
         *("--evaluation", "results/evaluate", "--provenance", *records),
         *("--histories", *(f"{policy}={path}" for policy, path in histories.items())),
-        *("--shards", *counts("sample"), *counts("relax")),
+        *("--shards", "results/energies:2", *counts("sample"), *counts("relax")),
         reads=(
             *files("results/evaluate", ("structures.parquet", "summary.json")),
             *histories.values(), *records,
+            *(f"{shard}.provenance.json" for shard in ENERGIES),
             *(f"{shard}.provenance.json" for part in SHARDS.values() for shard in part),
         ),
         out="results/report",
@@ -200,11 +218,17 @@ JOBS = (
         out="results/tokenize",
         writes=(*TOKENS, "rejected.parquet", "space_groups.json", "provenance.json"),
     ),
+    energies(0),
+    energies(1),
     job(
         "hull",
         *("--settings", canonical(SETTINGS.hull), "--structures", STRUCTURES),
-        *("--elements", "resources/elements.json"),
-        reads=(STRUCTURES, "resources/elements.json"),
+        *("--elements", "resources/elements.json", "--energies", "results/energies:2"),
+        reads=(
+            STRUCTURES,
+            "resources/elements.json",
+            *(f"{shard}.parquet" for shard in ENERGIES),
+        ),
         out="results/hull",
         writes=(
             "hull.parquet",
@@ -250,5 +274,8 @@ def prepare(folder: Path) -> None:
     """Put into ``folder`` what the first jobs read."""
     embedded, resources = REPOSITORY / "resources" / "embedded", folder / "resources"
     resources.mkdir(parents=True)
-    shutil.copy(embedded / "crystals.parquet", resources)
+    crystals = read_table(embedded / "crystals.parquet")
+    # Every second energy is known.
+    crystals.loc[::2, "potential"] = None
+    write_table(resources / "crystals.parquet", crystals)
     shutil.copy(embedded / f"elements-{SETTINGS.hull.potential}.json", resources / "elements.json")

@@ -22,7 +22,7 @@ EARLY = 0.8
 HOUR = 3600.0
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 NOT_OURS = "internal error; please report it"
-GOES_ON = ("continuing from checkpoint", "crystals are in journal")
+GOES_ON = ("continuing from checkpoint", "crystals are in journal", "energies are in cache")
 ENDS = {
     0: "finished all the same",
     1: "ended with a message",
@@ -258,13 +258,22 @@ def went_on(end: End) -> bool:
 
 
 def has_saved(workshop: Workshop, job: Job) -> bool:
-    """Whether there is a checkpoint, or a line of a journal that is surely whole."""
+    """Whether there is a checkpoint, or a line of a journal that is surely whole.
+
+    Only the line that was written last may be torn.
+    """
     if job.state is None:
         return False
     state = workshop.folder / job.state
     if job.trains:
         return any(state.glob("*/[!.]*.safetensors"))
-    return state.exists() and state.read_bytes().count(b"\n") > 1
+    return sum(path.read_bytes().count(b"\n") for path in journals(state)) > 1
+
+
+def journals(state: Path) -> list[Path]:
+    """The journal, or all of a cache, the one that was written last at the end."""
+    found = [state] if state.is_file() else state.glob("*.journal")
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def compare(workshop: Workshop, job: Job, end: End) -> int:
@@ -381,7 +390,7 @@ def _with_damaged_state(
     plan = {"act": "signal", "signal": int(signal.SIGKILL), "call": call}
     end = disturb(workshop, job, plan=plan)
     state = workshop.folder / job.state
-    path = max(state.glob("*/*-*.safetensors")) if job.trains else state
+    path = max(state.glob("*/*-*.safetensors")) if job.trains else journals(state)[-1]
     data = path.read_bytes()
     path.write_bytes(damage(data))
     again = start_again(workshop, job)

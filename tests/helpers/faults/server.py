@@ -20,7 +20,8 @@ from typing import Any, NoReturn
 from helpers.faults.injection import inject, record
 
 STAGES = (
-    "dataset", "tokenize", "hull", "pretrain", "sample", "relax", "sft", "rl", "evaluate", "report",
+    "dataset", "tokenize", "energies", "hull", "pretrain", "sample", "relax", "sft", "rl",
+    "evaluate", "report",
 )  # fmt: skip
 
 

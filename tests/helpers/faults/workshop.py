@@ -134,18 +134,19 @@ class Workshop:
             outputs=self.outputs(job),
             need=free[0] - min(free),
             calls=calls,
-            writes=tuple(writes(calls, sizes, journal=job.state)),
+            writes=tuple(writes(calls, sizes, state=job.state)),
             seconds=end.seconds,
         )
 
 
 def writes(
-    calls: Sequence[str], sizes: Sequence[int], *, journal: Path | None
+    calls: Sequence[str], sizes: Sequence[int], *, state: Path | None
 ) -> Iterator[tuple[int, int, int]]:
     """See :class:`Undisturbed`."""
-    appends = [place for place, call in enumerate(calls) if call == f"open {journal}"]
-    for place, after in pairwise(appends):
-        yield place, sizes[place], sizes[after]
+    for opened in dict.fromkeys(call for call in calls if call.startswith(f"open {state}")):
+        appends = [place for place, call in enumerate(calls) if call == opened]
+        for place, after in pairwise(appends if opened.endswith(".journal") else ()):
+            yield place, sizes[place], sizes[after]
     for place, call in enumerate(calls):
         name, _, path = call.partition(" ")
         if name == "os.rename":

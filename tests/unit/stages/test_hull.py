@@ -1,13 +1,13 @@
-"""The hull stage: whose energies it takes, what it computes, what it refuses."""
+"""The hull stage: whose energies it takes, what it refuses."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedEntry
@@ -47,37 +47,53 @@ def write_dataset(path: Path, structures: list[Structure], **columns: Any) -> No
     write_table(path, table)
 
 
-def run(folder: Path, elements: Path, **settings: Any) -> Path:
+def run(folder: Path, elements: Path, energies: Sequence[Path] = (), **settings: Any) -> Path:
     out = folder / "hull"
     hull.build_hull(
         HullSettings.model_validate(settings),
         structures=folder / "structures.parquet",
         element_energies=elements,
+        energies=energies,
         out=out,
     )
     return out
 
 
-def test_known_energies_are_taken_and_missing_ones_computed(tmp_path: Path, elements: Path) -> None:
-    torch.set_num_threads(1)
-    collapsed = rock_salt("Na", "Cl", length=0.6)
-    structures = [rock_salt("Na", "Cl"), rock_salt("Na", "Cl"), collapsed, rock_salt("K", "Cl")]
+def write_energies(folder: Path, *tables: dict[str, Any]) -> list[Path]:
+    """Shards of the stage energies."""
+    paths = [folder / f"energies/shard-{number:04d}.parquet" for number in range(len(tables))]
+    for path, table in zip(paths, tables, strict=True):
+        columns = {"potential": "chgnet", "reason": None, **table}
+        write_table(path, pd.DataFrame(columns, index=range(len(table["id"]))))
+    return paths
+
+
+def test_known_energies_are_joined_with_computed_ones(tmp_path: Path, elements: Path) -> None:
+    structures = [rock_salt("Na", "Cl"), rock_salt("Na", "Cl"), rock_salt("Na", "N")]
     write_dataset(
         tmp_path / "structures.parquet",
-        structures,
+        [*structures, rock_salt("K", "Cl")],
         energy_per_atom=[-3.0, -99.0, np.nan, -3.0],
         potential=["chgnet", "another", None, "chgnet"],
     )
-    out = run(tmp_path, elements)
+    energies = write_energies(
+        tmp_path,
+        {"id": ["mp-2"], "energy_per_atom": [None], "reason": ["unphysical: atoms 0.1 Å apart"]},
+        {"id": ["mp-1"], "energy_per_atom": [-3.25]},
+        {"id": [], "energy_per_atom": []},
+    )
+    out = run(tmp_path, elements, energies)
     entries = read_table(out / "hull.parquet")
     assert entries["id"].tolist() == ["mp-0", "mp-1"]
     assert entries["source"].tolist() == ["dataset"] * 2
     first, second = entries["formation_energy_per_atom"]
     assert first == pytest.approx(-3.0 + 1.55)
-    assert second == pytest.approx(-3.36 + 1.55, abs=0.4)
+    assert second == pytest.approx(-3.25 + 1.55)
     rejected = read_table(out / "rejected.parquet").set_index("id")["reason"]
-    assert rejected["mp-2"].startswith("unphysical: ")
-    assert rejected["mp-3"] == "KCl: no reference energy of K"
+    assert rejected.to_dict() == {
+        "mp-2": "unphysical: atoms 0.1 Å apart",
+        "mp-3": "KCl: no reference energy of K",
+    }
     expected = Elements("chgnet", "mp2020_corrected", ENERGIES)
     assert read_elements(out / "elements.json") == expected
     counts = read_json(out / "provenance.json")["counts"]
@@ -88,6 +104,19 @@ def test_known_energies_are_taken_and_missing_ones_computed(tmp_path: Path, elem
     above = reference.hull.e_above_hull([Composition("NaCl")], [min(first, second) + 0.2])
     assert above.e_above_hull == pytest.approx([0.2])
     assert reference.elements.energies == ENERGIES
+
+
+def test_a_crystal_without_an_energy_is_named(tmp_path: Path, elements: Path) -> None:
+    write_dataset(tmp_path / "structures.parquet", [rock_salt("Na", "Cl"), rock_salt("Na", "N")])
+    energies = write_energies(tmp_path, {"id": ["mp-0"], "energy_per_atom": [-3.0]})
+    with pytest.raises(ValueError, match="1 crystals have no energy by chgnet, such as 'mp-1'"):
+        run(tmp_path, elements, energies)
+    energies = write_energies(
+        tmp_path, {"id": ["mp-0"], "energy_per_atom": [-3.0], "potential": "orb"}
+    )
+    with pytest.raises(ValueError, match=r"shard-0000\.parquet: has energies of potential 'orb'"):
+        run(tmp_path, elements, energies)
+    assert not (tmp_path / "hull").exists()
 
 
 def test_a_table_with_energies_by_several_potentials_gives_each_hull_its_own(
