@@ -26,12 +26,16 @@ from crystalformer_rl.files import read_json, read_table, read_tensors
 pytestmark = pytest.mark.slow
 
 PROFILE = "workflow/profiles/slurm/config.v8+.yaml"
-CPU_RULES = {"dataset", "tokenize", "evaluate", "report"}
+CPU_RULES = {"dataset", "hull", "tokenize", "evaluate", "report"}
 SAMPLES = [f"results/smoke/sample/base/shard-{number:04d}.parquet" for number in (0, 1)]
 PRETRAIN = "results/smoke/pretrain"
 # Long enough to be met in the middle.
 SLOW = ("relax={max_force: 0.0001, max_steps: 120}",)
 SHARDS = [f"results/smoke/relax/base/shard-{number:04d}.parquet" for number in (0, 1)]
+# Crystals whose energies by the judge no one knows yet.
+JUDGED = ("judge={potential: sevennet}",)
+JUDGE_HULL = "results/smoke/judge/hull/hull.parquet"
+JUDGE_ENERGIES = "results/smoke/judge/energies/shard-0000"
 RULES = [f"rule_relax_wildcards_base_{number:04d}" for number in (0, 1)]
 
 # Minutes that a job has, by how it is to end. Its start may take half of them on a busy machine.
@@ -64,7 +68,7 @@ def test_a_second_cluster_is_refused(slurm: Cluster, tmp_path: Path) -> None:
 def test_gpu_rules_get_one_gpu_and_others_none(finished: Copy, slurm: Cluster) -> None:
     jobs = slurm.jobs(finished.folder)
     rules = {rule_of(job.rule) for job in jobs}
-    assert rules >= CPU_RULES | {"hull", "pretrain", "sft", "rl", "sample", "relax"}
+    assert rules >= CPU_RULES | {"energies", "pretrain", "sft", "rl", "sample", "relax"}
     given = slurm.devices()
     for job in jobs:
         assert job.state == "COMPLETED", job
@@ -279,6 +283,35 @@ def test_killed_and_requeued_jobs_continue_after_drained_nodes_return(
     assert (job.state, job.restarts) == ("COMPLETED", 1)
     assert found_in_journal(job) >= 1
     assert_same_shards(copy, undisturbed)
+
+
+def cached(copy: Copy, shard: int) -> list[str]:
+    """The crystals of a shard whose energies are in the cache; of two shards."""
+    journals = (copy.folder / "results/smoke/cache/judge/energies").glob("*.journal")
+    own = [path.read_bytes() for path in journals if int(path.stem, 16) % 2 == shard]
+    return re.findall(r'"item": "(\w+)"', b"\n".join(own).decode())
+
+
+def test_a_killed_shard_of_energies_continues(
+    finished: Copy, slurm: Cluster, tmp_path: Path
+) -> None:
+    copy = finished.duplicate(tmp_path / "clone")
+    rule = "rule_judge_energies_wildcards_0000"
+    with started(copy, JUDGE_HULL, settings=JUDGED) as driver:
+        driver.wait_until("two energies are computed", lambda: len(cached(copy, 0)) >= 2)
+        slurm.cancel("--signal=KILL", running(slurm, copy, rule).id)
+        assert "3 of 3 steps" in driver.end()
+    first, second = (job for job in slurm.jobs(copy.folder) if job.rule == rule)
+    assert (first.state, second.state) == ("CANCELLED", "COMPLETED")
+    (told,) = re.findall(r"(\d+) of (\d+) energies are in cache", second.log.read_text())
+    found, needed = map(int, told)
+    assert 2 <= found < needed
+    counts = read_json(copy.folder / f"{JUDGE_ENERGIES}.provenance.json")["counts"]
+    assert (counts["from_cache"], counts["items"]) == (found, needed - found)
+    # None was computed twice, none is missing.
+    assert len(cached(copy, 0)) == len(set(cached(copy, 0))) == needed
+    crystals = read_table(copy.folder / "results/smoke/dataset/structures.parquet")
+    assert set(read_table(copy.folder / JUDGE_HULL)["id"]) == set(crystals["id"])
 
 
 @pytest.mark.usefixtures("limited")

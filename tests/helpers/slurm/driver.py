@@ -16,13 +16,14 @@ from helpers.slurm.cluster import wait_until
 PROFILE = ("--profile=slurm", "--slurm-status-command=squeue", "--latency-wait=5")
 POLLING = "--slurm-init-seconds-before-status-checks=3"
 CONFIG = ("--configfile", "config/smoke.yaml", "config/cluster.yaml")
-# Fewer jobs than the smoke run has, one of each kind. Without dropout the processes of a training
-# see what one process sees.
+# Fewer jobs than the smoke run has, one or two of each kind. Without dropout the processes of a
+# training see what one process sees.
 OVERLAY = """\
 model: {dropout: 0.0}
 rl: {fom: null}
 sample: {count: 6}
 judge: {potential: null}
+hull: {shards: 2}
 """
 DEADLINE = 900
 
