@@ -42,16 +42,23 @@ class _Message:
 
     def __call__(self, *inputs: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
         """(k, width) messages from ``inputs``: pairs of features and k row indices (None: all)."""
-        total = self._bias
-        for (features, indices), weight in zip(inputs, self._weights, strict=True):
-            product = features @ weight
-            total = total + (product if indices is None else product.index_select(0, indices))
+        inplace = not torch.is_grad_enabled()  # a gradient needs the numbers in between
+        (features, indices), *others = inputs
+        total = _rows(features @ self._weights[0] + self._bias, indices)
+        for (features, indices), weight in zip(others, self._weights[1:], strict=True):
+            total += _rows(features @ weight, indices)
         if self._second is None:
             core, gate = total.chunk(2, dim=1)
         else:
-            core, gate = functional.silu(total).chunk(2, dim=1)
+            core, gate = functional.silu(total, inplace=inplace).chunk(2, dim=1)
             core, gate = self._second[0](core), self._second[1](gate)
-        return functional.silu(self._norms[0](core)) * torch.sigmoid(self._norms[1](gate))
+        core = functional.silu(self._norms[0](core), inplace=inplace)
+        gate = self._norms[1](gate)
+        return core.mul_(gate.sigmoid_()) if inplace else core * gate.sigmoid()
+
+
+def _rows(table: torch.Tensor, indices: torch.Tensor | None) -> torch.Tensor:
+    return table if indices is None else table.index_select(0, indices)
 
 
 class Network:

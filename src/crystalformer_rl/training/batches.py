@@ -41,17 +41,43 @@ def epoch_batches(lengths: Indices, *, batch_size: int, seed: int) -> list[Indic
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(lengths))
     batches: list[Indices] = []
-    for pool in cut(order, POOL * batch_size):
-        batches += cut(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
+    for pool in _cut(order, POOL * batch_size):
+        batches += _cut(pool[np.argsort(lengths[pool], kind="stable")], batch_size)
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
 def length_batches(lengths: Indices, *, batch_size: int) -> list[Indices]:
     """All crystals in batches of increasing length, for work that does not depend on order."""
-    return list(cut(np.argsort(lengths, kind="stable"), batch_size))
+    return list(_cut(np.argsort(lengths, kind="stable"), batch_size))
 
 
-def cut(indices: Indices, size: int) -> Iterator[Indices]:
-    """Consecutive pieces of this size; the last one may be smaller."""
+def cheapest_batches(lengths: Indices, *, most: int, overhead: int) -> list[slice]:
+    """Consecutive batches that cost the least together.
+
+    A batch costs its largest length times its number of sequences, and ``overhead``.
+
+    Parameters
+    ----------
+    lengths
+        (n,) in increasing order.
+    most
+        Largest number of sequences in a batch.
+    """
+    least = np.zeros(len(lengths) + 1, dtype=np.int64)  # of the sequences before each index
+    start = np.zeros_like(least)
+    for end in range(1, len(least)):
+        starts = np.arange(max(0, end - most), end)
+        costs = least[starts] + (end - starts) * lengths[end - 1] + overhead
+        start[end] = starts[costs.argmin()]
+        least[end] = costs.min()
+    batches: list[slice] = []
+    end = len(lengths)
+    while end:
+        batches.append(slice(int(start[end]), end))
+        end = int(start[end])
+    return batches[::-1]
+
+
+def _cut(indices: Indices, size: int) -> Iterator[Indices]:
     for start in range(0, len(indices), size):
         yield indices[start : start + size]

@@ -11,10 +11,12 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.training.batches import cut
+from crystalformer_rl.model.transformer import TOKENS_PER_SITE
+from crystalformer_rl.training.batches import cheapest_batches
 
-CHUNKS: Final = {"cpu": 32, "cuda": 256}
-"""Number of crystals of similar length that are scored together, by type of device."""
+CHUNKS: Final = {"cpu": (64, 60), "cuda": (256, 10_000)}
+"""By type of device: most crystals that are scored together, and the tokens that could be computed
+in the time that a further chunk costs. The second number is a guess for a GPU."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def chunks(
 
     The shares have the same lengths as far as possible, and with them the same work.
     """
-    size = CHUNKS[next(policy.parameters()).device.type]
-    for indices in cut(parallel.share(np.argsort(tokens.num_sites, kind="stable")), size):
-        yield torch.from_numpy(indices), tokens[indices]
+    most, overhead = CHUNKS[next(policy.parameters()).device.type]
+    mine = parallel.share(np.argsort(tokens.num_sites, kind="stable"))
+    lengths = TOKENS_PER_SITE * tokens.num_sites[mine] + 1
+    for batch in cheapest_batches(lengths, most=most, overhead=overhead):
+        yield torch.from_numpy(mine[batch]), tokens[mine[batch]]

@@ -1,10 +1,12 @@
 """Batches: each crystal once, similar lengths, an order that the seed decides."""
 
+from itertools import combinations
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalformer_rl.training.batches import epoch_batches, length_batches
+from crystalformer_rl.training.batches import cheapest_batches, epoch_batches, length_batches
 
 
 @settings(max_examples=50)
@@ -37,3 +39,30 @@ def test_length_batches_grow() -> None:
     lengths = np.array([3, 1, 2, 1, 5])
     batches = length_batches(lengths, batch_size=2)
     assert [lengths[batch].tolist() for batch in batches] == [[1, 1], [2, 3], [5]]
+
+
+@settings(max_examples=50)
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=8),
+    most=st.integers(1, 8),
+    overhead=st.integers(0, 30),
+)
+def test_no_other_cut_is_cheaper(lengths: list[int], most: int, overhead: int) -> None:
+    lengths = sorted(lengths)
+
+    def cost(cuts: tuple[int, ...]) -> int:
+        bounds = list(zip((0, *cuts), (*cuts, len(lengths)), strict=True))
+        if any(end - start > most for start, end in bounds):
+            return 10**9
+        return sum(overhead + (end - start) * lengths[end - 1] for start, end in bounds)
+
+    places = range(1, len(lengths))
+    every = (cuts for n in range(len(lengths)) for cuts in combinations(places, n))
+    found = cheapest_batches(np.array(lengths), most=most, overhead=overhead)
+    assert [batch.stop for batch in found[:-1]] == [batch.start for batch in found[1:]]
+    assert (found[0].start, found[-1].stop) == (0, len(lengths))
+    assert cost(tuple(batch.start for batch in found[1:])) == min(map(cost, every))
+
+
+def test_nothing_needs_no_batch() -> None:
+    assert cheapest_batches(np.zeros(0, dtype=int), most=3, overhead=1) == []

@@ -123,7 +123,7 @@ def test_chunks_do_not_change_the_step(
     advantage = np.random.default_rng(0).normal(size=len(crystals))
     found = []
     for chunk in (4, 1000):
-        monkeypatch.setitem(scoring.CHUNKS, "cpu", chunk)
+        monkeypatch.setitem(scoring.CHUNKS, "cpu", (chunk, 0))
         policy = new_policy().double()
         update(policy, crystals, advantage=advantage)
         found.append(torch.cat([p.detach().flatten() for p in policy.parameters()]))
