@@ -58,7 +58,7 @@ rule energies:
     shell:
         "python -m crystalformer_rl energies --log-file {log:q} --threads 1"
         " --potential {params.potential:q} --structures {input.structures:q} {params.trust:q}"
-        " --shard {wildcards.shard} --shards {params.shards} --cache {params.cache:q}"
+        " --shard {wildcards.shard} --shards {params.shards:q} --cache {params.cache:q}"
         " --out {output.shard:q}"
 
 
