@@ -33,8 +33,10 @@ def test_rounds_and_the_samples_between_them(copy: Copy) -> None:
     rounds = [resources for rule, resources in jobs if rule == "sft_round"]
     assert len(rounds) == 2
     assert all(resources["gpu"] == 1 for resources in rounds)
-    output = copy.snakemake("--dry-run", "--printshellcmds", *OVERLAY)
+    several = ("--set-resources", "sft_round:processes_per_node=2")
+    output = copy.snakemake("--dry-run", "--printshellcmds", *OVERLAY, *several)
     (second,) = (line for line in output.splitlines() if " sft " in line and "--round 2" in line)
+    assert "crystalformer_rl.jobs.launch 1 2 sft " in second
     assert "--policy results/default/rl-expert/round-1 " in second
     assert "--relaxed results/default/relax/rl-expert-round-1:2 " in second
     assert "--known results/default/dataset/structures.parquet " in second
