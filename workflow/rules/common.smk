@@ -116,8 +116,7 @@ def code(stage, potential=None, reward=None):
 
 
 def branch_code(wildcards):
-    reward = SETTINGS.rl[wildcards.branch].reward
-    return code("rl", potential=reward.potential_used, reward=reward.kind)
+    return code("rl", reward=SETTINGS.rl[wildcards.branch].reward)
 
 
 # Arguments that change no result. Snakemake does not compare params that are functions of the
@@ -142,9 +141,11 @@ def training_arguments(wildcards, output):
 
 
 def reward_inputs(wildcards):
-    """What the reward reads: the hull, if it needs it, and files of the user's."""
+    """What the reward reads: the hull and the dataset, if it needs them; files of the user's."""
     reward = SETTINGS.rl[wildcards.branch].reward
     files = {"reward": reward.files} if reward.files else {}
+    if reward.needs_dataset:
+        files |= {"known": rules.dataset.output.structures}
     if reward.needs_hull:
         hull = rules.hull.output
         files |= {"hull": hull.hull, "elements": hull.elements, "rules": hull.rules}
@@ -157,6 +158,8 @@ def reward_arguments(wildcards, output):
     words = ["--trust-code"] if reward.runs_code else []
     if reward.needs_hull:
         words += ["--hull", str(Path(rules.hull.output.hull).parent)]
+    if reward.needs_dataset:
+        words += ["--known", rules.dataset.output.structures]
     return words
 
 
@@ -220,5 +223,6 @@ JUDGE_HULL = HULL.model_copy(
 )
 
 for branch, settings in SETTINGS.rewarded.items():
-    if problem := settings.reward.problem():
-        refuse(f"rl.{branch}.reward.path = {settings.reward.path}: {problem}")
+    for below, part in settings.reward.singles.items():
+        if problem := part.problem():
+            refuse(f"rl.{branch}.reward{below}.path = {part.path}: {problem}")

@@ -31,6 +31,8 @@ from crystalformer_rl.config.fields import (
     Section,
     without_nulls,
 )
+from crystalformer_rl.config.file_reward import FileReward
+from crystalformer_rl.config.hull_rewards import EhullReward, FigureOfMeritReward
 from crystalformer_rl.config.judging import (
     EvaluateSettings,
     JudgeSettings,
@@ -38,12 +40,14 @@ from crystalformer_rl.config.judging import (
     ReportSettings,
     SampleSettings,
 )
+from crystalformer_rl.config.property_rewards import PropertyReward
 from crystalformer_rl.config.reward_base import HullReward, RewardSettings
 from crystalformer_rl.config.rewards import (
     REWARDS,
-    EhullReward,
-    FigureOfMeritReward,
-    FileReward,
+    CombineReward,
+    DiversityReward,
+    ForceReward,
+    NoveltyReward,
 )
 from crystalformer_rl.config.rl import RLSettings
 from crystalformer_rl.config.training import (
@@ -167,9 +171,10 @@ class Config(Section):
                     "that are trained: choose another"
                 )
         on_hull = {"relax.potential": self.relax.potential} | {
-            f"rl.{name}.reward.potential": branch.reward.potential_used
+            f"rl.{name}.reward{below}.potential": part.potential_used
             for name, branch in self.rewarded.items()
-            if branch.reward.needs_hull
+            for below, part in branch.reward.singles.items()
+            if part.needs_hull
         }
         for path, potential in on_hull.items():
             if potential != self.hull.potential:
@@ -252,22 +257,27 @@ __all__ = [
     "REWARDS",
     "SYMBOLS",
     "TEMPERATURES",
+    "CombineReward",
     "ComparisonHullSettings",
     "Config",
     "ConstraintSettings",
     "DatasetSettings",
+    "DiversityReward",
     "EhullReward",
     "EvaluateSettings",
     "FigureOfMeritReward",
     "FileReward",
+    "ForceReward",
     "HullReward",
     "HullSettings",
     "JobSettings",
     "JudgeSettings",
     "ModelSettings",
+    "NoveltyReward",
     "OptimiserSettings",
     "PretrainSettings",
     "PromptSettings",
+    "PropertyReward",
     "RLSettings",
     "RelaxSettings",
     "ReportSettings",

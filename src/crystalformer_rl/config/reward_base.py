@@ -38,31 +38,28 @@ class RewardSettings(Section):
     module
         Module with its ``build``; see :func:`crystalformer_rl.rewards.base.build`.
     title
-        What rewards a policy, for the report.
+        What rewards a policy, for the report; see :attr:`subject`.
     value
         The value of a crystal, and that of a failure, for docs/reference/rewards.md.
     needs
         What it reads in addition to the crystals, for the same page.
-    column
-        The component that is also a column of the table of structures, if it measures what is
-        rewarded; the report then compares policies by it.
     single
         Settings under which the reward of a crystal does not depend on the rest of its batch; None
         if it always does, or cannot be computed outside a run.
-    runs_code
-        Whether it executes code that the configuration names, for which ``jobs.trust_code`` must
-        be set.
     """
 
     module: ClassVar[str]
     title: ClassVar[str]
     value: ClassVar[str] = ""
     needs: ClassVar[str] = ""
-    column: ClassVar[str | None] = None
     single: ClassVar[Mapping[str, Any] | None] = {}
-    runs_code: ClassVar[bool] = False
 
     kind: str
+
+    @property
+    def subject(self) -> str:
+        """What rewards a policy with these settings, for the report."""
+        return self.title
 
     @property
     def components(self) -> Mapping[str, Component]:
@@ -70,9 +67,28 @@ class RewardSettings(Section):
         return {}
 
     @property
+    def column(self) -> str | None:
+        """The component that is also a column of the table of structures, if it is rewarded.
+
+        The report then compares policies by it.
+        """
+        return None
+
+    @property
     def bounds(self) -> tuple[float, float] | None:
         """Its smallest and its largest possible value; None if it has none."""
         return None
+
+    @property
+    def singles(self) -> Mapping[str, "RewardSettings"]:
+        """The rewards that it is made of, by where their keys are below its own: itself."""
+        return {"": self}
+
+    @property
+    def potentials(self) -> tuple[str, ...]:
+        """The potentials that it evaluates, each once."""
+        used = (one.potential_used for one in self.singles.values())
+        return tuple(dict.fromkeys(potential for potential in used if potential is not None))
 
     @property
     def potential_used(self) -> str | None:
@@ -82,6 +98,11 @@ class RewardSettings(Section):
     @property
     def needs_hull(self) -> bool:
         """Whether it compares energies with the hull of its potential."""
+        return False
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether it executes code that the configuration names, if ``jobs.trust_code`` is set."""
         return False
 
     @property

@@ -1,182 +1,302 @@
 """The list of rewards: their settings, and what the workflow and the report need to know of each.
 
-Adding one takes a module in ``rewards/`` with a function ``build``; a settings
-class here that is named in :data:`SingleReward`; and a test. Whatever names rewards reads
-this list.
+Adding one takes a module in ``rewards/`` with a function ``build``; a settings class here, or in a
+module that is imported here, that is named in :data:`SingleReward`; and a test. Whatever names
+rewards reads this list.
 """
 
-import ast
+from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal, get_args
+from math import log
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from crystalformer_rl.config.fields import FilePath, PositiveFloat
-from crystalformer_rl.config.reward_base import (
-    DEFAULT_GUARDS,
-    E_ABOVE_HULL,
-    Component,
-    HullReward,
-    RewardSettings,
+from crystalformer_rl.config.fields import (
+    Fraction,
+    Name,
+    PositiveFloat,
+    PotentialName,
+    Section,
+    without_nulls,
 )
+from crystalformer_rl.config.file_reward import FileReward
+from crystalformer_rl.config.hull_rewards import EhullReward, FigureOfMeritReward
+from crystalformer_rl.config.property_rewards import PropertyReward
+from crystalformer_rl.config.reward_base import Component, RewardSettings
 
-_REFERENCES = Component("mean number of known compositions")
-_SINGLE = {"guards": [name for name in DEFAULT_GUARDS if name != "failures"]}
 
+class ForceReward(RewardSettings):
+    """Small forces and stresses of the crystal as generated: minus the logarithm of their sum."""
 
-class EhullReward(HullReward):
-    """A falling function of the energy above hull of the crystal as generated."""
-
-    module = "crystalformer_rl.rewards.ehull"
-    title = "its energy above hull"
+    module = "crystalformer_rl.rewards.force"
+    title = "its forces and stresses"
     value = (
-        "`saturating`: exp(−max(E_hull, 0)/`scale`), failures 0; `linear`: −clip(E_hull, `floor`, "
-        "`ceiling`), eV/atom, failures −`ceiling`"
+        "−ln(F + w·S), with the mean force F (eV/Å) of the atoms and the mean size S (eV/Å³) of "
+        "the six stresses, each number cut to the range from `floor` to `ceiling`, and "
+        "w = `stress_weight`; failures as if F = S = `ceiling`"
     )
-    needs = "potential, hull"
-    single: ClassVar = _SINGLE
+    needs = "potential"
 
-    kind: Literal["ehull"] = "ehull"
-    shape: Literal["saturating", "linear"] = Field(
-        default="saturating",
-        description="`saturating`: exp(−max(E_hull, 0)/`scale`), from 0 (failures) to 1; `linear`: "
-        "−E_hull, eV/atom, between `floor` and `ceiling`.",
+    kind: Literal["force"] = "force"
+    potential: PotentialName = Field(
+        default="chgnet", description="Potential of the forces; the hull may be of another."
     )
-    scale: PositiveFloat = Field(
-        default=0.15,
-        description="E_hull at which the saturating reward has fallen to 1/e, eV/atom.",
+    stress_weight: float = Field(
+        default=1.0, ge=0, description="Weight of the stress (eV/Å³) relative to the force (eV/Å)."
     )
-    relax_steps: int = Field(
-        default=0,
-        ge=0,
-        description="Steps of relaxation of positions and cell before E_hull is taken; 0: as "
-        "generated. Each step costs one more evaluation of the batch.",
+    floor: PositiveFloat = Field(
+        default=0.01, description="A smaller force or stress counts as this one, eV/Å and eV/Å³."
     )
-    floor: float = Field(
-        default=-0.1,
-        description="A lower E_hull counts as this value in the linear reward, eV/atom.",
-    )
-    ceiling: float = Field(
-        default=6.0,
-        description="A higher E_hull, and every failure that no guard moves, counts as this value "
-        "in the linear reward, eV/atom.",
+    ceiling: PositiveFloat = Field(
+        default=100.0, description="A larger force or stress counts as this one, eV/Å and eV/Å³."
     )
 
     @property
     def components(self) -> Mapping[str, Component]:
-        """Energy above hull and known compositions."""
-        return {"e_above_hull": E_ABOVE_HULL, "references": _REFERENCES}
+        """Force and stress, uncut."""
+        return {
+            "force": Component("mean force", "eV/Å"),
+            "stress": Component("mean size of the stress", "eV/Å³"),
+        }
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """From 0 to 1, or from −ceiling to −floor."""
-        return (0, 1) if self.shape == "saturating" else (-self.ceiling, -self.floor)
+        """Of the largest and the smallest force and stress that count."""
+        sizes = 1 + self.stress_weight
+        return (-log(self.ceiling * sizes), -log(self.floor * sizes))
 
     @model_validator(mode="after")
-    def _floor_below_ceiling(self) -> "EhullReward":
+    def _floor_below_ceiling(self) -> "ForceReward":
         if self.floor >= self.ceiling:
-            raise ValueError(f"floor {self.floor} must be below ceiling {self.ceiling}")
+            raise ValueError(f"floor {self.floor:g} must be below ceiling {self.ceiling:g}")
         return self
 
+    @property
+    def potential_used(self) -> str:
+        """The potential of the forces."""
+        return self.potential
 
-class FigureOfMeritReward(HullReward):
-    """Band gap (eV) × electronic dielectric constant, predicted from CHGNet features."""
 
-    module = "crystalformer_rl.rewards.figure_of_merit"
-    title = "predicted band gap × dielectric constant, with a stability guard"
+class NoveltyReward(RewardSettings):
+    """Formulas that the dataset does not have."""
+
+    module = "crystalformer_rl.rewards.novelty"
+    title = "the novelty of its formula"
+    value = "1 if no split of the dataset has its reduced formula, else `known`; failures 0"
+    needs = "dataset"
+    single = None
+
+    kind: Literal["novelty"] = "novelty"
+    known: Fraction = Field(
+        default=0.3, description="Value of a crystal whose reduced formula the dataset has."
+    )
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """Whether the formula is new."""
+        return {"novel_formula": Component("fraction of new formulas")}
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From 0 to 1."""
+        return (0, 1)
+
+    @property
+    def needs_dataset(self) -> bool:
+        """It does."""
+        return True
+
+
+class DiversityReward(RewardSettings):
+    """Elements or compositions that are rare in the batch."""
+
+    module = "crystalformer_rl.rewards.diversity"
+    title = "the rarity of its elements or its composition in the batch"
     value = (
-        "max(0, gap − c·σ) · max(1, ε − c·σ), eV, with the standard deviations σ of the ensembles "
-        "and c = `caution`; 0 above `max_e_above_hull` and for failures"
+        "`elements`: mean over its elements of the fraction of the other crystals without the "
+        "element; `composition`: 1/(number of crystals of its reduced composition); failures 0"
     )
-    needs = "CHGNet, hull"
-    column = "figure_of_merit"
-    single: ClassVar = _SINGLE
+    single = None
 
-    kind: Literal["figure_of_merit"] = "figure_of_merit"
-    potential: Literal["chgnet"] = Field(
-        default="chgnet", description="Potential of the features and of the stability guard."
-    )
-    caution: float = Field(
-        default=0.5,
-        ge=0,
-        description="Ensemble standard deviations subtracted from each predicted property.",
-    )
-    max_e_above_hull: float | None = Field(
-        default=0.1,
-        description="A crystal with a higher energy above hull (unrelaxed, eV/atom) scores 0; "
-        "null: no limit.",
+    kind: Literal["diversity"] = "diversity"
+    over: Literal["elements", "composition"] = Field(
+        default="elements", description="What is to vary over the crystals of a batch."
     )
 
     @property
     def components(self) -> Mapping[str, Component]:
-        """The predictions with their spreads, and what the E_hull reward records."""
-        return {
-            "figure_of_merit": Component("mean figure of merit", "eV"),
-            "band_gap": Component("mean band gap", "eV"),
-            "band_gap_std": Component("mean std of the band gap", "eV"),
-            "dielectric": Component("mean dielectric constant"),
-            "dielectric_std": Component("mean std of the dielectric constant"),
-            "e_above_hull": E_ABOVE_HULL,
-            "unstable": Component("fraction above max_e_above_hull"),
-            "references": _REFERENCES,
-        }
-
-
-class FileReward(RewardSettings):
-    """The score of a Python file of your own."""
-
-    module = "crystalformer_rl.rewards.file"
-    title = "the scores of a Python file of the user"
-    value = "what the function `score` returns; failures get the lowest score of their batch"
-    needs = "`jobs.trust_code`"
-    runs_code = True
-
-    kind: Literal["file"] = "file"
-    path: FilePath = Field(
-        description="Python file with a function `score(structures)` that returns one number for "
-        "each crystal, larger is better. The run executes it, so `jobs.trust_code` must be set.",
-    )
+        """The value."""
+        return {"rarity": Component(f"mean rarity of {self.over} in the batch")}
 
     @property
-    def components(self) -> Mapping[str, Component]:
-        """The score."""
-        return {"score": Component("mean score of decoded crystals")}
-
-    @property
-    def files(self) -> list[str]:
-        """The file itself."""
-        return [self.path]
-
-    def problem(self) -> str | None:
-        """Why the file cannot be a reward, found without running it; None if it may be one."""
-        if not Path(self.path).is_file():
-            return "no such file"
-        try:
-            tree = ast.parse(Path(self.path).read_bytes(), self.path)
-        except SyntaxError as error:
-            return f"not valid Python in line {error.lineno}: {error.msg}"
-        except ValueError as error:
-            return f"not valid Python: {error}"
-        if "score" not in _names(tree):
-            return "defines no function score(structures)"
-        return None
-
-
-def _names(tree: ast.Module) -> set[str]:
-    """The names that a module defines or imports anywhere."""
-    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.alias)}
-    names |= {node.asname for node in ast.walk(tree) if isinstance(node, ast.alias) and node.asname}
-    return names | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    def bounds(self) -> tuple[float, float]:
+        """From 0 to 1."""
+        return (0, 1)
 
 
 SingleReward = (
     EhullReward  # one line per reward
     | FigureOfMeritReward
+    | PropertyReward
+    | ForceReward
+    | NoveltyReward
+    | DiversityReward
     | FileReward
 )
-"""The settings of any reward. This union is the list; :data:`REWARDS` is made from it."""
-AnyReward = Annotated[SingleReward, Field(discriminator="kind")]
+"""The settings of any reward but ``combine``, which is made of these."""
+
+
+class PartSettings(Section):
+    """A reward within a combination."""
+
+    reward: Annotated[SingleReward, Field(discriminator="kind")] = Field(
+        description="Any reward but another `combine`."
+    )
+    weight: PositiveFloat = Field(
+        default=1.0, description="Weight in the sum; power in the product."
+    )
+    minimum: float | None = Field(
+        default=None,
+        description="A value of the reward that counts as 0, and every lower one; null: its "
+        "smallest possible value.",
+    )
+    maximum: float | None = Field(
+        default=None,
+        description="A value of the reward that counts as 1, and every higher one; null: its "
+        "largest possible value.",
+    )
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The values that become 0 and 1."""
+        low, high = self.reward.bounds or (self.minimum, self.maximum)
+        low = low if self.minimum is None else self.minimum
+        high = high if self.maximum is None else self.maximum
+        if low is None or high is None:
+            raise ValueError(
+                f"a reward of the kind {self.reward.kind} has no bounds: set minimum and maximum, "
+                "the values that are to become 0 and 1"
+            )
+        return low, high
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> "PartSettings":
+        low, high = self.limits
+        if low >= high:
+            raise ValueError(f"minimum {low:g} must be below maximum {high:g}")
+        return self
+
+
+class CombineReward(RewardSettings):
+    """Several rewards in one, each normalised to 0 to 1."""
+
+    module = "crystalformer_rl.rewards.combine"
+    title = "a combination of rewards"
+    value = (
+        "of the values v of the parts, scaled linearly from `minimum` and `maximum` to 0 and 1, "
+        "and their weights w: `sum`: Σ w v/Σ w; `product`: Π v^w; `minimum`: the smallest v; "
+        "failures: the same of the parts' values of a failure"
+    )
+    needs = "what its parts need"
+
+    kind: Literal["combine"] = "combine"
+    how: Literal["sum", "product", "minimum"] = Field(
+        description="How the values of the parts become one."
+    )
+    parts: dict[Name, PartSettings] = Field(
+        min_length=1,
+        description="The rewards, by names of your own. In an overlay, null removes one.",
+    )
+
+    @field_validator("parts", mode="before")
+    @classmethod
+    def _null_removes(cls, value: Any) -> Any:
+        return without_nulls(value)
+
+    @model_validator(mode="after")
+    def _weights_count(self) -> "CombineReward":
+        for name, part in self.parts.items():
+            if self.how == "minimum" and part.weight != 1:
+                raise ValueError(f"parts.{name}.weight has no effect on a minimum: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "CombineReward":
+        taken = Counter(
+            [
+                *map(self.column_of_value, self.parts),
+                *(
+                    self.column_of(name, component)
+                    for name, part in self.parts.items()
+                    for component in part.reward.components
+                ),
+            ]
+        )
+        if clash := [name for name, count in taken.items() if count > 1]:
+            raise ValueError(f"two parts record {clash[0]}: give one of them another name")
+        return self
+
+    @staticmethod
+    def column_of_value(part: str) -> str:
+        """The component with the normalised value of a part."""
+        return f"{part}_reward"
+
+    def column_of(self, part: str, component: str) -> str:
+        """What a component of a part is called here: after the part, if another part has it too."""
+        having = [name for name, one in self.parts.items() if component in one.reward.components]
+        return component if len(having) == 1 else f"{part}_{component}"
+
+    @property
+    def subject(self) -> str:
+        """How the parts are combined; the report names them."""
+        return f"the {self.how} of several rewards"
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """The normalised value of each part, then what the parts record."""
+        values = {
+            self.column_of_value(name): Component(f"mean value of {name}") for name in self.parts
+        }
+        return values | {
+            self.column_of(name, component): about
+            for name, part in self.parts.items()
+            for component, about in part.reward.components.items()
+        }
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From 0 to 1."""
+        return (0, 1)
+
+    @property
+    def singles(self) -> Mapping[str, RewardSettings]:
+        """The parts."""
+        return {f".parts.{name}.reward": part.reward for name, part in self.parts.items()}
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a part does."""
+        return any(one.runs_code for one in self.singles.values())
+
+    @property
+    def needs_hull(self) -> bool:
+        """Whether a part does."""
+        return any(one.needs_hull for one in self.singles.values())
+
+    @property
+    def needs_dataset(self) -> bool:
+        """Whether a part does."""
+        return any(one.needs_dataset for one in self.singles.values())
+
+    @property
+    def files(self) -> list[str]:
+        """Those of the parts."""
+        return [file for one in self.singles.values() for file in one.files]
+
+
+AnyReward = Annotated[SingleReward | CombineReward, Field(discriminator="kind")]
+"""The settings of any reward."""
 REWARDS: Mapping[str, type[RewardSettings]] = {
     settings.model_fields["kind"].default: settings for settings in get_args(get_args(AnyReward)[0])
 }

@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validato
 from crystalformer_rl.config.algorithms import SECTIONS, DpoSettings, IteratedSftSettings
 from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
 from crystalformer_rl.config.fields import NULL, Fraction, Neutral, PositiveFloat, PositiveInt
+from crystalformer_rl.config.hull_rewards import EhullReward
 from crystalformer_rl.config.memory import EliteSettings, MemorySettings
 from crystalformer_rl.config.presets import DEFAULT, PRESETS, PresetName, filled
-from crystalformer_rl.config.rewards import AnyReward, EhullReward
+from crystalformer_rl.config.rewards import AnyReward
 
 _ROBUST: Final = PRESETS[DEFAULT]
 
@@ -166,6 +167,9 @@ def _keep_set(made: Any, given: Any) -> None:
         made.model_fields_set.intersection_update(known)
         for name in type(made).model_fields:
             _keep_set(getattr(made, name), known.get(name))
+    elif isinstance(made, Mapping) and isinstance(given, Mapping):
+        for name in made.keys() & given.keys():
+            _keep_set(made[name], given[name])
     elif isinstance(made, list) and isinstance(given, list):
         for part, known_part in zip(made, given, strict=True):
             _keep_set(part, known_part)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from crystalformer_rl.config.potentials import parse
-from crystalformer_rl.config.rewards import REWARDS
+from crystalformer_rl.config.reward_base import RewardSettings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT.name
@@ -37,7 +37,7 @@ HELP = frozenset({"help", "metavar", "title", "description"})
 
 
 def closure(
-    module: str, *, potential: str | None = None, reward: str | None = None
+    module: str, *, potential: str | None = None, reward: RewardSettings | None = None
 ) -> tuple[str, ...]:
     """All modules whose code counts for ``module``, itself included.
 
@@ -51,22 +51,18 @@ def closure(
     potential
         The potential that it loads: ``NAME`` or ``NAME:MODEL``.
     reward
-        The kind of its reward.
+        The settings of its reward; the potentials of a reward count with it.
 
     Raises
     ------
     ValueError
-        If the module is not part of the package, or the potential or the reward is unknown.
+        If the module is not part of the package, or the potential is unknown.
     """
     if _path(module) is None:
         raise ValueError(f"{module}: no such module in {PACKAGE}")
-    waiting = [module]
-    if potential is not None:
-        waiting.append(parse(potential)[0].module)
+    waiting = [module, *(parse(spec)[0].module for spec in used_potentials(potential, reward))]
     if reward is not None:
-        if reward not in REWARDS:
-            raise ValueError(f"unknown reward {reward!r}: allowed are {', '.join(REWARDS)}")
-        waiting.append(REWARDS[reward].module)
+        waiting += [reward.module, *(part.module for part in reward.singles.values())]
     found: set[str] = set()
     while waiting:
         name = waiting.pop()
@@ -76,14 +72,22 @@ def closure(
     return tuple(sorted(found))
 
 
-def fingerprint(module: str, *, potential: str | None = None, reward: str | None = None) -> str:
+def used_potentials(potential: str | None, reward: RewardSettings | None) -> tuple[str, ...]:
+    """The potentials that a stage loads by itself and for its reward, each once."""
+    own = () if potential is None else (potential,)
+    return tuple(dict.fromkeys((*own, *(() if reward is None else reward.potentials))))
+
+
+def fingerprint(
+    module: str, *, potential: str | None = None, reward: RewardSettings | None = None
+) -> str:
     """Digest of the code in the :func:`closure` and of the data files that it names.
 
-    The default model of a potential counts too.
+    The default models of potentials count too.
     """
     digest = hashlib.sha256()
-    if potential is not None:
-        digest.update(f"model {parse(potential)[1]}\n".encode())
+    for spec in used_potentials(potential, reward):
+        digest.update(f"model {parse(spec)[1]}\n".encode())
     for name in closure(module, potential=potential, reward=reward):
         digest.update(f"{name} {_digest(name)}\n".encode())
     return digest.hexdigest()[:16]

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from crystalformer_rl.config.potentials import parse
+from crystalformer_rl.config.reward_base import RewardSettings
 from crystalformer_rl.files import write_json
-from crystalformer_rl.jobs.fingerprint import fingerprint
+from crystalformer_rl.jobs.fingerprint import fingerprint, used_potentials
 from crystalformer_rl.seeds import file_digest
 
 PACKAGES = (
     "ase", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "smact", "spglib",
     "torch",
 )  # fmt: skip
-"""Packages whose versions are recorded, besides those of the potential."""
+"""Packages whose versions are recorded, besides those of the potentials."""
 
 
 class Provenance:
@@ -50,11 +51,12 @@ class Provenance:
         seed: int | None = None,
         device: str = "cpu",
         potential: str | None = None,
-        reward: str | None = None,
+        reward: RewardSettings | None = None,
     ) -> None:
         self._start = time.monotonic()
         text = json.dumps(settings, sort_keys=True)
-        packages = PACKAGES if potential is None else (*PACKAGES, *parse(potential)[0].packages)
+        used = [parse(spec)[0] for spec in used_potentials(potential, reward)]
+        packages = [*PACKAGES, *(package for one in used for package in one.packages)]
         self._record: dict[str, Any] = {
             "stage": module.rpartition(".")[2],
             "settings": dict(settings),

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from pydantic import BaseModel
 
-from crystalformer_rl.config import canonical
+from crystalformer_rl.config import RewardSettings, canonical
 from crystalformer_rl.files import write_table
 from crystalformer_rl.jobs.checkpoints import Checkpoints
 from crystalformer_rl.jobs.fingerprint import fingerprint
@@ -63,8 +63,8 @@ class Training:
         Derived seed.
     inputs
         Input files.
-    potential, reward
-        Those that the stage loads, if any.
+    reward
+        The settings of the reward that the stage loads, if any.
     parallel
         The processes that share the work.
     """
@@ -79,8 +79,7 @@ class Training:
         seed: int,
         parallel: Parallel,
         names: Mapping[str, Any] | None = None,
-        potential: str | None = None,
-        reward: str | None = None,
+        reward: RewardSettings | None = None,
     ) -> None:
         self._parallel = parallel
         self.device = self._parallel.device
@@ -96,7 +95,6 @@ class Training:
             inputs=inputs,
             seed=seed,
             device=self.device.type,
-            potential=potential,
             reward=reward,
         )
         key = {
@@ -105,7 +103,7 @@ class Training:
             "seed": seed,
             "inputs": {name: _digests(paths) for name, paths in inputs.items()},
         }
-        code = fingerprint(module, potential=potential, reward=reward)
+        code = fingerprint(module, reward=reward)
         store = Checkpoints(args.checkpoints, key=key, code=code)
         self.loop = Loop(
             store,

@@ -141,11 +141,12 @@ def screen(potential: Potential, structure: Structure | None) -> Failure | None:
     unknown = sorted({site.specie.symbol for site in structure} - potential.elements)
     if unknown:
         return Failure("unknown_element", f"{potential.name} does not know {', '.join(unknown)}")
-    reason = _unphysical(structure)
+    reason = unphysical(structure)
     return None if reason is None else Failure("unphysical", reason)
 
 
-def _unphysical(structure: Structure) -> str | None:
+def unphysical(structure: Structure) -> str | None:
+    """Why the coordinates or the lattice of ``structure`` are those of no crystal, or None."""
     matrix = structure.lattice.matrix
     if not (np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()):
         return "a coordinate or a lattice vector is not finite"

@@ -32,7 +32,7 @@ def warnings(run: Run) -> list[Markup]:
 def _no_judge(run: Run) -> list[Markup]:
     potential = run.config.relax.potential
     branches = run.config.rewarded.items()
-    same = [f"rl-{name}" for name, b in branches if b.reward.potential_used == potential]
+    same = [f"rl-{name}" for name, b in branches if potential in b.reward.potentials]
     if run.config.judge.potential is not None or not same:
         return []
     return [

@@ -1,6 +1,7 @@
 """What a reward is, and how one is made from its settings (the list: ``config/rewards.py``)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Protocol
@@ -89,6 +90,8 @@ class Sources:
         Where potentials run.
     hull
         Hull of the potential, for rewards that need one.
+    known
+        Reduced formulas of the dataset, for rewards that compare with it.
     trust_pickles
         Whether a potential may be loaded from files that can run code.
     share
@@ -100,13 +103,14 @@ class Sources:
         *,
         device: str,
         hull: ReferenceHull | None = None,
+        known: AbstractSet[str] | None = None,
         trust_pickles: bool = False,
         share: Callable[[Potential], Potential] = lambda potential: potential,
     ) -> None:
         self.device = device
         self.trust_pickles = trust_pickles
         self._share = share
-        self._hull = hull
+        self._hull, self._known = hull, known
         self._potentials: dict[str, Potential] = {}
 
     def potential(self, spec: str) -> Potential:
@@ -121,6 +125,13 @@ class Sources:
         if self._hull is None:
             raise ValueError("it needs a hull: give its folder with --hull")
         return EnergyAboveHull(self.potential(spec), self._hull)
+
+    @property
+    def known(self) -> AbstractSet[str]:
+        """Reduced formulas of the dataset; ValueError if it is not given."""
+        if self._known is None:
+            raise ValueError("it needs the dataset: give its structures.parquet with --known")
+        return self._known
 
 
 def build(settings: RewardSettings, sources: Sources) -> Reward:

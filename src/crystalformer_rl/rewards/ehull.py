@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.config.rewards import EhullReward
+from crystalformer_rl.config.hull_rewards import EhullReward
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.rewards.guards import judge, low_quantile

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pymatgen.core import Structure
 
-from crystalformer_rl.config.rewards import FigureOfMeritReward
+from crystalformer_rl.config.hull_rewards import FigureOfMeritReward
 from crystalformer_rl.properties.ensemble import Ensemble, load_ensemble
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 from crystalformer_rl.rewards.energies import EnergyAboveHull

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.config.rewards import FileReward
+from crystalformer_rl.config.file_reward import FileReward
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 
 MODULE = "reward_of_the_user"

@@ -5,7 +5,8 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from crystalformer_rl.config import RewardSettings, RLSettings
+from crystalformer_rl.config import FileReward, RewardSettings, RLSettings
+from crystalformer_rl.crystal.known import formulas_of
 from crystalformer_rl.files import read_json, write_json, write_table
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.parallel import Parallel, join
@@ -47,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hull", type=Path, help="folder of the hull stage, for a reward that needs it"
     )
     parser.add_argument(
+        "--known", type=Path, help="table of the dataset, for a reward that compares with it"
+    )
+    parser.add_argument(
         "--trust-code", action="store_true", help="run the Python file that the reward names"
     )
     parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
@@ -72,9 +76,9 @@ def run(args: argparse.Namespace) -> None:
     Raises
     ------
     ValueError
-        If the reward would run code that is not trusted, needs a hull that is not given, or its
-        code has a mistake; or if ``--policy`` is not the policy of the round before, or
-        ``--earlier`` not the crystals of all rounds before.
+        If the reward would run code that is not trusted, needs a hull or a dataset that is not
+        given, or its code has a mistake; or if ``--policy`` is not the policy of the round before,
+        or ``--earlier`` not the crystals of all rounds before.
     """
     with join(best_device()) as parallel:
         _train(args, parallel)
@@ -82,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     settings = RLSettings.model_validate_json(args.settings)
-    potential, files = settings.reward.potential_used, settings.reward.files
+    files = settings.reward.files
     if settings.reward.runs_code and not args.trust_code:
         raise ValueError(
             f"{', '.join(files)} is Python code that the reward would run: if you trust it, give "
@@ -99,12 +103,12 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
             "base": policy_files(args.base),
             **({"earlier": args.earlier} if args.earlier else {}),
             **({"hull": hull_files(args.hull)} if args.hull else {}),
+            **({"known": args.known} if args.known else {}),
             **({"reward": [Path(file) for file in files]} if files else {}),
         },
         seed=seed,
         parallel=parallel,
-        potential=potential,
-        reward=settings.reward.kind,
+        reward=settings.reward,
     )
     policy, base = (
         _with_sampled_density(Policy.load(folder, device=training.device), folder)
@@ -116,16 +120,7 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
         settings.space_group_weights,
         constraints=constraints.build(settings.constraints, max_sites=policy.settings.max_sites),
     )
-    hull = None
-    if potential is not None and args.hull is not None:
-        hull = ReferenceHull.load(args.hull, energies_of=[potential])
-    sources = Sources(
-        device=training.device.type,
-        hull=hull,
-        trust_pickles=args.trust_pickles,
-        share=lambda one: SharedPotential(one, parallel, check=training.loop.obey),
-    )
-    reward = build(settings.reward, sources)
+    reward = build(settings.reward, _sources(args, settings.reward, training, parallel))
     previous = _previous(args)
     with training.loop:
         history, state, crystals = reinforce(
@@ -151,14 +146,31 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
     training.finish(history, steps=settings.steps, items=settings.steps * settings.batch_size)
 
 
+def _sources(
+    args: argparse.Namespace, reward: RewardSettings, training: Training, parallel: Parallel
+) -> Sources:
+    """What the reward reads, from the arguments."""
+    on_hull = [one.potential_used for one in reward.singles.values() if one.needs_hull]
+    hull = None
+    if on_hull and args.hull is not None:
+        hull = ReferenceHull.load(args.hull, energies_of=[one for one in on_hull if one])
+    return Sources(
+        device=training.device.type,
+        hull=hull,
+        known=None if args.known is None else formulas_of(args.known),
+        trust_pickles=args.trust_pickles,
+        share=lambda one: SharedPotential(one, parallel, check=training.loop.obey),
+    )
+
+
 def _record(training: Training, reward: RewardSettings, row: Row) -> None:
     training.record(row)
     spread, mean = row["reward_std"], row["reward_mean"]
     constant = spread is not None and mean is not None and spread <= ROUNDING * max(1, abs(mean))
     # The first step of all has no checkpoint before it, so an interruption changes nothing here.
-    if reward.runs_code and row["step"] == 1 and constant:
+    if isinstance(reward, FileReward) and row["step"] == 1 and constant:
         raise ValueError(
-            f"{', '.join(reward.files)}: score returned {mean:g} for every crystal of the first "
+            f"{reward.path}: score returned {mean:g} for every crystal of the first "
             "batch, and a constant reward trains nothing. Return numbers that differ between "
             "crystals, such as the distance from a target instead of yes or no"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from crystalformer_rl.config import SftSettings
+from crystalformer_rl.crystal.known import formulas_of
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_table
@@ -84,7 +85,7 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
         max_e_above_hull=settings.max_e_above_hull,
         symprec=settings.symprec,
         max_sites=policy.settings.max_sites - 1,
-        known=_formulas(args.known) if settings.novel else frozenset(),
+        known=formulas_of(args.known) if settings.novel else frozenset(),
         unique=settings.unique,
         section=f"rl.{args.name}.sft" if branch else "sft",
     )
@@ -112,11 +113,6 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
         items=len(selection.ids) * history[-1]["epoch"],
         **selection.counts,
     )
-
-
-def _formulas(dataset: Path) -> frozenset[str]:
-    """The reduced formulas of the dataset."""
-    return frozenset(read_table(dataset, columns=["formula"])["formula"])
 
 
 def relaxed_samples(table: pd.DataFrame) -> list[Relaxed]:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from crystalformer_rl.config import Config, RLSettings, read
 from crystalformer_rl.config.presets import PRESETS, ByPreset, is_section, part, paths
+from crystalformer_rl.config.rewards import PartSettings
 from crystalformer_rl.files import write_text
 from crystalformer_rl.tools.list_pages import (
     render_columns,
@@ -130,7 +131,7 @@ def _yaml_lines(
     indent = "  " * depth
     lines: list[str] = []
     properties = type(section).model_json_schema()["properties"]
-    presets = PRESETS if isinstance(section, RLSettings) else presets or {}
+    presets = PRESETS if isinstance(section, RLSettings | PartSettings) else presets or {}
     for name, value in section:
         field = type(section).model_fields[name]
         by_preset = part(presets, name, getattr(value, "kind", None))
@@ -191,6 +192,8 @@ def _fields(
             yield from _fields(_resolve(values, definitions), definitions, prefix=f"{path}.NAME.")
         elif "oneOf" in field:
             yield path, {k: v for k, v in field.items() if k != "default"}
+            if ")." in prefix:  # a reward within a reward has the keys that are above
+                continue
             for choice in field["oneOf"]:
                 target = _resolve(choice, definitions)
                 kind = target["properties"]["kind"]["const"]

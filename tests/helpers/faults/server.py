@@ -45,9 +45,10 @@ def load() -> None:
     import_module("torch").set_num_threads(1)
     fingerprint = import_module("crystalformer_rl.jobs.fingerprint").fingerprint
     import_module("crystalformer_rl.potentials.chgnet")
+    reward = import_module("crystalformer_rl.config").EhullReward()
     for stage in STAGES:
         import_module(f"crystalformer_rl.stages.{stage}")
-        fingerprint(f"crystalformer_rl.stages.{stage}", potential="chgnet", reward="ehull")
+        fingerprint(f"crystalformer_rl.stages.{stage}", potential="chgnet", reward=reward)
     gc.freeze()
 
 

@@ -134,9 +134,11 @@ def _teaching(branch: RLSettings) -> Markup:
 
 
 def _reward(settings: RewardSettings) -> str:
+    if parts := [_reward(one) for one in settings.singles.values() if one is not settings]:
+        return f"{settings.subject}: {', '.join(parts)}"
     if settings.potential_used is not None:
-        return f"{settings.title} with {title(settings.potential_used)}"
-    return settings.title
+        return f"{settings.subject} with {title(settings.potential_used)}"
+    return settings.subject
 
 
 def _learned(name: str, history: pd.DataFrame) -> Markup | None:
