@@ -5,7 +5,6 @@ module that is imported here, that is named in :data:`SingleReward`; and a test.
 rewards reads this list.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from math import log
 from typing import Annotated, Any, Literal, get_args
@@ -219,22 +218,6 @@ class CombineReward(RewardSettings):
         for name, part in self.parts.items():
             if self.how == "minimum" and part.weight != 1:
                 raise ValueError(f"parts.{name}.weight has no effect on a minimum: leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> "CombineReward":
-        taken = Counter(
-            [
-                *map(self.column_of_value, self.parts),
-                *(
-                    self.column_of(name, component)
-                    for name, part in self.parts.items()
-                    for component in part.reward.components
-                ),
-            ]
-        )
-        if clash := [name for name, count in taken.items() if count > 1]:
-            raise ValueError(f"two parts record {clash[0]}: give one of them another name")
         return self
 
     @staticmethod

@@ -6,6 +6,7 @@ Abundances in the Earth's crust are those of SMACT (MIT), from the CRC Handbook.
 an element that a table lacks has no number: NaN.
 """
 
+import warnings
 from functools import cache
 
 import numpy as np
@@ -38,9 +39,16 @@ def hhi_reserve(composition: Composition) -> float:
 
 
 @cache
+def _prices() -> CostDBElements:
+    """The table; reading it warns of noble gases, whose electronegativity nothing here needs."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        return CostDBElements()
+
+
+@cache
 def _price(element: Element) -> float:
     """US$/kg."""
-    entries = CostDBElements().get_entries([element])
+    entries = _prices().get_entries([element])
     if not entries:
         return np.nan
     return float(entries[0].energy / (element.atomic_mass.to("kg") * scipy.constants.N_A))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from crystalformer_rl.config import CombineReward, EhullReward, FigureOfMeritReward, RewardSettings
 from crystalformer_rl.config.fields import Section
 from crystalformer_rl.config.potentials import POTENTIALS
+from crystalformer_rl.config.rewards import REWARDS
 from crystalformer_rl.jobs import fingerprint as closure
 
 CONFIG = "crystalformer_rl.config"
@@ -18,7 +20,6 @@ ALLOWED = {
     "GUARDS": "titles for the report",
     "LONGEST_NAME": "limits what is accepted",
     "NAME": "limits what is accepted",
-    "REWARDS": "titles and units for the report",
     "SYMBOLS": "the periodic table",
     "TEMPERATURES": "limits what is accepted",
     "canonical": "the text of settings, for a key",
@@ -97,7 +98,7 @@ def test_imports_are_followed_into_functions_and_packages() -> None:
 @pytest.mark.usefixtures("package")
 def test_only_the_chosen_potential_and_reward_count() -> None:
     module = "crystalformer_rl.stages.eat"
-    found = closure.closure(module, potential="mace:some.model", reward="ehull")
+    found = closure.closure(module, reward=EhullReward(potential="mace:some.model"))
     added = {f"crystalformer_rl.{name}" for name in ("potentials.mace", "rewards.ehull")}
     assert added <= set(found)
     assert "crystalformer_rl.food.salt" in found
@@ -116,10 +117,9 @@ def test_unknown_modules_are_refused(name: str) -> None:
         closure.closure(name)
 
 
-@pytest.mark.parametrize("choice", ["potential", "reward"])
-def test_unknown_choices_are_refused(choice: str) -> None:
-    with pytest.raises(ValueError, match=f"unknown {choice} 'nothing'"):
-        closure.closure("crystalformer_rl.stages.relax", **{choice: "nothing"})
+def test_an_unknown_potential_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown potential 'nothing'"):
+        closure.closure("crystalformer_rl.stages.relax", potential="nothing")
 
 
 def test_code_far_down_changes_the_fingerprint(package: Path) -> None:
@@ -188,9 +188,12 @@ def test_every_stage_of_the_package_has_a_fingerprint() -> None:
     assert len(prints) == len(STAGES)
 
 
-def names(stage: str, **chosen: str) -> set[str]:
+def names(
+    stage: str, *, potential: str | None = None, reward: RewardSettings | None = None
+) -> set[str]:
     """What counts for a stage of the real package, without the name of the package."""
-    found = closure.closure(f"crystalformer_rl.stages.{stage}", **chosen)
+    module = f"crystalformer_rl.stages.{stage}"
+    found = closure.closure(module, potential=potential, reward=reward)
     return {name.removeprefix("crystalformer_rl.") for name in found}
 
 
@@ -229,8 +232,18 @@ def test_the_model_of_a_bare_name_counts(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_of_the_rewards_only_the_chosen_one_counts() -> None:
     every = {"rewards.ehull", "rewards.figure_of_merit", "properties.ensemble"}
     assert not names("rl") & every
-    assert names("rl", reward="ehull") & every == {"rewards.ehull"}
-    assert names("rl", reward="figure_of_merit") & every == every - {"rewards.ehull"}
+    assert names("rl", reward=EhullReward()) & every == {"rewards.ehull"}
+    assert names("rl", reward=FigureOfMeritReward()) & every == every - {"rewards.ehull"}
+
+
+def test_of_a_combination_every_part_and_its_potential_count() -> None:
+    stable = EhullReward(potential="sevennet")
+    parts = {"stable": {"reward": stable}, "rare": {"reward": {"kind": "diversity"}}}
+    both = CombineReward(how="sum", parts=parts)
+    every = {f"rewards.{kind}" for kind in REWARDS} | {f"potentials.{name}" for name in POTENTIALS}
+    expected = {"rewards.combine", "rewards.ehull", "rewards.diversity", "potentials.sevennet"}
+    assert names("rl", reward=both) & every == expected
+    assert closure.used_potentials("chgnet", both) == ("chgnet", "sevennet")
 
 
 def test_settings_bring_no_numbers_along_that_the_json_does_not_show() -> None:

@@ -14,13 +14,23 @@ from crystalformer_rl.rewards.base import Reward, RewardBatch, Sources, build
 from crystalformer_rl.rewards.ehull import Ehull
 from crystalformer_rl.stability.reference import ReferenceHull
 
+REQUIRED: Mapping[str, Mapping[str, Any]] = {
+    "property": {"name": "density", "target": "ascending", "minimum": 0, "maximum": 10},
+    "combine": {
+        "how": "product",
+        "parts": {"stable": {"reward": {"kind": "ehull"}}, "new": {"reward": {"kind": "novelty"}}},
+    },
+}
+"""Keys without a default; ``file`` needs a path."""
+
 
 @pytest.fixture(params=REWARDS)
 def reward(request: pytest.FixtureRequest, hull: ReferenceHull, tmp_path: Path) -> Reward:
     file = tmp_path / "mine.py"
     file.write_text("def score(structures):\n    return [s.density for s in structures]\n")
-    required: Mapping[str, Any] = {"path": str(file)} if request.param == "file" else {}
-    return build(REWARDS[request.param](**required), Sources(device="cpu", hull=hull))
+    path = {"path": str(file)} if request.param == "file" else {}
+    settings = REWARDS[request.param](**REQUIRED.get(request.param, path))
+    return build(settings, Sources(device="cpu", hull=hull, known={"NaCl"}))
 
 
 def test_each_reward_records_the_components_that_its_settings_declare(

@@ -1,6 +1,7 @@
 """The rl stage: two rounds with the real reward."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from crystalformer_rl.config import EhullReward, FileReward, RLSettings
 from crystalformer_rl.crystal.token_table import tokens_of
 from crystalformer_rl.files import read_json, read_table, read_tensors
 from crystalformer_rl.jobs.loop import EXIT_CODE
+from crystalformer_rl.model.folder import policy_files, policy_folder
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import rl
@@ -196,6 +198,49 @@ def test_a_file_of_the_users_rewards_without_hull_or_potential(
     record = read_json(first / "provenance.json")
     assert set(record["inputs"]) == {"policy", "base", "reward"}
     assert record["inputs"]["reward"][0]["path"] == str(folder / "mine.py")
+
+
+def test_a_combination_of_rewards(folder: Path, score: Callable[[str], list[str]]) -> None:
+    """Parts with a hull, with the dataset, with a file of the user's, and with none of these."""
+    score("[structure.density for structure in structures]")
+    parts = {
+        "stable": {"reward": {"kind": "ehull", "guards": ["element"]}, "weight": 2},
+        "new": {"reward": {"kind": "novelty", "known": 0}},
+        "varied": {"reward": {"kind": "diversity"}},
+        "dense": {
+            "reward": {"kind": "file", "path": str(folder / "mine.py")},
+            "minimum": 0,
+            "maximum": 20,
+        },
+    }
+    pd.DataFrame({"formula": ["NaCl"]}).to_parquet(folder / "structures.parquet")
+    raw = {"reward": {"kind": "combine", "how": "sum", "parts": parts}, "batch_size": 8}
+    settings = RLSettings.model_validate(raw | {"steps": 2, "space_groups": [221, 225]})
+    for file in policy_files(policy_folder("mp20-small")):
+        shutil.copy(file, folder / "pretrain")
+    words = [f"--settings={settings.model_dump_json()}", f"--known={folder}/structures.parquet"]
+    words += [f"--hull={folder}/hull", "--trust-code"]
+    first = run(folder, *words, policy="pretrain", number=1, out="round-1")
+    history = read_table(first / "history.parquet")
+    expected = {f"{name}_mean" for name in settings.reward.components}
+    assert expected | {"element_fraction"} <= set(history.columns)
+    assert history["reward_mean"].between(0, 1).all()
+    crystals = read_table(first / "crystals.parquet")
+    assert {f"{name}_reward" for name in parts} <= set(crystals.columns)
+    good = crystals[crystals["valid"]]
+    assert len(good) > 2
+    each = [2 * good["stable_reward"], *(good[f"{name}_reward"] for name in list(parts)[1:])]
+    np.testing.assert_allclose(good["value"], sum(each) / 5, rtol=1e-5)
+    record = read_json(first / "provenance.json")
+    assert {"hull", "known", "reward"} < set(record["inputs"])
+    assert "chgnet" in record["packages"]
+
+
+def test_a_reward_that_needs_the_dataset_asks_for_it(folder: Path) -> None:
+    settings = RLSettings.model_validate({"reward": {"kind": "novelty"}, "space_groups": [1]})
+    words = [f"--settings={settings.model_dump_json()}"]
+    with pytest.raises(ValueError, match="the reward novelty: it needs the dataset: give its"):
+        run(folder, *words, policy="pretrain", number=1, out="round-1")
 
 
 def test_code_that_is_not_trusted_does_not_run(

@@ -68,6 +68,19 @@ def test_a_key_of_a_preset_is_written_where_the_user_set_it() -> None:
     assert read({"rl": paper}).rl["b"].tau == 0.05
 
 
+def test_a_key_of_a_preset_in_a_part_of_a_reward_is_written_where_it_was_set() -> None:
+    parts = {"stable": {"reward": {"kind": "ehull", "floor": -1.0}}}
+    reward = {"kind": "combine", "how": "sum", "parts": parts}
+    config = read({"rl": {"both": {"reward": reward}}})
+    written = yaml.safe_load(configure.render_config(config))["rl"]
+    stable = written["both"]["reward"]["parts"]["stable"]["reward"]
+    assert stable["floor"] == -1.0
+    assert {"ceiling", "shape", "guards"}.isdisjoint(stable)
+    assert read({"rl": written}).rl == config.rl
+    paper = read({"rl": {"both": written["both"] | {"preset": "paper"}}})
+    assert paper.rl["both"].reward.parts["stable"].reward.shape == "linear"
+
+
 def test_lines_fit(root: Path) -> None:
     lines = (root / "config.yaml").read_text().splitlines()
     assert max(map(len, lines)) <= configure.WIDTH
