@@ -1,4 +1,4 @@
-"""Branches with the algorithms dpo and sft, for real, at the size of config/smoke.yaml."""
+"""Branches of every algorithm, one with a combined reward, at the size of config/smoke.yaml."""
 
 from pathlib import Path
 
@@ -23,6 +23,19 @@ SETTINGS = {
             "batch_size": 6,
             "dpo": {"epochs": 2, "margin": 0.0},
         },
+        "novel": {
+            "rounds": 1,
+            "steps": 1,
+            "batch_size": 6,
+            "reward": {
+                "kind": "combine",
+                "how": "product",
+                "parts": {
+                    "stable": {"reward": {"kind": "ehull"}},
+                    "novel": {"reward": {"kind": "novelty"}},
+                },
+            },
+        },
         "expert": {
             "algorithm": "sft",
             "rounds": 2,
@@ -40,7 +53,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """A copy of the repository in which both branches have run."""
+    """A copy of the repository in which the branches have run."""
     copy = copy_repository(tmp_path_factory.mktemp("algorithms") / "clone")
     (copy.folder / "algorithms.yaml").write_text(yaml.safe_dump(SETTINGS))
     copy.snakemake(*WORDS)
@@ -54,7 +67,7 @@ def results(clone: Copy) -> Path:
 
 def test_policies_of_both_are_evaluated_and_those_between_rounds_are_not(results: Path) -> None:
     table = read_table(results / "evaluate/structures.parquet")
-    assert set(table["policy"]) == {"base", "sft", "rl-pairs", "rl-expert"}
+    assert set(table["policy"]) == {"base", "sft", "rl-pairs", "rl-novel", "rl-expert"}
     assert (results / "relax/rl-expert-round-1/shard-0000.parquet").is_file()
 
 
@@ -65,10 +78,11 @@ def test_histories_and_their_figures(results: Path) -> None:
     expert = read_table(results / "rl-expert/round-2/history.parquet")
     assert expert["round"].tolist() == [2, 2, 2]
     assert expert["kept_fraction"].between(0, 1).all()
-    figures = results / "report/figures"
-    assert {"details-rl-pairs.svg", "details-rl-expert.svg", "rl-overview.svg"} <= {
-        path.name for path in figures.iterdir()
-    }
+    novel = read_table(results / "rl-novel/round-1/history.parquet")
+    assert {"stable_reward_mean", "novel_reward_mean", "novel_formula_mean"} <= {*novel}
+    figures = {path.name for path in (results / "report/figures").iterdir()}
+    assert {f"details-rl-{name}.svg" for name in ("pairs", "novel", "expert")} <= figures
+    assert "rl-overview.svg" in figures
 
 
 def test_the_second_round_learned_from_samples_of_the_first(results: Path) -> None:

@@ -47,7 +47,15 @@ def settings_with(overlays: Sequence[str]) -> Config:
 
 @pytest.mark.parametrize(
     ("overlays", "downloads"),
-    [([], 0), (["smoke"], 0), (["mp20"], 3), (["dielectric"], 0), (["mp20", "dielectric"], 3)],
+    [
+        ([], 0),
+        (["smoke"], 0),
+        (["mp20"], 3),
+        (["dielectric"], 0),
+        (["mp20", "dielectric"], 3),
+        (["novel"], 0),
+        (["mp20", "novel"], 3),
+    ],
 )
 def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
     words = ["--configfile", *(f"config/{name}.yaml" for name in overlays)] if overlays else []
@@ -68,6 +76,32 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
         "judge": again * (2 + len(settings.rl)),
         **({"download": downloads} if downloads else {}),
     }
+
+
+def test_a_combination_reads_what_its_parts_read(copy: Copy) -> None:
+    words = ("--dry-run", "--printshellcmds", "--configfile", "config/novel.yaml")
+    output = copy.snakemake(*words)
+    first, second = re.findall(r"crystalformer_rl rl .*", output)
+    for command in (first, second):
+        assert "--hull results/novel/hull --known results/novel/dataset/structures.parq" in command
+        assert '"how": "product"' in command
+        assert "--trust-code" not in command
+    default = copy.snakemake("--dry-run", "--printshellcmds")
+    assert not re.search(r"crystalformer_rl rl .*--known", default)
+
+
+def test_a_file_in_a_combination_is_checked_before_anything_runs(copy: Copy) -> None:
+    part = "{reward: {kind: file, path: my.py}, minimum: 0, maximum: 1}"
+    overlay = copy.folder / "both.yaml"
+    reward = f"{{kind: combine, how: sum, parts: {{mine: {part}}}}}"
+    overlay.write_text(f"jobs: {{trust_code: true}}\nrl: {{both: {{reward: {reward}}}}}\n")
+    words = ("--dry-run", "--printshellcmds", "--configfile", "both.yaml")
+    refused = copy.snakemake(*words, check=False)
+    assert "rl.both.reward.parts.mine.reward.path = my.py: no such file" in refused
+    (copy.folder / "my.py").write_text("def score(structures): return []\n")
+    commands = re.findall(r"crystalformer_rl rl .*--name both .*", copy.snakemake(*words))
+    assert len(commands) == 2
+    assert all("--trust-code" in command for command in commands)
 
 
 def test_data_to_be_put_in_place_by_hand(copy: Copy) -> None:

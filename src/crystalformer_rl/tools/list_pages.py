@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from crystalformer_rl.config.potentials import POTENTIALS
+from crystalformer_rl.config.property_rewards import PROPERTIES
 from crystalformer_rl.config.reward_base import DEFAULT_GUARDS, GUARDS
 from crystalformer_rl.config.rewards import REWARDS
 from crystalformer_rl.evaluation.columns import COLUMNS, COMBINED
@@ -61,10 +62,13 @@ def render_potentials() -> str:
 
 
 def render_rewards() -> str:
-    """Markdown: every reward and every guard."""
+    """Markdown: every reward, every property that can be one, and every guard."""
     rewards = [
         (f"`{kind}`", (settings.__doc__ or "").partition("\n")[0], settings.value, settings.needs)
         for kind, settings in REWARDS.items()
+    ]
+    properties = [
+        (f"`{name}`", one.title, one.unit, one.source) for name, one in PROPERTIES.items()
     ]
     guards = [
         (
@@ -77,6 +81,8 @@ def render_rewards() -> str:
     ]
     return (
         _table("reward | what is rewarded | value | needs", rewards)
+        + "\n## Properties\n\n"
+        + _table("`name` | property | unit | source", properties)
         + "\n## Guards\n\n"
         + _table("guard | default | what it does | in the history", guards)
     )
