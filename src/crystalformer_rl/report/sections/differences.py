@@ -81,8 +81,9 @@ def difference_table(run: Run) -> pd.DataFrame:
 def _means(policy: str, run: Run) -> Iterator[Difference]:
     labels = {"e_above_hull_initial": prose("mean unrelaxed E_hull (eV/atom)")}
     branch = run.config.rewarded.get(policy.removeprefix("rl-"))
-    if branch is not None and (column := branch.reward.column) is not None:
-        labels[column] = Markup("mean {}").format(markup.heading(column))
+    for reward in [] if branch is None else branch.reward.singles.values():
+        if (column := reward.column) is not None:
+            labels[column] = Markup("mean {}").format(markup.heading(column))
     for name, label in labels.items():
         own, base = run.mean(policy, name), run.mean(BASE, name)
         interval = difference_of_means((own.interval, own.n), (base.interval, base.n))
