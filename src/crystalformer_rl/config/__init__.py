@@ -40,7 +40,7 @@ from crystalformer_rl.config.judging import (
     ReportSettings,
     SampleSettings,
 )
-from crystalformer_rl.config.property_rewards import PropertyReward
+from crystalformer_rl.config.property_rewards import MatglPropertyReward, PropertyReward
 from crystalformer_rl.config.reward_base import HullReward, RewardSettings
 from crystalformer_rl.config.rewards import (
     REWARDS,
@@ -272,6 +272,7 @@ __all__ = [
     "HullSettings",
     "JobSettings",
     "JudgeSettings",
+    "MatglPropertyReward",
     "ModelSettings",
     "NoveltyReward",
     "OptimiserSettings",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from crystalformer_rl.config.fields import FilePath
 from crystalformer_rl.config.reward_base import Component, RewardSettings
 
 PropertyName = Literal[
@@ -140,3 +141,38 @@ class PropertyReward(TargetReward):
     def potential_used(self) -> str | None:
         """The potential of the features."""
         return self.about.potential
+
+
+class MatglPropertyReward(TargetReward):
+    """A property that a model of the package matgl predicts for the crystal as generated."""
+
+    module = "crystalformer_rl.rewards.matgl_property"
+    title = "a property predicted by matgl"
+    value = "as `property`"
+    needs = "the package matgl and a model"
+
+    kind: Literal["matgl_property"] = "matgl_property"
+    model: FilePath = Field(
+        description="Folder of a matgl model that predicts one number for a crystal, or its name "
+        "on the hub."
+    )
+    state: int | None = Field(
+        default=None,
+        ge=0,
+        description="State of a model of several fidelities, such as 0 for PBE; null: none.",
+    )
+
+    @property
+    def subject(self) -> str:
+        """The target."""
+        return f"a predicted property ({self.aim})"
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """The property, in the unit of the model."""
+        return {"predicted": Component("mean predicted property")}
+
+    @property
+    def potential_used(self) -> str:
+        """The model; code and packages are those of the potentials of matgl."""
+        return f"matgl:{self.model}"

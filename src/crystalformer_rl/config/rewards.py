@@ -21,7 +21,7 @@ from crystalformer_rl.config.fields import (
 )
 from crystalformer_rl.config.file_reward import FileReward
 from crystalformer_rl.config.hull_rewards import EhullReward, FigureOfMeritReward
-from crystalformer_rl.config.property_rewards import PropertyReward
+from crystalformer_rl.config.property_rewards import MatglPropertyReward, PropertyReward
 from crystalformer_rl.config.reward_base import Component, RewardSettings
 
 
@@ -138,6 +138,7 @@ SingleReward = (
     EhullReward  # one line per reward
     | FigureOfMeritReward
     | PropertyReward
+    | MatglPropertyReward
     | ForceReward
     | NoveltyReward
     | DiversityReward

@@ -7,6 +7,7 @@ other packages are rejected.
 """
 
 import json
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,12 +50,9 @@ class Matgl(BatchedPotential):
         super().__init__(device=device)
         self.version = Path(model).name
         self.energy_convention = convention_of(self.version)
-        if not Path(model).is_dir() and not HUB_NAME.fullmatch(model):
-            raise ValueError(f"matgl model {model!r}: no such folder, and not a name on the hub")
-        files = _get_file_paths(Path(model), str_path=model)
-        _refuse_foreign_classes(files, trusted=trust_pickles)
+        files = model_files(model, trust_pickles=trust_pickles)
         self.digest = weights_digest(files.values(), package="matgl")
-        potential = matgl.load_model(Path(files["model.json"]).parent)
+        potential = matgl.load_model(files["model.json"].parent)
         if not isinstance(potential, PackagePotential):
             raise ValueError(  # noqa: TRY004
                 f"matgl model {model!r} is a {type(potential).__name__}, not a potential"
@@ -80,13 +78,35 @@ class Matgl(BatchedPotential):
         return evaluations(structures, energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
 
 
-def _refuse_foreign_classes(files: Mapping[str, str | Path], *, trusted: bool) -> None:
-    description = json.loads(Path(files["model.json"]).read_text(encoding="utf-8"))
-    arguments = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
+def model_files(model: str, *, trust_pickles: bool) -> dict[str, Path]:
+    """The files of a model, by its folder or its name on the hub.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, or it names classes of other packages and is not trusted.
+    """
+    if not Path(model).is_dir() and not HUB_NAME.fullmatch(model):
+        raise ValueError(f"matgl model {model!r}: no such folder, and not a name on the hub")
+    found = _get_file_paths(Path(model), str_path=model)
+    files = {name: Path(path) for name, path in found.items()}
+    _refuse_foreign_classes(files, trusted=trust_pickles)
+    return files
+
+
+def _refuse_foreign_classes(files: Mapping[str, Path], *, trusted: bool) -> None:
+    description = json.loads(files["model.json"].read_text(encoding="utf-8"))
+    try:
+        arguments = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{files['model.pt']}: cannot be read without running code, and matgl does not read it "
+            "either: save the model again with the installed version of matgl"
+        ) from error
     for part in (description, *arguments.values()):
         name = part.get("@module") if isinstance(part, Mapping) else None
         if name is not None and not OWN_MODULE.fullmatch(str(name)):
-            where = Path(files["model.json"]).parent / "model.pt"
+            where = files["model.json"].parent / "model.pt"
             problem = f"names a class of {name!r}, which is not part of matgl"
             refuse_unless_trusted(where, trusted=trusted, problem=problem)
 
