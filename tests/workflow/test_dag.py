@@ -81,13 +81,13 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
 def test_a_combination_reads_what_its_parts_read(copy: Copy) -> None:
     words = ("--dry-run", "--printshellcmds", "--configfile", "config/novel.yaml")
     output = copy.snakemake(*words)
-    first, second = re.findall(r"crystalformer_rl rl .*", output)
+    first, second = re.findall(r"\brl --log-file .*", output)
     for command in (first, second):
         assert "--hull results/novel/hull --known results/novel/dataset/structures.parq" in command
         assert '"how": "product"' in command
         assert "--trust-code" not in command
     default = copy.snakemake("--dry-run", "--printshellcmds")
-    assert not re.search(r"crystalformer_rl rl .*--known", default)
+    assert not re.search(r"\brl --log-file .*--known", default)
 
 
 def test_a_file_in_a_combination_is_checked_before_anything_runs(copy: Copy) -> None:
@@ -99,7 +99,7 @@ def test_a_file_in_a_combination_is_checked_before_anything_runs(copy: Copy) -> 
     refused = copy.snakemake(*words, check=False)
     assert "rl.both.reward.parts.mine.reward.path = my.py: no such file" in refused
     (copy.folder / "my.py").write_text("def score(structures): return []\n")
-    commands = re.findall(r"crystalformer_rl rl .*--name both .*", copy.snakemake(*words))
+    commands = re.findall(r"\brl --log-file .*--name both .*", copy.snakemake(*words))
     assert len(commands) == 2
     assert all("--trust-code" in command for command in commands)
 
