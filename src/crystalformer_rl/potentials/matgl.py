@@ -7,7 +7,6 @@ other packages are rejected.
 """
 
 import json
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch_geometric.data import Batch
 
 from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, evaluations
-from crystalformer_rl.potentials.pickles import refuse_unless_trusted
+from crystalformer_rl.potentials.pickles import read_without_code, refuse_unless_trusted
 from crystalformer_rl.potentials.self_test import weights_digest
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -96,13 +95,7 @@ def model_files(model: str, *, trust_pickles: bool) -> dict[str, Path]:
 
 def _refuse_foreign_classes(files: Mapping[str, Path], *, trusted: bool) -> None:
     description = json.loads(files["model.json"].read_text(encoding="utf-8"))
-    try:
-        arguments = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{files['model.pt']}: cannot be read without running code, and matgl does not read it "
-            "either: save the model again with the installed version of matgl"
-        ) from error
+    arguments = read_without_code(files["model.pt"])
     for part in (description, *arguments.values()):
         name = part.get("@module") if isinstance(part, Mapping) else None
         if name is not None and not OWN_MODULE.fullmatch(str(name)):

@@ -40,6 +40,23 @@ def refuse_unless_harmless(path: Path, *, trusted: bool) -> None:
             refuse_unless_trusted(path, trusted=trusted)
 
 
+def read_without_code(path: Path) -> Any:
+    """What a file of ``torch.save`` holds, for a package that never runs code from it.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read that way.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path}: cannot be read without running code, and its package does not run any: save "
+            "the model again with the installed version of the package"
+        ) from error
+
+
 def refuse_unless_trusted(
     path: Path,
     *,
