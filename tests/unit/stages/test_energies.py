@@ -15,6 +15,7 @@ from crystalformer_rl.cli import main
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.potentials import registry
+from crystalformer_rl.stages import energies
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,21 @@ def test_every_crystal_without_a_known_energy_has_a_row(tmp_path: Path) -> None:
     assert len(reasons) == 2
     # The second crystal is the first one again.
     assert counts == {"items": 4, "from_cache": 0, "crystals": 5, "failed": 2}
+
+
+def test_in_batches_as_on_a_gpu_the_energies_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_dataset(tmp_path, [*SALTS[:3], salt(0.6), *SALTS[3:]])
+    alone, _ = compute(tmp_path, out="alone")
+    load = registry.load
+    monkeypatch.setattr(energies, "best_device", lambda: "cuda")
+    monkeypatch.setattr(energies, "CHUNK", 5)
+    monkeypatch.setattr(registry, "load", lambda spec, **_: load(spec))
+    together, counts = compute(tmp_path)
+    assert (counts["items"], counts["failed"]) == (COUNT + 1, 1)
+    pd.testing.assert_frame_equal(together, alone, check_exact=False, atol=1e-5)
+    assert len(list((tmp_path / "cache/energies").iterdir())) > 1
 
 
 def test_where_all_energies_are_known_no_potential_is_loaded(
