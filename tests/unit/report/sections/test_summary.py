@@ -1,9 +1,13 @@
 """Headline numbers and findings."""
 
+from dataclasses import replace
+
 from helpers import synthetic
 
-from crystalformer_rl.config import Config, JudgeSettings
+from crystalformer_rl.config import Config, JudgeSettings, read
+from crystalformer_rl.report.sections.differences import differences
 from crystalformer_rl.report.sections.summary import findings, section, statement, tiles
+from crystalformer_rl.report.warnings import warnings
 
 
 def test_findings_are_of_training_and_of_the_differences() -> None:
@@ -39,3 +43,25 @@ def test_the_judge_is_named_where_there_is_one() -> None:
     )
     config = Config(judge=JudgeSettings(potential=None))
     assert "SevenNet" not in section(synthetic.run(table, config=config)).body
+
+
+def test_a_combined_reward_is_named_with_its_parts() -> None:
+    gap = {"kind": "property", "name": "band_gap", "target": 2.0, "minimum": 0, "maximum": 6}
+    parts = {
+        "stable": {"reward": {"kind": "ehull"}},
+        "new": {"reward": {"kind": "novelty"}},
+        "gap": {"reward": gap},
+    }
+    branch = {"reward": {"kind": "combine", "how": "product", "parts": parts}}
+    run = synthetic.run(
+        synthetic.structures({"base": 4, "rl-both": 4}), config=read({"rl": {"both": branch}})
+    )
+    assert (
+        "<b>rl-both</b> was rewarded by the product of several rewards: its energy above hull with "
+        "CHGNet, the novelty of its formula, its band gap (near 2) with CHGNet"
+    ) in statement(run)
+    assert {one.name for one in differences(run)} >= {"mean_band_gap"}
+    without = run.config.model_copy(update={"judge": JudgeSettings(potential=None)})
+    assert "One potential for reward and evaluation" in " ".join(
+        warnings(replace(run, config=without))
+    )
