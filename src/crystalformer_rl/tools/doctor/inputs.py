@@ -34,18 +34,22 @@ def files(
 
 def potentials(config: Config, config_files: Sequence[Path], *, device: str) -> Iterator[Finding]:
     """Whether each potential of the settings loads and passes its self-test."""
-    keys = {config.hull.potential: "hull"}
+    keys = {config.hull.potential: ["hull"]}
     if config.judge.potential is not None:
-        keys[config.judge.potential] = "judge"
+        keys[config.judge.potential] = ["judge"]
+    for name, branch in config.rewarded.items():
+        for below, reward in branch.reward.singles.items():
+            if (spec := getattr(reward, "potential", None)) is not None:
+                keys.setdefault(spec, ["rl", name, "reward", *below.split(".")[1:]])
     for spec, section in keys.items():
         topic = f"potential {spec}"
         try:
             potential = load(spec, device=device, trust_pickles=config.jobs.trust_pickles)
         except (ValueError, OSError, ImportError, RuntimeError) as error:
-            key = place(config_files, section, "potential")
+            key = place(config_files, *section, "potential")
             yield Finding(topic, "problem", str(error), f"as said above, or name another: {key}")
         else:
-            found = f"{potential.version} passes its self-test ({section}.potential)"
+            found = f"{potential.version} passes its self-test ({'.'.join(section)}.potential)"
             yield Finding(topic, "ok", found)
 
 

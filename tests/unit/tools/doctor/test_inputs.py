@@ -106,3 +106,13 @@ def test_potentials(folder: Path) -> None:
     assert (chgnet.topic, chgnet.status) == ("potential chgnet", "ok")
     assert (mace.topic, mace.status) == ("potential mace:gone.model", "problem")
     assert "config.yaml: `judge: potential:`" in mace.change
+
+
+def test_the_potential_of_a_reward_is_tried_once(folder: Path) -> None:
+    force = {"kind": "force", "potential": "mace:gone.model"}
+    parts = {"calm": {"reward": force}, "stable": {"reward": {"kind": "ehull"}}}
+    branch = {"reward": {"kind": "combine", "how": "sum", "parts": parts}}
+    config = read({"judge": {"potential": None}, "rl": {"a.b": branch, "c": {"reward": force}}})
+    found = list(inputs.potentials(config, [Path("config.yaml")], device="cpu"))
+    assert [one.topic for one in found] == ["potential chgnet", "potential mace:gone.model"]
+    assert "`rl: a.b: reward: parts: calm: reward: potential:`" in found[1].change
