@@ -7,8 +7,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 
 from crystalformer_rl.cli import main
+
+POLL = 0.1
 
 
 class Signaller(logging.Handler):
@@ -22,10 +25,12 @@ class Signaller(logging.Handler):
         if self._text not in record.getMessage() or os.environ.get("RANK", "0") != "0":
             return
         if "RANK" in os.environ:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [self._number])
+            passed_on = threading.Event()
+            before = signal.signal(self._number, lambda *_: passed_on.set())
             os.kill(os.getppid(), self._number)
-            signal.sigwait([self._number])
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [self._number])
+            while not passed_on.wait(POLL):  # which a signal to another thread does not interrupt
+                pass
+            signal.signal(self._number, before)
         os.kill(os.getpid(), self._number)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cli import run_verb
-from helpers.launch import TORCHRUN, end, start
+from helpers.launch import TORCHRUN, end, interrupted, start
 from helpers.policies import TINY
 from pymatgen.core import Element
 
@@ -115,7 +116,7 @@ def test_two_rounds(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_of_torchrun_end_like_one(folder: Path) -> None:
+def test_two_processes_of_torchrun_stop_and_continue_and_end_like_one(folder: Path) -> None:
     changes = {"space_groups": [221, 225], "batch_size": 7}
     more = [
         f"--settings={SETTINGS.model_copy(update=changes).model_dump_json()}",
@@ -123,6 +124,9 @@ def test_two_processes_of_torchrun_end_like_one(folder: Path) -> None:
     ]
     one = run(folder, *more, policy=TRAINED, number=1, out="one")
     args = words(folder, *more, policy=TRAINED, number=1, out="two")
+    code, said = interrupted("rl", args, by=signal.SIGTERM, after="reward_mean", launcher=TORCHRUN)
+    assert code != 0  # torchrun has exit codes of its own
+    assert said.count("run again to continue") == 2
     code, said = end(start("rl", args, TORCHRUN))
     assert code == 0, said
     two = folder / "two"
