@@ -64,11 +64,17 @@ def energy(structure: Structure) -> Evaluation:
     return Evaluation(structure.lattice.a)
 
 
+def size(structure: Structure | None) -> float:
+    """Number of atoms."""
+    return np.nan if structure is None else float(len(structure))
+
+
 @dataclass
 class Energies:
     """Minus the energy; a crystal without one gets the lowest value of its batch."""
 
     potential: SharedPotential
+    parallel: Parallel
     hook: Callable[[], None]
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
@@ -82,7 +88,7 @@ class Energies:
             value=np.where(valid, value, np.nanmin(value)),
             valid=valid,
             abstain=np.zeros_like(valid),
-            components={"energy": -value},
+            components={"energy": -value, "atoms": np.array(self.parallel.map(size, rows))},
             struck={"refused": refused},
         )
 
@@ -104,7 +110,7 @@ def run(
         history, state, crystals = reinforce(
             policy,
             base or Policy(TINY, seed=1),
-            Energies(SharedPotential(potential, parallel, check=loop.obey), hook),
+            Energies(SharedPotential(potential, parallel, check=loop.obey), parallel, hook),
             settings=SETTINGS[name],
             prompts=prompt_probabilities(np.zeros(231, dtype=int), (194, 221, 225), "training"),
             round_number=1,

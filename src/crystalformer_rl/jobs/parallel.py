@@ -7,7 +7,7 @@ functions of this module do nothing.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ import torch.distributed as dist
 import torch.distributed.nn
 from numpy.typing import NDArray
 
+S = TypeVar("S")
 T = TypeVar("T")
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -108,6 +109,10 @@ class Parallel:
         """The value of process 0; those of the others are not used."""
         return self.gather(value if self.first else None)[0]  # type: ignore[return-value]
 
+    def map(self, work: Callable[[S], T], items: Sequence[S]) -> list[T]:
+        """``work`` of every item, in order; each process does its share."""
+        return in_order(self.gather([work(item) for item in items[self.rank :: self.size]]))
+
     def gather(self, value: T) -> list[T]:
         """The values of all processes, in the order of the processes; they must be picklable.
 
@@ -168,6 +173,12 @@ class Parallel:
         """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
+
+
+def in_order(shares: Sequence[Sequence[T]]) -> list[T]:
+    """What the processes made of their shares of a list, in its order."""
+    length = sum(map(len, shares))
+    return [shares[index % len(shares)][index // len(shares)] for index in range(length)]
 
 
 def alone(kind: str) -> Parallel:

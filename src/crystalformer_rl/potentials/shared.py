@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from pymatgen.core import Structure
 
-from crystalformer_rl.jobs.parallel import Parallel
+from crystalformer_rl.jobs.parallel import Parallel, in_order
 from crystalformer_rl.potentials.base import (
     STRUCTURE_ERRORS,
     Evaluation,
@@ -52,12 +52,12 @@ class SharedPotential:
             return self._potential.evaluate(structures, forces=forces)
         rank, size = self._parallel.rank, self._parallel.size
         shares = self._parallel.gather(self._attempt(structures[rank::size], forces=forces))
-        by_index: dict[int, Evaluation] = {}
-        for first, share in enumerate(shares):
+        found: list[list[Evaluation]] = []
+        for share in shares:
             if isinstance(share, Exception):
                 raise share
-            by_index |= zip(range(first, len(structures), size), share, strict=True)
-        return [by_index[index] for index in range(len(structures))]
+            found.append(share)
+        return in_order(found)
 
     def _attempt(
         self, share: Sequence[Structure], *, forces: bool

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.reward_base import RewardSettings
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.cached import CachedPotential
 from crystalformer_rl.potentials.registry import load
+from crystalformer_rl.potentials.shared import SharedPotential
 from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.stability.reference import ReferenceHull
 
@@ -94,8 +96,10 @@ class Sources:
         Reduced formulas of the dataset, for rewards that compare with it.
     trust_pickles
         Whether a potential may be loaded from files that can run code.
-    share
-        Divides the work of a potential among processes.
+    parallel
+        The processes that share the work of potentials and other models.
+    check
+        Called in every process before each evaluation of a potential.
     """
 
     def __init__(
@@ -105,11 +109,13 @@ class Sources:
         hull: ReferenceHull | None = None,
         known: AbstractSet[str] | None = None,
         trust_pickles: bool = False,
-        share: Callable[[Potential], Potential] = lambda potential: potential,
+        parallel: Parallel = SINGLE,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.device = device
         self.trust_pickles = trust_pickles
-        self._share = share
+        self.parallel = parallel
+        self._check = check
         self._hull, self._known = hull, known
         self._potentials: dict[str, Potential] = {}
 
@@ -117,7 +123,8 @@ class Sources:
         """The potential, loaded once; it never evaluates a crystal twice."""
         if spec not in self._potentials:
             potential = load(spec, device=self.device, trust_pickles=self.trust_pickles)
-            self._potentials[spec] = CachedPotential(self._share(potential))
+            shared = SharedPotential(potential, self.parallel, check=self._check)
+            self._potentials[spec] = CachedPotential(shared)
         return self._potentials[spec]
 
     def energies(self, spec: str) -> EnergyAboveHull:

@@ -19,6 +19,7 @@ from matgl.ext.pymatgen import Structure2Graph
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.property_rewards import MatglPropertyReward
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.potentials.base import unphysical
 from crystalformer_rl.potentials.matgl import model_files
 from crystalformer_rl.rewards.base import RewardBatch, Sources
@@ -33,10 +34,11 @@ class MatglProperty:
 
     settings: MatglPropertyReward
     model: Any
+    parallel: Parallel = SINGLE
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
         """Reward a batch; the component is the prediction."""
-        values = np.array([self._predict(one) for one in structures], dtype=np.float64)
+        values = np.array(self.parallel.map(self._predict, structures), dtype=np.float64)
         return rewarded(values, self.settings, components={"predicted": values})
 
     def _predict(self, structure: Structure | None) -> float:
@@ -85,4 +87,5 @@ def load_model(spec: str, *, trust_pickles: bool) -> Any:
 
 def build(settings: MatglPropertyReward, sources: Sources) -> MatglProperty:
     """The reward with its model, which runs on the CPU."""
-    return MatglProperty(settings, load_model(settings.model, trust_pickles=sources.trust_pickles))
+    model = load_model(settings.model, trust_pickles=sources.trust_pickles)
+    return MatglProperty(settings, model, sources.parallel)

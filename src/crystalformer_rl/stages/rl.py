@@ -17,7 +17,6 @@ from crystalformer_rl.model.folder import policy_files
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities
 from crystalformer_rl.potentials import registry
-from crystalformer_rl.potentials.shared import SharedPotential
 from crystalformer_rl.rewards.base import Sources, build
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.stability.reference import ReferenceHull, hull_files
@@ -159,7 +158,8 @@ def _sources(
         hull=hull,
         known=None if args.known is None else formulas_of(args.known),
         trust_pickles=args.trust_pickles,
-        share=lambda one: SharedPotential(one, parallel, check=training.loop.obey),
+        parallel=parallel,
+        check=training.loop.obey,
     )
 
 

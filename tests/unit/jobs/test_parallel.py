@@ -15,7 +15,7 @@ from helpers.ranks import train, weights_of
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_tensors, write_tensors
-from crystalformer_rl.jobs.parallel import SINGLE, VARIABLES, join
+from crystalformer_rl.jobs.parallel import SINGLE, VARIABLES, in_order, join
 from crystalformer_rl.model.policy import Policy
 
 TESTS = Path(__file__).parents[2]
@@ -125,6 +125,12 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
         assert parallel == SINGLE
         indices = np.arange(5)
         assert parallel.share(indices).tolist() == indices.tolist()
+
+
+def test_shares_are_put_in_order() -> None:
+    assert in_order([[0, 3], [1, 4], [2]]) == [0, 1, 2, 3, 4]
+    assert in_order([[0], [], []]) == [0]
+    assert SINGLE.map(str, [3, 1]) == ["3", "1"]
 
 
 def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
