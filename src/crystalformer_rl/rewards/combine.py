@@ -30,7 +30,10 @@ class Combine:
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
         """Reward a batch by every part."""
         settings = self.settings
-        batches = {name: part.score(structures) for name, part in self.parts.items()}
+        # Evaluations with forces serve the parts that need none, so they come first.
+        order = sorted(self.parts, key=lambda name: settings.parts[name].reward.kind != "force")
+        scored = {name: self.parts[name].score(structures) for name in order}
+        batches = {name: scored[name] for name in settings.parts}
         parts = [(settings.parts[name], batch) for name, batch in batches.items()]
         values = np.stack([normalised(batch.value, part) for part, batch in parts])
         failures = np.stack([normalised(_failure(batch), part) for part, batch in parts])

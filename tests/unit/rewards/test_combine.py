@@ -149,6 +149,14 @@ def test_parts_that_record_the_same_are_told_apart(
     assert "e_above_hull" in combine("sum", stable=STABLE, new=NOVEL).components
 
 
+def test_parts_share_the_evaluations_of_a_potential(hull: ReferenceHull, batch: Batch) -> None:
+    sources = Sources(device="cpu", hull=hull)
+    gap = DENSE | {"name": "band_gap"}
+    settings = combine("sum", stable=STABLE, gap=gap, calm={"reward": {"kind": "force"}})
+    build(settings, sources).score(batch[:3])
+    assert sources.potential("chgnet").misses == 3  # type: ignore[attr-defined]
+
+
 def test_what_it_needs_is_what_its_parts_need() -> None:
     plain = combine("sum", dense=DENSE, few=FEW)
     assert (plain.potentials, plain.needs_hull, plain.needs_dataset) == ((), False, False)
