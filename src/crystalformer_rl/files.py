@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
@@ -100,7 +102,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a parquet table, or only the named ``columns``.
+    """Read a parquet table, or only the named ``columns``; decimal numbers become floats.
 
     Raises
     ------
@@ -110,10 +112,27 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        return pd.read_parquet(path, columns=columns)
+        types = pa.parquet.read_schema(path).types
+        if not any(_decimals(kind) for kind in types):
+            return pd.read_parquet(path, columns=columns)
+        table = pa.parquet.read_table(path, columns=columns)
+        floats: pd.DataFrame = table.cast(pa.schema(map(_float_field, table.schema))).to_pandas()
+        return floats
     except Exception as error:
         reason = explained(path, error)
         raise ValueError(f"{path}: cannot be read as a parquet table: {reason}") from error
+
+
+def _decimals(kind: pa.DataType) -> bool:
+    """Whether a column has decimal numbers, or lists of them."""
+    return bool(pa.types.is_decimal(kind.value_type if pa.types.is_list(kind) else kind))
+
+
+def _float_field(field: pa.Field) -> pa.Field:
+    if not _decimals(field.type):
+        return field
+    kind = pa.list_(pa.float64()) if pa.types.is_list(field.type) else pa.float64()
+    return field.with_type(kind)
 
 
 def write_tensors(

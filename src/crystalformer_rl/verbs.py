@@ -30,7 +30,7 @@ VERBS = {
     "publish": ("tools.publish", "Pack a trained policy into a small folder to share"),
     "doctor": ("tools.doctor.command", "Check the machine, the files and the cluster before a run"),
     "configure": ("tools.configure", "Regenerate config.yaml, its schema and the reference pages"),
-    "embed": ("making.embedded", "Rebuild the embedded crystals"),
+    "embed": ("making.mp20", "Pack MP-20 for the repository"),
     "train-heads": ("making.heads", "Train the property models that are shipped"),
 }
 """Each verb with its module, relative to the package, and one line for ``--help``."""

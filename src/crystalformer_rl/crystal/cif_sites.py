@@ -18,6 +18,8 @@ _TYPE = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*)")
 # An element and what tells its sites apart: O1, O1A, O_2, Mg(1), O'. OH and OW name no element.
 _LABEL = re.compile(r"([A-Za-z]{1,2})(?:[^A-Za-z].*)?")
 _FULL = 1e-3
+# Relative tolerance of pymatgen's CifParser: thirds this close are thirds.
+_SAME_FRACTION = 1e-4
 _FRACTIONAL = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _EDGES = tuple(f"_cell_length_{axis}" for axis in "abc")
 _ANGLES = tuple(f"_cell_angle_{axis}" for axis in ("alpha", "beta", "gamma"))
@@ -124,6 +126,15 @@ def lattice_of(parameters: Sequence[float]) -> Lattice:
     if not (min(angles) > 0 and max(angles) < 180 and closed > 1e-6):
         raise ValueError(f"cell angles {angles}°: they close no cell")
     return Lattice.from_parameters(*edges, *angles)
+
+
+def exact_thirds(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fractional coordinates with 1/3 and 2/3 for what is rounded to them, such as 0.33333333."""
+    for fraction in (1 / 3, 2 / 3):
+        positions = np.where(
+            np.abs(positions / fraction - 1) <= _SAME_FRACTION, fraction, positions
+        )
+    return positions
 
 
 def _refuse_odd_sites(block: Block, names: list[str]) -> None:

@@ -8,10 +8,9 @@ checks as by :mod:`crystalformer_rl.crystal.cif`; whatever differs in any line i
 import re
 
 import numpy as np
-from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.crystal.cif_sites import lattice_of
+from crystalformer_rl.crystal.cif_sites import exact_thirds, lattice_of
 from crystalformer_rl.crystal.formula import HYDROGEN, SYMBOLS, refuse_other_contents
 
 _PLAIN = re.compile(
@@ -45,9 +44,8 @@ _PLAIN = re.compile(
 )
 _LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
 _SYMBOLS = SYMBOLS - set(HYDROGEN)
-# Tolerances of CifParser: sites this close are one site; thirds this close are thirds.
+# Tolerance of CifParser: sites this close are one site.
 _SAME_SITE = 1e-4
-_SAME_FRACTION = 1e-4
 
 
 def plain_structure(text: str) -> Structure | None:
@@ -68,7 +66,7 @@ def plain_structure(text: str) -> Structure | None:
     symbols = [row[0] for row in rows]
     if not _SYMBOLS.issuperset(symbols):
         return None
-    positions = _thirds(np.array([row[3:6] for row in rows], dtype=float))
+    positions = exact_thirds(np.array([row[3:6] for row in rows], dtype=float))
     offset = positions[:, None] - positions[None]
     offset -= np.round(offset)
     close = (np.abs(offset) < 2 * _SAME_SITE).all(axis=2).sum()
@@ -83,11 +81,3 @@ def plain_structure(text: str) -> Structure | None:
         declared_volume=float(match["volume"]) if match["volume"] else None,
     )
     return Structure(lattice, symbols, positions - np.floor(positions))
-
-
-def _thirds(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    for fraction in (1 / 3, 2 / 3):
-        positions = np.where(
-            np.abs(positions / fraction - 1) <= _SAME_FRACTION, fraction, positions
-        )
-    return positions

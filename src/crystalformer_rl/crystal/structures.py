@@ -1,4 +1,7 @@
-"""Structures in tables: three list columns per structure, null where there is none."""
+"""Structures in tables: three list columns per structure, null where there is none.
+
+We write nine numbers of a lattice, and also read six, as in a CIF.
+"""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.core import Element, Lattice, Structure
 
+from crystalformer_rl.crystal.cif_sites import exact_thirds, lattice_of
 from crystalformer_rl.crystal.physical import refuse_unknown_elements
 
 COLUMNS = ("lattice", "numbers", "positions")
@@ -86,6 +90,16 @@ def readable_structures(
 def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None:
     """The structure of one row of a table, None where its columns are null.
 
+    Parameters
+    ----------
+    lattice
+        Nine numbers, rows of the cell in Å; or six, a, b, c (Å), α, β and γ (degrees). Six are
+        rounded as in a CIF, and so are the positions, whose thirds become exact.
+    numbers
+        (n,) atomic numbers.
+    positions
+        3n fractional coordinates.
+
     Raises
     ------
     ValueError
@@ -94,15 +108,16 @@ def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None
     if _is_null(lattice) or _is_null(numbers) or _is_null(positions):
         return None
     matrix, atoms, places = _flat(lattice), _flat(numbers), _flat(positions)
-    if len(matrix) != 9 or len(places) != 3 * len(atoms):
+    if len(matrix) not in (6, 9) or len(places) != 3 * len(atoms):
         raise ValueError(
-            f"lattice has {len(matrix)} numbers (must be 9), positions {len(places)} (must be "
-            f"3 × {len(atoms)} atoms)"
+            f"lattice has {len(matrix)} numbers (must be 9 or 6), positions {len(places)} (must "
+            f"be 3 × {len(atoms)} atoms)"
         )
     refuse_unknown_elements(atoms)
-    return Structure(
-        Lattice(matrix.reshape(3, 3)), atoms.astype(int).tolist(), places.reshape(-1, 3)
-    )
+    species, sites = atoms.astype(int).tolist(), places.reshape(-1, 3)
+    if len(matrix) == 6:
+        return Structure(lattice_of(matrix.tolist()), species, exact_thirds(sites))
+    return Structure(Lattice(matrix.reshape(3, 3)), species, sites)
 
 
 def structure_of_json(text: str) -> Structure:
