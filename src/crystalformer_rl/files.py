@@ -112,15 +112,18 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        types = pa.parquet.read_schema(path).types
-        if not any(_decimals(kind) for kind in types):
-            return pd.read_parquet(path, columns=columns)
-        table = pa.parquet.read_table(path, columns=columns)
-        floats: pd.DataFrame = table.cast(pa.schema(map(_float_field, table.schema))).to_pandas()
-        return floats
+        return _read_parquet(path, columns)
     except Exception as error:
         reason = explained(path, error)
         raise ValueError(f"{path}: cannot be read as a parquet table: {reason}") from error
+
+
+def _read_parquet(path: Path, columns: list[str] | None) -> pd.DataFrame:
+    if not any(_decimals(kind) for kind in pa.parquet.read_schema(path).types):
+        return pd.read_parquet(path, columns=columns)
+    table = pa.parquet.read_table(path, columns=columns)
+    floats: pd.DataFrame = table.cast(pa.schema(map(_float_field, table.schema))).to_pandas()
+    return floats
 
 
 def _decimals(kind: pa.DataType) -> bool:

@@ -10,7 +10,7 @@ from helpers.copies import Copy
 
 ALONE = ("unshare", "--map-root-user", "--net")
 TARGETS = ("tokenize/rejected.parquet", "hull/hull.parquet", "judge/hull/hull.parquet")
-# The hull of the embedded crystals takes energies that are known.
+# The hulls of MP-20 take energies that are known.
 PROGRAM = """
 import socket
 from crystalformer_rl.config import Config

@@ -28,7 +28,7 @@ def test_every_text_in_a_command_is_quoted() -> None:
 def test_a_source_with_spaces_quotes_and_commands(copy: Copy) -> None:
     folder = copy.folder / UNKIND
     folder.mkdir()
-    shutil.copy(copy.folder / "resources/embedded/crystals.parquet", folder / "all.parquet")
+    shutil.copy(copy.folder / "resources/mp20/crystals.parquet", folder / "all.parquet")
     (copy.folder / "mine.yaml").write_text(
         yaml.safe_dump({"dataset": {"sources": {"all": f"{UNKIND}/all.parquet"}, "limit": 5}})
     )

@@ -19,7 +19,7 @@ JUDGED = CONFIG.sample.count // SIZE
 FOR_SFT = CONFIG.sft.samples // SIZE
 SHARDS = dict.fromkeys(POLICIES, range(JUDGED)) | {"base": range(max(JUDGED, FOR_SFT))}
 JUDGED_AGAIN = CONFIG.judge.count // SIZE
-FIRST = {"Reading the crystals of resources/embedded/crystals.parquet"}
+FIRST = {"Reading the crystals of resources/mp20/crystals.parquet"}
 ENERGIES = {"Computing energies for the hull, shard 0000"}
 JUDGE_ENERGIES = {"Computing energies for the judge's hull, shard 0000"}
 HULLS = {"Building the convex hull", "Building the judge's convex hull"}
@@ -320,8 +320,8 @@ WITHOUT_EFFECT: dict[str, Edit] = {
     "resources of the profile and of rules": resources,
     "files touched without a change": touch(
         "config.yaml",
-        "resources/embedded/crystals.parquet",
-        "resources/embedded/elements-chgnet.json",
+        "resources/mp20/crystals.parquet",
+        "resources/elements/chgnet.json",
         "src/crystalformer_rl/model/transformer.py",
         "workflow/Snakefile",
     ),

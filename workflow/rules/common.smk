@@ -102,7 +102,7 @@ def finished_policy(name, key, by_histogram=()):
 
 def elements_of(potential, computed):
     """Energies of the elements: those of some potentials come with the project."""
-    shipped = f"resources/embedded/elements-{potential}.json"
+    shipped = f"resources/elements/{potential}.json"
     if (ROOT / shipped).is_file():
         return existing(shipped, "energies of the elements")
     return computed
@@ -211,7 +211,7 @@ COMPARISON_FILES = [
     existing(path, "comparison_hull.files") for path in SETTINGS.comparison_hull.files
 ]
 ELEMENT_CRYSTALS = existing(
-    "resources/embedded/element_crystals.parquet", "crystals of the elements"
+    "resources/elements/crystals.parquet", "crystals of the elements"
 )
 DATASET = SETTINGS.dataset.model_copy(update={"sources": SOURCES})
 HULL = SETTINGS.hull.model_copy(update={"files": HULL_FILES})

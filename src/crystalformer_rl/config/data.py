@@ -20,7 +20,7 @@ class DatasetSettings(Section):
     """The source of the crystals, and which of them are kept."""
 
     sources: dict[Literal["train", "val", "test", "all"], FilePath] = Field(
-        default={"all": "resources/embedded/crystals.parquet"},
+        default={"all": "resources/mp20/crystals.parquet"},
         description="File or folder per split (csv, csv.gz, csv.xz, parquet, extxyz or a folder of "
         "CIFs). `all` is a single source: its column `split` gives the split of each row, or it is "
         "split 80/10/10 by a hash of the id. In an overlay, null removes a source.",
@@ -110,7 +110,8 @@ class ComparisonHullSettings(Section):
         default="csv", description="Kind of the files, as in `hull.reference`."
     )
     files: list[FilePath] = Field(
-        default=[], description="As in `hull.files`; [] for no comparison hull."
+        default=["resources/mp20/formation_energies.csv.xz"],
+        description="As in `hull.files`; [] for no comparison hull.",
     )
 
 

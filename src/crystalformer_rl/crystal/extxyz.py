@@ -102,13 +102,12 @@ def open_extxyz(path: Path) -> Source:
     splits = texts(columns.get("split", [None] * len(frames)))
     labels, unread = labels_of(columns, len(frames))
 
-    def read() -> Iterator[Row]:
-        for place, frame in enumerate(frames):
-            yield row_of(
-                names[place], frame.structure, split=splits[place], properties=labels[place]
-            )
+    def row(place: int) -> Row:
+        return row_of(
+            names[place], frames[place].structure, split=splits[place], properties=labels[place]
+        )
 
-    return Source(path, read, names, splits, unread)
+    return Source(path, lambda: map(row, range(len(frames))), names, splits, unread, row)
 
 
 def read_frames(text: str) -> Iterator[Frame]:

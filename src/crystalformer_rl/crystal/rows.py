@@ -56,6 +56,8 @@ class Source:
         Of the rows, where they are known before: not for a folder of CIFs.
     unread
         Labels that could not be read, by column.
+    row
+        Reads one row, counted from 0, where the ids are known before.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Source:
     ids: Sequence[str] = ()
     splits: Sequence[str | None] = ()
     unread: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    row: Callable[[int], Row] | None = None
 
 
 def row_of(

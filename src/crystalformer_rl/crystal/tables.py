@@ -1,6 +1,6 @@
 """Tables of crystals: CSV with CIFs, parquet with CIFs or structure columns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,19 +57,14 @@ def _open(path: Path, table: Table, merge_below: float) -> Source:
     splits = texts(table.columns.get("split", [None] * len(table)))
     labels, unread = labels_of(table.columns, len(table))
 
-    def read() -> Iterator[Row]:
-        for place, name in enumerate(names):
-            if place in table.faults:
-                yield Row(name, None, table.faults[place], "unreadable", splits[place])
-            else:
-                yield row_of(
-                    name,
-                    lambda place=place: load(place),  # type: ignore[misc]
-                    split=splits[place],
-                    properties=labels[place],
-                )
+    def row(place: int) -> Row:
+        if place in table.faults:
+            return Row(names[place], None, table.faults[place], "unreadable", splits[place])
+        return row_of(
+            names[place], lambda: load(place), split=splits[place], properties=labels[place]
+        )
 
-    return Source(path, read, names, splits, unread)
+    return Source(path, lambda: map(row, range(len(names))), names, splits, unread, row)
 
 
 def _loader(

@@ -197,17 +197,40 @@ def _refuse_shared(ids: Sequence[str], first: Path, second: Path) -> NoReturn:
 
 
 def _rows(name: str, source: Source, limit: int | None) -> Iterator[Row]:
-    """The rows of one source, each with its split."""
-    count = 0
-    for row in source.read():
+    """The rows of one source, each with its split, and at most ``limit`` of each split."""
+    rows = source.read()
+    if limit is not None and source.row is not None:
+        splits = [
+            _split(name, own, split) for own, split in zip(source.ids, source.splits, strict=True)
+        ]
+        rows = map(source.row, _first_of_each(splits, limit))
+    taken: Counter[str] = Counter()
+    for row in rows:
         if row.reason == "left_out":
             yield replace(row, split="" if name == "all" else name)
             continue
-        # A source of one split need not be read beyond the limit.
-        if name != "all" and limit is not None and count == limit:
+        split = _split(name, row.id, row.split)
+        taken[split] += 1
+        if limit is None or taken[split] <= limit:
+            yield replace(row, split=split)
+        elif name != "all":
             return
-        count += 1
-        yield replace(row, split=name if name != "all" else row.split or _split_of(row.id))
+
+
+def _first_of_each(kinds: Sequence[str], limit: int) -> list[int]:
+    """The places of the first ``limit`` of each kind."""
+    taken: Counter[str] = Counter()
+    places = []
+    for place, kind in enumerate(kinds):
+        taken[kind] += 1
+        if taken[kind] <= limit:
+            places.append(place)
+    return places
+
+
+def _split(source: str, name: str, split: str | None) -> str:
+    """The split of a row: of its source if that is one of a split, or its own."""
+    return source if source != "all" else split or _split_of(name)
 
 
 def _split_of(name: str) -> str:
@@ -241,18 +264,13 @@ def _select(sources: Mapping[str, Source], settings: DatasetSettings) -> Selecti
 def _select_from(name: str, source: Source, settings: DatasetSettings) -> Selection:
     """Read one source."""
     part = Selection()
-    taken: Counter[str] = Counter()
     ids: set[str] = set()
     for row in progress(_rows(name, source, settings.limit), label=f"dataset {name}"):
         split = str(row.split)
-        if row.reason != "left_out":
-            taken[split] += 1
-            if settings.limit is not None and taken[split] > settings.limit:
-                continue
-            if row.id in ids:
-                detail = f"a row of {source.path} before has the same id"
-                part.rejected.append((row.id, split, "repeated_id", detail))
-                continue
+        if row.reason != "left_out" and row.id in ids:
+            detail = f"a row of {source.path} before has the same id"
+            part.rejected.append((row.id, split, "repeated_id", detail))
+            continue
         result = _keep(row, settings.max_atoms)
         if isinstance(result, KeptRow):
             part.kept.append(result)

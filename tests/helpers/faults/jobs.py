@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from crystalformer_rl.config import canonical, read
+from crystalformer_rl.crystal.labels import energy_column
 from crystalformer_rl.files import read_table, write_table
 
 REPOSITORY = Path(__file__).parents[3]
@@ -272,10 +273,11 @@ JOBS = (
 
 def prepare(folder: Path) -> None:
     """Put into ``folder`` what the first jobs read."""
-    embedded, resources = REPOSITORY / "resources" / "embedded", folder / "resources"
+    shipped, resources = REPOSITORY / "resources", folder / "resources"
     resources.mkdir(parents=True)
-    crystals = read_table(embedded / "crystals.parquet")
+    crystals = read_table(shipped / "mp20/crystals.parquet")
     # Every second energy is known.
-    crystals.loc[::2, "potential"] = None
+    crystals.loc[::2, energy_column(SETTINGS.hull.potential)] = None
     write_table(resources / "crystals.parquet", crystals)
-    shutil.copy(embedded / f"elements-{SETTINGS.hull.potential}.json", resources / "elements.json")
+    elements = f"elements/{SETTINGS.hull.potential}.json"
+    shutil.copy(shipped / elements, resources / "elements.json")

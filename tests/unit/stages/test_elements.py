@@ -10,7 +10,7 @@ from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.stability.reference import read_elements
 from crystalformer_rl.stages import elements
 
-EMBEDDED = Path(__file__).parents[3] / "resources/embedded"
+ELEMENTS = Path(__file__).parents[3] / "resources/elements"
 
 
 def run(folder: Path, crystals: pd.DataFrame, *words: str) -> Path:
@@ -27,12 +27,12 @@ def run(folder: Path, crystals: pd.DataFrame, *words: str) -> Path:
 
 
 def crystals_of(*symbols: str) -> pd.DataFrame:
-    table = read_table(EMBEDDED / "element_crystals.parquet")
+    table = read_table(ELEMENTS / "crystals.parquet")
     return table[table["formula"].isin(symbols)]
 
 
 def test_the_shipped_references_are_found_again(tmp_path: Path) -> None:
-    shipped = read_elements(EMBEDDED / "elements-chgnet.json").references.energies
+    shipped = read_elements(ELEMENTS / "chgnet.json").references.energies
     out = run(tmp_path, crystals_of("Si", "Fe", "Na", "O2", "Xe", "Ac"))
     found = read_elements(out)
     assert found.potential == "chgnet"
@@ -61,7 +61,7 @@ def test_an_element_without_a_converged_crystal_is_named_and_left_out(
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    salt = read_table(EMBEDDED / "crystals.parquet").query("formula == 'NaCl'").head(1)
+    salt = read_table(ELEMENTS / "crystals.parquet").query("formula == 'NaCl'").head(1)
     with pytest.raises(ValueError, match="must consist of one element"):
         run(tmp_path, salt)
     squeezed = crystals_of("Al").assign(lattice=[[0.1, 0, 0, 0, 0.1, 0, 0, 0, 0.1]] * 2)

@@ -19,7 +19,7 @@ from crystalformer_rl.tools.doctor.findings import Finding
 OLDEST_PYTHON = (3, 11)
 DRIVER = Path("/proc/driver/nvidia/version")
 
-# Measured on MP-20 and on the embedded crystals: a reference with its tokens and its place on the
+# Measured on MP-20: a reference with its tokens and its place on the
 # hull takes 1.2 kB, four times what it takes as parquet, about what it takes as plain CSV and
 # twelve times what it takes as CSV.xz; a generated crystal takes 1.4 kB with sample, relaxation and
 # verdict, and as much again for a judge.
