@@ -131,6 +131,11 @@ def start_argument(wildcards, output):
     return ["--start", START] if START else []
 
 
+def after_argument(wildcards, input, output):
+    """The crystals of an earlier relaxation to start from; the input decides about reruns."""
+    return ["--after", input.after] if input.after else []
+
+
 def training_arguments(wildcards, output):
     """How often a training writes checkpoints, and where its history for TensorBoard goes."""
     words = ["--checkpoint-minutes", str(SETTINGS.jobs.checkpoint_minutes)]

@@ -1,4 +1,4 @@
-"""The judge: a second potential, which no reward sees, relaxes the same samples."""
+"""The judge: a second potential, which no reward sees, relaxes the samples too."""
 
 
 use rule elements as judge_elements with:
@@ -53,6 +53,9 @@ use rule hull as judge_hull with:
 
 
 use rule relax as judge with:
+    input:
+        sample=rules.relax.input.sample,
+        after=rules.relax.output.shard if SETTINGS.judge.start == "relaxed" else [],
     output:
         shard=f"{RUN}/judge/relax/{{policy}}/shard-{{shard}}.parquet",
         provenance=f"{RUN}/judge/relax/{{policy}}/shard-{{shard}}.provenance.json",
@@ -61,7 +64,7 @@ use rule relax as judge with:
     benchmark:
         f"{RUN}/benchmarks/judge-{{policy}}-{{shard}}.tsv"
     params:
-        settings=canonical(SETTINGS.judge, without=["count"]),
+        settings=canonical(SETTINGS.judge, without=["count", "start"]),
         code=code("relax", potential=SETTINGS.judge.potential),
         journal=LAYOUT.journal("judge/relax/{policy}/shard-{shard}"),
     message:

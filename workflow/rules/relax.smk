@@ -3,6 +3,7 @@ rule relax:
     """Relax one shard; a structure that fails is a record with a reason."""
     input:
         sample=f"{RUN}/sample/{{policy}}/shard-{{shard}}.parquet",
+        after=[],
     output:
         shard=f"{RUN}/relax/{{policy}}/shard-{{shard}}.parquet",
         provenance=f"{RUN}/relax/{{policy}}/shard-{{shard}}.provenance.json",
@@ -20,11 +21,13 @@ rule relax:
     params:
         settings=canonical(SETTINGS.relax),
         code=code("relax", potential=SETTINGS.relax.potential),
+        after=after_argument,
         trust=trust_argument,
         journal=LAYOUT.journal("relax/{policy}/shard-{shard}"),
     message:
         "Relaxing {wildcards.policy}, shard {wildcards.shard}"
     shell:
         "python -m crystalformer_rl relax --log-file {log:q} --threads 1"
-        " --settings {params.settings:q} --sample {input.sample:q} {params.trust:q}"
+        " --settings {params.settings:q} --sample {input.sample:q} {params.after:q}"
+        " {params.trust:q}"
         " --journal {params.journal:q} --out {output.shard:q}"

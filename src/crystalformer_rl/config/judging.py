@@ -1,6 +1,6 @@
 """Sections that follow the training: sample, relax, judge, evaluate, report."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,10 +18,10 @@ class SampleSettings(PromptSettings):
     """Bulk sampling of every policy."""
 
     count: PositiveInt = Field(
-        default=200, description="Number of crystals per policy that are evaluated."
+        default=400, description="Number of crystals per policy that are evaluated."
     )
     shard_size: PositiveInt = Field(
-        default=50,
+        default=100,
         description="Crystals per shard; each shard is a separate job with its own seed.",
     )
     temperature: Temperature = Field(default=1.0, description="Softmax temperature.")
@@ -66,12 +66,17 @@ class JudgeSettings(Relaxation):
 
     potential: PotentialName | None = Field(
         default="sevennet",
-        description="Potential that relaxes the same samples again and places them on its own "
+        description="Potential that relaxes the samples too and places them on its own "
         "hull; must differ from the potential of the hull and the rewards. null: no judge.",
     )
     count: PositiveInt | None = Field(
-        default=50,
+        default=100,
         description="Number of crystals per policy that it judges (the first N); null: all.",
+    )
+    start: Literal["relaxed", "sample"] = Field(
+        default="relaxed",
+        description="Where its relaxation starts: from the crystal as `relax` left it, in a few "
+        "steps, or from the `sample`. Its energy as generated is that of the sample in both cases.",
     )
 
 

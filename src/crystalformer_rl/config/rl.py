@@ -46,8 +46,8 @@ class RLSettings(PromptSettings):
         default="base", description="Policy from which round 1 starts."
     )
     rounds: int = Field(default=2, ge=1, le=50, description="Rounds; each is a job.")
-    steps: PositiveInt = Field(default=80, description="Steps (batches) per round.")
-    batch_size: PositiveInt = Field(default=100, description="Crystals per step.")
+    steps: PositiveInt = Field(default=50, description="Steps (batches) per round.")
+    batch_size: PositiveInt = Field(default=200, description="Crystals per step.")
     baseline: Literal["running", "leave_one_out", "space_group"] = Field(
         default=_ROBUST["baseline"],
         description="What the reward is compared with. `running`: a running mean over the steps; "

@@ -49,7 +49,7 @@ class ModelSettings(Section):
         description="`independent`: score only the sampled coordinates, x and z of (x, x, z); "
         "`published`: also score dependent coordinates, for imported weights.",
     )
-    dropout: Fraction = Field(default=0.2, description="Dropout of pretraining.")
+    dropout: Fraction = Field(default=0.1, description="Dropout of pretraining.")
 
     @model_validator(mode="after")
     def _rotary_needs_even_heads(self) -> "ModelSettings":
@@ -85,8 +85,19 @@ class OptimiserSettings(Section):
 class PretrainSettings(OptimiserSettings):
     """Likelihood training on the dataset."""
 
+    epochs: PositiveInt = Field(default=1, description="Passes over the training crystals.")
+    learning_rate: PositiveFloat = Field(
+        default=2e-4,
+        description="Peak learning rate of Adam for a batch of 100; it is scaled in proportion to "
+        "batch_size. From random weights, 1e-3 is a good value.",
+    )
+    schedule: Literal["constant", "cosine"] = Field(
+        default="cosine",
+        description="Learning rate after the warm-up: constant, or falling to 0 at the last epoch "
+        "along half a cosine.",
+    )
     start: Annotated[FilePath | None, Neutral(None)] = Field(
-        default=None,
+        default="mp20-base",
         description="Policy whose training continues on this dataset: a folder, or the name of one "
         "in resources/pretrained. The network is then that of the policy, and of `model` only "
         "`dropout` counts. null: random weights.",
@@ -106,7 +117,7 @@ class SftSettings(OptimiserSettings):
     learning_rate: PositiveFloat = Field(
         default=1e-4, description="Peak learning rate for a batch of 100, as in `pretrain`."
     )
-    samples: PositiveInt = Field(default=200, description="Samples of the base policy to relax.")
+    samples: PositiveInt = Field(default=400, description="Samples of the base policy to relax.")
     max_e_above_hull: float = Field(
         default=0.1, description="Keep a relaxed sample below this energy above hull, eV/atom."
     )

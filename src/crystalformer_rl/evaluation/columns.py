@@ -204,9 +204,15 @@ COLUMNS: tuple[Column, ...] = (
            only_with=JUDGE),
     Column("judge_energy", "number", "energy after the judge's relaxation", "eV/atom",
            only_with=JUDGE),
+    Column("judge_e_above_hull_initial", "number", "energy of the crystal as generated above the "
+           "hull of the judge's energies", "eV/atom", "E_hull by the judge as generated",
+           summary="mean", only_with=JUDGE),
     Column("judge_e_above_hull", "number", "energy above the hull of the judge's energies",
            "eV/atom", "E_hull by the judge", summary="mean", only_with=JUDGE),
     Column("judge_hull_status", "text", "`ok`, or why there is none", summary="counts",
+           only_with=JUDGE),
+    Column("judge_stable_initial", "flag", "`judge_e_above_hull_initial` is below "
+           "`evaluate.stable_below`", title="stable as generated", summary="fraction",
            only_with=JUDGE),
     Column("judge_stable", "flag", "`judge_e_above_hull` is below `evaluate.stable_below`",
            title="stable", summary="fraction", only_with=JUDGE),

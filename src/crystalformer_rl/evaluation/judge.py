@@ -1,7 +1,7 @@
 """Columns of the judge: a second potential, which no reward has seen.
 
-The judge relaxes the same samples, all or the first of each policy, and places them on the hull of
-its own energies. Uniqueness and novelty are those of the first relaxation, so that the results of
+The judge relaxes the same samples, all or the first of each policy, from the sample or from where
+the first potential left it, and places them on the hull of its own energies. Uniqueness and novelty are those of the first relaxation, so that the results of
 the two potentials differ only in stability.
 """
 
@@ -20,7 +20,8 @@ from crystalformer_rl.stability.reference import ReferenceHull
 
 TYPES = {
     "judge_potential": "str", "judge_status": "str", "judge_energy": "float64",
-    "judge_e_above_hull": "float64", "judge_hull_status": "str", "judge_stable": "boolean",
+    "judge_e_above_hull_initial": "float64", "judge_e_above_hull": "float64",
+    "judge_hull_status": "str", "judge_stable_initial": "boolean", "judge_stable": "boolean",
     "judge_supported": "boolean", "sun_judge": "boolean",
 }  # fmt: skip
 
@@ -82,8 +83,10 @@ def _columns(
             "judge_potential": by_judge.table["potential"].to_numpy(),
             "judge_status": stability["relax_status"],
             "judge_energy": by_judge.energies("energy_final"),
+            "judge_e_above_hull_initial": stability["e_above_hull_initial"],
             "judge_e_above_hull": stability["e_above_hull"],
             "judge_hull_status": stability["hull_status"],
+            "judge_stable_initial": stability["stable_initial"],
             "judge_stable": stable[rows_by_judge],
             "judge_supported": stability["supported"],
             "sun_judge": (first & novel)[rows_by_judge],

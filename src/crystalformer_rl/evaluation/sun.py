@@ -133,7 +133,7 @@ def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
     return {
         "judged": len(rows),
         "fractions": {
-            **{name: of_first[name] for name in ("stable", "sun", "sun_supported")},
+            **{name: of_first[name] for name in ("stable_initial", "stable", "sun", "sun_supported")},
             **_fractions(rows, only_with=JUDGE),
         },
         "numbers": _means(rows, only_with=JUDGE),

@@ -1,5 +1,7 @@
 """``relax``: relax one shard of sampled crystals with one potential.
 
+A second potential can start from the crystals with which the first one ended (``--after``).
+
 Finished crystals are kept in a journal, from which an interrupted job continues; unfinished ones
 are relaxed again from the start. The workflow deletes the journal (jobs/cleanup.py).
 """
@@ -12,10 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pymatgen.core import Structure
 from tqdm import tqdm
 
 from crystalformer_rl.config import RelaxSettings, canonical
-from crystalformer_rl.crystal.structures import COLUMNS, readable_structures, structure_columns
+from crystalformer_rl.crystal.structures import (
+    COLUMNS,
+    readable_structures,
+    structure_columns,
+    structures_of,
+)
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.fingerprint import fingerprint
@@ -23,6 +31,7 @@ from crystalformer_rl.jobs.interruption import Termination
 from crystalformer_rl.jobs.journal import Journal
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials import registry
+from crystalformer_rl.potentials.base import Failure, Potential, evaluate_each
 from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, Relaxation, relax
 from crystalformer_rl.seeds import file_digest
 
@@ -35,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--settings", required=True, help="the relax section, as JSON")
     parser.add_argument("--sample", type=Path, required=True, help="shard of the sample stage")
+    parser.add_argument(
+        "--after",
+        type=Path,
+        help="the same shard as another potential has relaxed it: start from these crystals",
+    )
     parser.add_argument(
         "--journal", type=Path, required=True, help="file that survives an interruption"
     )
@@ -60,7 +74,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         __name__,
         potential=settings.potential,
         settings=settings.model_dump(mode="json"),
-        inputs={"sample": args.sample},
+        inputs={"sample": args.sample} | ({"after": args.after} if args.after else {}),
         device=device,
     )
     sample = read_table(args.sample)
@@ -68,12 +82,14 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         raise ValueError(f"{args.sample}: no column 'id'; it has {list(sample.columns)}")
     ids = sample["id"].tolist()
     structures, faults = readable_structures(sample)
+    starts = _starts(args.after, ids) if args.after else [None] * len(ids)
     potential = registry.load(settings.potential, device=device, trust_pickles=args.trust_pickles)
     journal = Journal(
         args.journal,
         key={
             "settings": canonical(settings),
             "sample": file_digest(args.sample),
+            "after": file_digest(args.after) if args.after else None,
             "potential": potential.digest,
             "code": fingerprint(__name__, potential=settings.potential),
             "device": device,
@@ -83,12 +99,17 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
     left = [place for place in range(len(ids)) if place not in rows]
     if rows:
         log.info("%d of %d crystals are in journal %s", len(rows), len(ids), args.journal)
+    as_generated = _energies(
+        potential, {place: structures[place] for place in left if starts[place] is not None}
+    )
     with tqdm(total=len(ids), initial=len(rows), desc="relax", disable=None) as bar:
 
         def keep(index: int, record: Relaxation) -> None:
             place = left[index]
             if place in faults:
                 record = replace(record, error=faults[place])
+            if place in as_generated:
+                record = replace(record, energy_initial=as_generated[place])
             rows[place] = _row(record)
             journal.append(place, rows[place])
             bar.update()
@@ -97,7 +118,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
 
         relax(
             potential,
-            [structures[place] for place in left],
+            [starts[place] or structures[place] for place in left],
             max_force=settings.max_force,
             max_steps=settings.max_steps,
             keep_symmetry=settings.keep_symmetry,
@@ -114,6 +135,27 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         steps_of_this_job=sum(rows[place]["steps"] for place in left),
         **Counter(table["status"]),
     )
+
+
+def _starts(shard: Path, ids: list[str]) -> list[Structure | None]:
+    """The crystals with which another relaxation of the shard ended, None where it has none."""
+    table = read_table(shard)
+    if table["id"].tolist() != ids:
+        raise ValueError(f"{shard}: has other crystals than the sample: relax the same shard")
+    return structures_of(table, prefix="relaxed_")
+
+
+def _energies(
+    potential: Potential, crystals: dict[int, Structure | None]
+) -> dict[int, float | None]:
+    """Energies of crystals, eV/atom, by their place; None where the potential fails."""
+    answers = evaluate_each(potential, list(crystals.values()))
+    return {
+        place: None
+        if crystal is None or isinstance(answer, Failure)
+        else answer.energy / len(crystal)
+        for (place, crystal), answer in zip(crystals.items(), answers, strict=True)
+    }
 
 
 def _row(record: Relaxation) -> dict[str, Any]:

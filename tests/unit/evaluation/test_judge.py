@@ -71,6 +71,8 @@ def test_the_judge_has_energies_a_hull_and_corrections_of_its_own() -> None:
         "no_energy",
     ]
     assert columns["judge_stable"].tolist() == [True, True, False, False]
+    # Both energies are of the same geometry here.
+    assert columns["judge_stable_initial"].tolist() == [True, True, False, False]
     assert columns["judge_supported"].tolist() == [True, True, False, False]
     assert columns["sun_judge"].tolist() == [True, False, False, False]
     assert set(columns["judge_potential"]) == {"sevennet"}
@@ -112,6 +114,8 @@ def judged_table() -> pd.DataFrame:
             "stable": [True, True, False, False, False],
             "judge_e_above_hull": [0.05, 0.5, 0.0, 0.4, 0.0],
             "judge_stable": [True, False, True, False, True],
+            "judge_stable_initial": [True, False, False, False, False],
+            "judge_e_above_hull_initial": [0.08, 0.6, 0.2, 0.7, 0.3],
             "judge_status": "converged", "judge_hull_status": "ok", "hull_compounds": 1,
             "judge_supported": [True, False, True, True, True],
             "sun": [True, True, False, False, False],
@@ -134,6 +138,7 @@ def test_agreement_is_counted_and_leaves_out_what_one_of_them_could_not_place() 
 def test_the_summary_has_the_judge_where_there_is_one() -> None:
     base = summarise(judged_table())["policies"]["base"]
     assert base["judge"]["fractions"]["judge_stable"]["k"] == 3
+    assert base["judge"]["fractions"]["judge_stable_initial"]["k"] == 1
     assert base["judge"]["fractions"]["sun_judge"]["n"] == 5
     assert base["judge"]["fractions"]["sun_supported"]["k"] == 1
     assert base["judge"]["fractions"]["sun_judge_supported"]["k"] == 1

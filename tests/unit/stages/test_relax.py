@@ -70,6 +70,26 @@ def test_every_crystal_has_a_record(tmp_path: Path) -> None:
     assert record["counts"]["steps"] == record["counts"]["steps_of_this_job"] > 0
 
 
+def test_after_another_relaxation(tmp_path: Path) -> None:
+    overlap = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.05, 0, 0]])
+    write_sample(tmp_path / "sample.parquet", [salt(5.2), overlap])
+    settings = '{"max_force": 0.05, "max_steps": 60}'
+    main(["relax", *arguments(tmp_path, "first", settings)])
+    first = tmp_path / "relax/first.parquet"
+    main(["relax", *arguments(tmp_path, "second", settings), f"--after={first}"])
+    one, two = (read_table(tmp_path / f"relax/{name}.parquet") for name in ("first", "second"))
+    # The energy as generated is that of the sample; no step is left from where the first ended.
+    assert two["energy_initial"][0] == pytest.approx(one["energy_initial"][0], abs=1e-6)
+    assert two["energy_final"][0] == pytest.approx(one["energy_final"][0], abs=1e-6)
+    assert one["steps"][0] > 0 == two["steps"][0]
+    # Where the first has no crystal, the second starts from the sample.
+    assert two["status"].tolist() == ["converged", "unphysical"]
+
+    write_sample(tmp_path / "sample.parquet", [salt(5.2)])
+    with pytest.raises(SystemExit):
+        main(["relax", *arguments(tmp_path, "third", settings), f"--after={first}"])
+
+
 def test_a_row_that_cannot_be_read_costs_that_row(tmp_path: Path) -> None:
     path = tmp_path / "sample.parquet"
     write_sample(path, [salt(5.6), salt(5.6)])

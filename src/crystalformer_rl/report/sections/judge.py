@@ -7,7 +7,10 @@ from crystalformer_rl.report.markup import Section, counted
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.values import Share
 
-FLAGS = ("stable", "judge_stable", "sun", "sun_judge", "sun_supported", "sun_judge_supported")
+FLAGS = (
+    "stable_initial", "judge_stable_initial", "stable", "judge_stable", "sun", "sun_judge",
+    "sun_supported", "sun_judge_supported",
+)  # fmt: skip
 KINDS = ("both_stable", "only_first_stable", "only_judge_stable")
 
 
@@ -23,6 +26,10 @@ def section(run: Run) -> Section | None:
         if settings.count
         else "all of them"
     )
+    start = {
+        "sample": "from the samples",
+        "relaxed": f"from where {rewarding} had relaxed them to",
+    }[settings.start]
     body = markup.table(
         ["policy",
          *(f"{BY_NAME[flag].heading}, {judge if 'judge' in flag else rewarding}" for flag in FLAGS),
@@ -37,8 +44,8 @@ def section(run: Run) -> Section | None:
             for name, entry in entries.items()
         ],
         kind="words",
-        caption=f"{judge} rewarded no policy. It relaxed the structures itself ({which}) and its "
-        "energies were compared with a hull of its own energies. Uniqueness and novelty are those "
+        caption=f"{judge} rewarded no policy. It relaxed the structures itself ({which}), {start}, "
+        "and its energies were compared with a hull of its own energies. Uniqueness and novelty are those "
         "of the first relaxation. The crystals of the judge's hull are those of the dataset, not "
         "relaxed with the judge: the hull is some meV/atom too high, and slightly too many "
         "structures count as stable. All columns are of these structures. Supported: on the hull "
