@@ -126,7 +126,7 @@ def test_the_defaults_are_valid() -> None:
         ),
         (
             {"rl": {"a": {"algorithm": "sft", "sft": {"samples": 51}}}},
-            r"^rl\.a\.sft\.samples = 51 must be a multiple of sample\.shard_size = 50",
+            r"^rl\.a\.sft\.samples = 51 must be a multiple of sample\.shard_size = 100",
         ),
         (
             {"rl": {"a": {"algorithm": "sft", "rounds": 3}, "a-round-2": {}}},
