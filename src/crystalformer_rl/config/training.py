@@ -97,7 +97,7 @@ class PretrainSettings(OptimiserSettings):
         "along half a cosine.",
     )
     start: Annotated[FilePath | None, Neutral(None)] = Field(
-        default="mp20-base",
+        default="mp20-small",
         description="Policy whose training continues on this dataset: a folder, or the name of one "
         "in resources/pretrained. The network is then that of the policy, and of `model` only "
         "`dropout` counts. null: random weights.",
