@@ -54,6 +54,9 @@ NEEDED = (
 )  # fmt: skip
 """The columns that a summary is made from."""
 
+BESIDE_JUDGE = ("stable_initial", "stable", "sun", "sun_supported")
+"""Flags by the first potential that are given for the judged crystals too."""
+
 
 def summarise(
     table: pd.DataFrame,
@@ -133,7 +136,7 @@ def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
     return {
         "judged": len(rows),
         "fractions": {
-            **{name: of_first[name] for name in ("stable_initial", "stable", "sun", "sun_supported")},
+            **{name: of_first[name] for name in BESIDE_JUDGE},
             **_fractions(rows, only_with=JUDGE),
         },
         "numbers": _means(rows, only_with=JUDGE),

@@ -45,12 +45,12 @@ def section(run: Run) -> Section | None:
         ],
         kind="words",
         caption=f"{judge} rewarded no policy. It relaxed the structures itself ({which}), {start}, "
-        "and its energies were compared with a hull of its own energies. Uniqueness and novelty are those "
-        "of the first relaxation. The crystals of the judge's hull are those of the dataset, not "
-        "relaxed with the judge: the hull is some meV/atom too high, and slightly too many "
-        "structures count as stable. All columns are of these structures. Supported: on the hull "
-        "of the respective potential. Agree: of the structures for which both give an energy above "
-        "hull. A gain that the judge does not confirm may be errors of the rewarding potential, "
-        "found and exploited.",
+        "and its energies were compared with a hull of its own energies. Uniqueness and novelty "
+        "are those of the first relaxation. The crystals of the judge's hull are those of the "
+        "dataset, not relaxed with the judge: the hull is some meV/atom too high, and slightly too "
+        "many structures count as stable. All columns are of these structures. Supported: on the "
+        "hull of the respective potential. Agree: of the structures for which both give an energy "
+        "above hull. A gain that the judge does not confirm may be errors of the rewarding "
+        "potential, found and exploited.",
     )  # fmt: skip
     return Section("judge", "The judge", body)
