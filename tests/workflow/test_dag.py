@@ -75,6 +75,7 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
         "relax": shards,
         "judge": again * (2 + len(settings.rl)),
         **({"download": downloads} if downloads else {}),
+        **({"comparison_hull": 1} if settings.comparison_hull.files else {}),
     }
 
 

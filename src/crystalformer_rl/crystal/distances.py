@@ -13,9 +13,14 @@ _STEPS = np.array([step for step in product(range(-3, 4), repeat=3) if any(step)
 _FLAT = 1e-12
 
 
+def is_flat(lattice: Lattice) -> bool:
+    """Whether the lattice vectors span no volume."""
+    return not lattice.volume > _FLAT * np.prod(lattice.abc)
+
+
 def shortest_vector(lattice: Lattice) -> float:
     """Length of the shortest lattice vector, Å; 0 if the vectors span no volume."""
-    if not lattice.volume > _FLAT * np.prod(lattice.abc):
+    if is_flat(lattice):
         return 0.0
     reduced = lattice.get_lll_reduced_lattice().matrix
     return float(np.linalg.norm(_STEPS @ reduced, axis=1).min())
@@ -37,10 +42,16 @@ def min_distance(structure: Structure) -> float:
 
 def closer_than(limit: float, structure: Structure) -> float | None:
     """:func:`min_distance` if it is below ``limit``, Å, else None; faster for ordinary cells."""
-    # A step along an edge leads to the next plane of the other two. Where planes are further apart
-    # than the limit no vector is shorter, and a list of neighbours ends within the next cells.
-    if limit * np.linalg.norm(structure.lattice.inv_matrix, axis=0).max() < 1:
-        distances = structure.get_neighbor_list(r=limit)[3]
-        return float(distances.min()) if len(distances) else None
-    found = min_distance(structure)
+    # A step along an edge leads to the next plane of the other two. Where these planes are twice
+    # the limit apart no lattice vector is shorter than it, and the shortest of the offsets of two
+    # atoms that are below it has no coordinate beyond a half.
+    lattice = structure.lattice
+    if 2 * limit * np.linalg.norm(lattice.inv_matrix, axis=0).max() < 1:
+        first, second = np.triu_indices(len(structure), k=1)
+        positions = structure.frac_coords
+        offsets = positions[first] - positions[second]
+        vectors = (offsets - offsets.round()) @ lattice.matrix
+        found = float(np.sqrt((vectors * vectors).sum(axis=1).min(initial=np.inf)))
+    else:
+        found = min_distance(structure)
     return found if found < limit else None

@@ -7,7 +7,7 @@ from pymatgen.core import DummySpecies, Structure
 from crystalformer_rl.crystal.distances import (
     MIN_DISTANCE_ANGSTROM,
     closer_than,
-    shortest_vector,
+    is_flat,
 )
 
 # Far outside what a crystal needs, and far inside what the libraries can compute with.
@@ -54,12 +54,9 @@ def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANC
             f"a fractional coordinate of {np.abs(structure.frac_coords).max():.4g}: must be "
             f"within ±{MAX_COORDINATE:g}"
         )
-    shortest = shortest_vector(lattice)
-    if not shortest:
+    if is_flat(lattice):
         raise UnphysicalError("the cell has no volume")
-    if not min_distance:
-        return
-    found = shortest if shortest < min_distance else closer_than(min_distance, structure)
+    found = closer_than(min_distance, structure) if min_distance else None
     if found is not None:
         raise UnphysicalError(
             f"{structure.formula}: atoms are {found:.3f} Å apart, at least {min_distance:g} Å is "

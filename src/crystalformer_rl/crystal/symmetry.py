@@ -21,6 +21,8 @@ logging.getLogger("moyo").setLevel(logging.ERROR)
 
 # The standardised positions are idealised: what is left between images is rounding.
 SAME_POINT = 2e-3
+# How much further than a symmetry tolerance atoms may be moved by what the libraries still find.
+_LOOSE = 10.0
 # Å, for :func:`primitive`; tight, so that only true repetitions of a cell are taken out.
 PRIMITIVE_SYMPREC = 0.01
 
@@ -218,6 +220,8 @@ def primitive(structure: Structure, *, symprec: float) -> Structure:
         The input where no smaller cell is found, or no symmetry at all.
     """
     cell = Cell.of(structure)
+    if not _may_repeat(cell, symprec):
+        return structure
     try:
         size = len(_moyo_dataset(cell, symprec=symprec).prim_std_cell.numbers)
     except ValueError:
@@ -236,6 +240,25 @@ def primitive(structure: Structure, *, symprec: float) -> Structure:
         return structure
     matrix, positions, numbers = found
     return Cell(matrix, np.asarray(numbers), positions).structure()
+
+
+def _may_repeat(cell: Cell, symprec: float) -> bool:
+    """Whether the cell may hold a smaller one several times: quick, and never wrongly False.
+
+    A translation maps each atom of the rarest element onto another one, and then all atoms.
+    """
+    numbers, counts = np.unique(cell.numbers, return_counts=True)
+    if np.gcd.reduce(counts) == 1:
+        return False
+    rarest = cell.positions[cell.numbers == numbers[counts.argmin()]]
+    alike = cell.numbers[:, None] == cell.numbers
+    for shift in rarest[1:] - rarest[0]:
+        offsets = cell.positions[:, None] + shift - cell.positions
+        vectors = (offsets - offsets.round()) @ cell.matrix
+        near = (vectors * vectors).sum(axis=-1) < (_LOOSE * symprec) ** 2
+        if (near & alike).any(axis=1).all():
+            return True
+    return False
 
 
 def sites(standard: Standard) -> list[Site]:
