@@ -187,13 +187,13 @@ def test_crystals_of_another_generator_join_at_relax(copy: Copy) -> None:
 
 def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> None:
     without = copy.planned("--config", "judge={potential: null}")
-    another = "judge={potential: 'sevennet:7net-l3i5', count: 51}"
+    another = "judge={potential: 'sevennet:7net-l3i5', count: 101}"
     judge = ("--config", another, "hull={exclude_ytterbium: false}")
     output = copy.snakemake("--dry-run", "--printshellcmds", *judge)
     planned = messages(output)
     assert without <= planned
     policies = ["base", "sft", *(f"rl-{name}" for name in Config().rl)]
-    # 51 crystals are two shards of 50.
+    # 101 crystals are two shards of 100.
     assert planned - without == {
         "Relaxing the elements with sevennet:7net-l3i5",
         "Computing energies for the judge's hull, shard 0000",
@@ -226,11 +226,12 @@ def test_energies_of_the_elements_of_the_default_judge_come_with_the_project(cop
     output = copy.snakemake("--dry-run", "--printshellcmds")
     assert {"elements", "judge_elements"}.isdisjoint(counts(output))
     (hull,) = re.findall(r"crystalformer_rl hull .*judge/hull$", output, flags=re.MULTILINE)
-    assert "elements-sevennet.json" in hull
+    assert "resources/elements/sevennet.json" in hull
 
 
 def test_a_comparison_hull_is_made_of_files(copy: Copy) -> None:
-    assert "comparison_hull" not in counts(copy.snakemake("--dry-run"))
+    none = "comparison_hull={files: []}"
+    assert "comparison_hull" not in counts(copy.snakemake("--dry-run", "--config", none))
     (copy.folder / "my hull.csv").write_text("formula,formation_energy_per_atom\n")
     files = "comparison_hull={files: ['my hull.csv']}"
     output = copy.snakemake("--dry-run", "--printshellcmds", "--config", files)
