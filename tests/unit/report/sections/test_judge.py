@@ -12,6 +12,8 @@ def test_both_potentials_are_compared() -> None:
         e_above_hull=[0.0, 0.0, 0.3, 0.3],
         judge_stable=[True, False, True, False],
         judge_e_above_hull=[0.0, 0.3, 0.0, 0.3],
+        judge_stable_initial=[False, False, True, True],
+        judge_e_above_hull_initial=[0.2, 0.4, 0.0, 0.05],
         judge_status="converged",
         judge_hull_status="ok",
         judge_supported=[False, True, True, True],
@@ -20,6 +22,8 @@ def test_both_potentials_are_compared() -> None:
     config = Config(judge=JudgeSettings(potential="sevennet"))
     section = judge.section(synthetic.run(table, config=config))
     assert section is not None
+    assert "stable as generated, SevenNet" in section.body
+    assert "from where CHGNet had relaxed them to" in section.body
     assert "S.U.N., SevenNet" in section.body
     assert "S.U.N., supported, SevenNet" in section.body
     assert "0/4 = 0.0\u202f% [0.0, 49.0]" in section.body
