@@ -23,6 +23,7 @@ FIRST = {"Reading the crystals of resources/mp20/crystals.parquet"}
 ENERGIES = {"Computing energies for the hull, shard 0000"}
 JUDGE_ENERGIES = {"Computing energies for the judge's hull, shard 0000"}
 HULLS = {"Building the convex hull", "Building the judge's convex hull"}
+COMPARISON = {"Building the comparison hull"}
 TOKENS = {"Tokenizing the crystals"}
 PRETRAIN, SFT = {"Pretraining"}, {"Fine-tuning on relaxed samples"}
 EVALUATE, REPORT = {"Evaluating the generated structures"}, {"Writing the report"}
@@ -57,7 +58,7 @@ AFTER_SFT = drawn("sft") | END
 RELAXING_REWARDS = BRANCHES | drawn("rl-ehull", "rl-fom")
 AFTER_HULL = SFT | AFTER_SFT | BRANCHES | drawn("rl-ehull", "rl-fom")
 AFTER_BASE = SFT | BRANCHES | drawn(*POLICIES) | END
-EVERYTHING = FIRST | ENERGIES | JUDGE_ENERGIES | HULLS | TOKENS | PRETRAIN | AFTER_BASE
+EVERYTHING = FIRST | ENERGIES | JUDGE_ENERGIES | HULLS | COMPARISON | TOKENS | PRETRAIN | AFTER_BASE
 
 Edit = Callable[[Copy], None]
 
@@ -200,7 +201,7 @@ def resources(copy: Copy) -> None:
 MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "relax.max_force": (
         setting("relax.max_force", 0.05),
-        relaxed(*POLICIES) | SFT | AFTER_SFT,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
     ),
     "rl.ehull.weight": (
         setting("rl.ehull.weight", 2.0),
@@ -242,6 +243,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         | second("theirs")
         | END,
     ),
+    "judge.start": (setting("judge.start", "sample"), second(*POLICIES) | END),
     "judge.max_steps": (setting("judge.max_steps", 50), second(*POLICIES) | END),
     "judge.count up: the new shards": (
         setting("judge.count", CONFIG.judge.count + 1),
@@ -251,7 +253,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "report.title": (setting("report.title", "Another title"), REPORT),
     "hull.min_references": (
         setting("hull.min_references", 2),
-        HULLS | AFTER_HULL,
+        HULLS | COMPARISON | AFTER_HULL,
     ),
     "hull.shards: no energy is computed again, but its jobs are others": (
         setting("hull.shards", 2),
@@ -282,7 +284,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         code("stages/energies.py"),
         ENERGIES | JUDGE_ENERGIES | HULLS | AFTER_HULL,
     ),
-    "code of stages/hull.py": (code("stages/hull.py"), HULLS | AFTER_HULL),
+    "code of stages/hull.py": (code("stages/hull.py"), HULLS | COMPARISON | AFTER_HULL),
     "code of training/ppo.py": (
         code("training/ppo.py"),
         BRANCHES | drawn("rl-ehull", "rl-fom") | END,
@@ -293,7 +295,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     ),
     "a new key with another value": (
         new_key(0.5),
-        relaxed(*POLICIES) | SFT | AFTER_SFT,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
     ),
     "the default of a key that config.yaml does not give": (default_of_best, REPORT),
 }

@@ -97,7 +97,9 @@ def finished_policy(name, key, by_histogram=()):
         check_policy(folder, by_histogram=by_histogram)
     except (FileNotFoundError, ValueError) as error:
         refuse(f"{key} = {name}: {error}")
-    return str(folder)
+    # A run that is moved with its repository is still up to date.
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def elements_of(potential, computed):
