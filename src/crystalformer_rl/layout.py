@@ -175,7 +175,7 @@ class Layout:
         return f"{self.results}/{stage}/{policy}:{self._shard_number(count)}"
 
     def evaluated(self, stage: str, suffix: str = "parquet") -> list[str]:
-        """The shards of ``sample``, ``relax`` or ``judge/relax`` that are evaluated."""
+        """The shards of ``sample``, ``relax``, ``judge/relax`` or ``assess`` of the comparison."""
         count = self._evaluated_count(stage)
         return [
             path for policy in self.policies for path in self.shards(stage, policy, count, suffix)
@@ -185,6 +185,12 @@ class Layout:
         """The same shards for a command line, by policy; empty where there is no judge."""
         count = self._evaluated_count(stage)
         return {policy: self.shard_count(stage, policy, count) for policy in self.policies if count}
+
+    def judged(self, policy: str, number: int) -> list[str]:
+        """The shard as relaxed by the judge: one file, or none if the judge does not see it."""
+        if number >= self._shard_number(self._evaluated_count("judge/relax")):
+            return []
+        return [f"{self.results}/judge/relax/{policy}/{shard_name(number, 'parquet')}"]
 
     @property
     def comparison_hull(self) -> str | None:
@@ -196,18 +202,21 @@ class Layout:
         """The folder of the judge's hull, if there is a judge."""
         return f"{self.results}/judge/hull" if self.config.judge.potential is not None else None
 
-    def other_hulls(self, *files: str) -> list[str]:
-        """Files of the comparison hull and of the judge's hull, as far as there are such."""
-        folders = [self.comparison_hull, self.judge_hull]
+    def other_hulls(self, *files: str, number: int = 0) -> list[str]:
+        """Files of the comparison hull and of the judge's hull, as far as there are such.
+
+        That of the judge only if it sees the shard with this number; it sees the first.
+        """
+        judge = self.judge_hull if self.judged("base", number) else None
+        folders = [self.comparison_hull, judge]
         return [f"{folder}/{file}" for folder in folders if folder for file in files]
 
-    def other_hull_arguments(self) -> list[str]:
-        """The arguments of ``evaluate`` that name these hulls and the judge's shards."""
+    def other_hull_arguments(self, policy: str, number: int) -> list[str]:
+        """The arguments of ``assess`` that name these hulls and the judge's shard."""
         words = []
         if self.comparison_hull:
             words += ["--comparison-hull", self.comparison_hull]
-        if self.judge_hull:
-            judged = [f"{p}={shards}" for p, shards in self.evaluated_counts("judge/relax").items()]
+        if self.judge_hull and (judged := self.judged(policy, number)):
             words += ["--judge-hull", self.judge_hull, "--judged", *judged]
         return words
 

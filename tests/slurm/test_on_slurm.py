@@ -26,7 +26,7 @@ from crystalformer_rl.files import read_json, read_table, read_tensors
 pytestmark = pytest.mark.slow
 
 PROFILE = "workflow/profiles/slurm/config.v8+.yaml"
-CPU_RULES = {"dataset", "hull", "tokenize", "evaluate", "report"}
+CPU_RULES = {"dataset", "hull", "tokenize", "assess", "evaluate", "report"}
 SAMPLES = [f"results/smoke/sample/base/shard-{number:04d}.parquet" for number in (0, 1)]
 PRETRAIN = "results/smoke/pretrain"
 # Long enough to be met in the middle.
@@ -111,7 +111,7 @@ def test_doctor_finds_what_the_cluster_lacks(
     findings = json.loads(done.stdout)["findings"]
     assert {f["topic"] for f in findings if f["status"] == "problem"} == problems
     assert done.returncode == bool(problems)
-    assert {"partition gpu", "rule relax", "rule evaluate"} <= {
+    assert {"partition gpu", "rule relax", "rule assess", "rule evaluate"} <= {
         f["topic"] for f in findings if f["status"] == "ok"
     }
 

@@ -117,21 +117,22 @@ def test_the_judge_sees_whole_shards(count: int | None, shards: int) -> None:
 def test_without_a_judge_and_a_comparison_hull() -> None:
     alone = files(judge={"potential": None})
     assert alone.evaluated("judge/relax") == alone.other_hulls("hull.parquet") == []
-    assert alone.other_hull_arguments() == []
+    assert alone.judged("sft", 0) == alone.other_hull_arguments("sft", 0) == []
 
 
 def test_other_hulls() -> None:
     here = files(comparison_hull={"files": ["a.csv"]}, judge={"count": 50}, rl={})
+    comparison = "results/r/comparison/hull"
     assert here.other_hulls("hull.parquet", "elements.json") == [
-        "results/r/comparison/hull/hull.parquet",
-        "results/r/comparison/hull/elements.json",
+        f"{comparison}/hull.parquet",
+        f"{comparison}/elements.json",
         "results/r/judge/hull/hull.parquet",
         "results/r/judge/hull/elements.json",
     ]
-    assert here.other_hull_arguments() == [
-        *("--comparison-hull", "results/r/comparison/hull"),
-        *("--judge-hull", "results/r/judge/hull", "--judged"),
-        *("base=results/r/judge/relax/base:1", "sft=results/r/judge/relax/sft:1"),
+    assert here.other_hull_arguments("sft", 0) == [
+        *("--comparison-hull", comparison),
+        *("--judge-hull", "results/r/judge/hull"),
+        *("--judged", "results/r/judge/relax/sft/shard-0000.parquet"),
     ]
 
 
@@ -153,6 +154,14 @@ def test_energies_are_computed_for_hulls_of_the_dataset() -> None:
     assert other.energies("energies") == other.energies_count("energies") == []
     assert len(other.energies("judge/energies")) == 3
     assert files(judge={"potential": None}).energies("judge/energies") == []
+
+
+def test_a_shard_that_the_judge_does_not_see_needs_nothing_of_it() -> None:
+    here = files(comparison_hull={"files": ["a.csv"]}, judge={"count": 50})
+    comparison = "results/r/comparison/hull"
+    assert here.judged("sft", 1) == []
+    assert here.other_hulls("hull.parquet", number=1) == [f"{comparison}/hull.parquet"]
+    assert here.other_hull_arguments("sft", 1) == ["--comparison-hull", comparison]
 
 
 def test_checkpoints_are_outside_the_results_of_a_job() -> None:

@@ -17,14 +17,8 @@ from crystalformer_rl.files import write_tensors
 
 PROFILES = REPOSITORY / "workflow/profiles"
 CPU_RULES = {
-    "dataset",
-    "hull",
-    "judge_hull",
-    "comparison_hull",
-    "tokenize",
-    "evaluate",
-    "report",
-}
+    "dataset", "hull", "judge_hull", "comparison_hull", "tokenize", "assess", "evaluate", "report",
+}  # fmt: skip
 GPU_RULES = {
     "elements", "energies", "pretrain", "sft", "rl", "sample", "relax", "judge", "judge_elements",
     "judge_energies",
@@ -73,6 +67,7 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
         "rl": sum(branch.rounds for branch in settings.rl.values()),
         "sample": shards,
         "relax": shards,
+        "assess": judged * (2 + len(settings.rl)),
         "judge": again * (2 + len(settings.rl)),
         **({"download": downloads} if downloads else {}),
         **({"comparison_hull": 1} if settings.comparison_hull.files else {}),
@@ -215,8 +210,15 @@ def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> No
     (relaxation,) = re.findall(r"crystalformer_rl relax .*judge/relax/base/.*0000.p.*", output)
     assert '"potential": "sevennet:7net-l3i5"' in relaxation
     assert "--sample results/default/sample/base/shard-0000.parquet" in relaxation
-    (evaluation,) = re.findall(r"crystalformer_rl evaluate .*", output)
-    assert "--judge-hull results/default/judge/hull --judged base=results/" in evaluation
+    evaluations = re.findall(r"crystalformer_rl assess .*/base/.*", output)
+    assert len(evaluations) > 2
+    for number, evaluation in enumerate(sorted(evaluations)):
+        shard = f"base/shard-{number:04d}.parquet"
+        assert f"--relaxed results/default/relax/{shard} " in evaluation
+        of_judge = "--judge-hull results/default/judge/hull --judged results/default/judge/relax/"
+        assert (
+            (f"{of_judge}{shard}" in evaluation) == ("--judge-hull" in evaluation) == (number < 2)
+        )
     (page,) = re.findall(r"crystalformer_rl report .*", output)
     assert "results/default/judge/relax/base:2" in page
     assert "results/default/judge/hull/provenance.json" in page
@@ -239,15 +241,17 @@ def test_a_comparison_hull_is_made_of_files(copy: Copy) -> None:
     (hull,) = re.findall(r"crystalformer_rl hull .*comparison/hull$", output, flags=re.MULTILINE)
     assert '"files": ["my hull.csv"]' in hull
     assert '"reference": "csv"' in hull
-    (evaluation,) = re.findall(r"crystalformer_rl evaluate .*", output)
-    assert "--comparison-hull results/default/comparison/hull" in evaluation
+    evaluations = re.findall(r"crystalformer_rl assess .*", output)
+    assert evaluations
+    for evaluation in evaluations:
+        assert "--comparison-hull results/default/comparison/hull" in evaluation
     missing = "comparison_hull={files: [nowhere.csv]}"
     refused = copy.snakemake("--dry-run", "--config", missing, check=False)
     assert "comparison_hull.files = nowhere.csv: no such file or folder" in refused
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["--slurm-status-command=squeue", "--slurm-array-jobs=sample,relax"]]
+    "words", [[], ["--slurm-status-command=squeue", "--slurm-array-jobs=sample,relax,assess"]]
 )
 def test_a_cluster_gets_gpu_jobs_of_sane_size(copy: Copy, words: Sequence[str]) -> None:
     jobs = copy.requested("--profile", "slurm", *words)
@@ -277,7 +281,7 @@ def test_memory_grows_with_the_attempt_and_that_of_gpu_jobs_once(copy: Copy) -> 
     assert all(last[rule] == second[rule] for rule in on_gpu)
 
 
-def test_every_process_of_the_evaluation_brings_its_memory(copy: Copy) -> None:
+def test_every_process_of_the_join_brings_its_memory(copy: Copy) -> None:
     asked = [memory(copy, "--set-threads", f"evaluate={number}") for number in (8, 16)]
     assert [size["evaluate"] for size in asked] == [12000, 20000]
 

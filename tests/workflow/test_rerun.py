@@ -26,7 +26,7 @@ HULLS = {"Building the convex hull", "Building the judge's convex hull"}
 COMPARISON = {"Building the comparison hull"}
 TOKENS = {"Tokenizing the crystals"}
 PRETRAIN, SFT = {"Pretraining"}, {"Fine-tuning on relaxed samples"}
-EVALUATE, REPORT = {"Evaluating the generated structures"}, {"Writing the report"}
+EVALUATE, REPORT = {"Joining the evaluated structures"}, {"Writing the report"}
 END = EVALUATE | REPORT
 
 
@@ -48,15 +48,21 @@ def second(*policies: str, shards: Iterable[int] = range(JUDGED_AGAIN)) -> set[s
     }
 
 
+def assessed(*policies: str, shards: Iterable[int] = range(JUDGED)) -> set[str]:
+    return {f"Evaluating {p}, shard {k:04d}" for p in policies for k in shards}
+
+
 def drawn(*policies: str) -> set[str]:
-    return sampled(*policies) | relaxed(*policies) | second(*policies)
+    return sampled(*policies) | relaxed(*policies) | second(*policies) | assessed(*policies)
 
 
+ALL = assessed(*POLICIES) | END
+BY_JUDGE = assessed(*POLICIES, shards=range(JUDGED_AGAIN)) | END
 BRANCHES = rl("ehull", 1, 2) | rl("fom", 1, 2)
 AFTER_SFT = drawn("sft") | END
 # The code of a relaxation is part of every reward that may relax first (`relax_steps`).
 RELAXING_REWARDS = BRANCHES | drawn("rl-ehull", "rl-fom")
-AFTER_HULL = SFT | AFTER_SFT | BRANCHES | drawn("rl-ehull", "rl-fom")
+AFTER_HULL = SFT | AFTER_SFT | BRANCHES | drawn("rl-ehull", "rl-fom") | ALL
 AFTER_BASE = SFT | BRANCHES | drawn(*POLICIES) | END
 EVERYTHING = FIRST | ENERGIES | JUDGE_ENERGIES | HULLS | COMPARISON | TOKENS | PRETRAIN | AFTER_BASE
 
@@ -201,7 +207,7 @@ def resources(copy: Copy) -> None:
 MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "relax.max_force": (
         setting("relax.max_force", 0.05),
-        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | ALL,
     ),
     "rl.ehull.weight": (
         setting("rl.ehull.weight", 2.0),
@@ -223,6 +229,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
             for policy in POLICIES
             if JUDGED not in SHARDS[policy]
         }
+        | assessed(*POLICIES, shards=[JUDGED])
         | END,
     ),
     "sample.temperature": (
@@ -234,22 +241,23 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         setting("pretrain.learning_rate", CONFIG.pretrain.learning_rate / 2),
         PRETRAIN | AFTER_BASE,
     ),
-    "evaluate.stable_below": (setting("evaluate.stable_below", 0.0), END),
-    "evaluate.strict.site_tolerance": (setting("evaluate.strict.site_tolerance", 0.1), END),
+    "evaluate.stable_below": (setting("evaluate.stable_below", 0.0), ALL),
+    "evaluate.strict.site_tolerance": (setting("evaluate.strict.site_tolerance", 0.1), ALL),
     "a new name under external": (
         theirs,
         {"Reading the crystals of theirs"}
         | {f"Relaxing theirs, shard {k:04d}" for k in range(JUDGED)}
         | second("theirs")
+        | assessed("theirs")
         | END,
     ),
-    "judge.start": (setting("judge.start", "sample"), second(*POLICIES) | END),
-    "judge.max_steps": (setting("judge.max_steps", 50), second(*POLICIES) | END),
+    "judge.start": (setting("judge.start", "sample"), second(*POLICIES) | BY_JUDGE),
+    "judge.max_steps": (setting("judge.max_steps", 50), second(*POLICIES) | BY_JUDGE),
     "judge.count up: the new shards": (
         setting("judge.count", CONFIG.judge.count + 1),
-        second(*POLICIES, shards=[JUDGED_AGAIN]) | END,
+        second(*POLICIES, shards=[JUDGED_AGAIN]) | assessed(*POLICIES, shards=[JUDGED_AGAIN]) | END,
     ),
-    "no judge": (setting("judge.potential", None), END),
+    "no judge": (setting("judge.potential", None), BY_JUDGE),
     "report.title": (setting("report.title", "Another title"), REPORT),
     "hull.min_references": (
         setting("hull.min_references", 2),
@@ -266,19 +274,21 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     "seed": (setting("seed", 1), PRETRAIN | AFTER_BASE),
     "dataset.limit": (setting("dataset.limit", 1000), EVERYTHING),
     "code of evaluation/sun.py": (code("evaluation/sun.py"), END),
+    "code of evaluation/uniqueness.py": (code("evaluation/uniqueness.py"), END),
+    "code of evaluation/displacement.py": (code("evaluation/displacement.py"), ALL),
     "code of model/transformer.py": (code("model/transformer.py"), PRETRAIN | AFTER_BASE),
     "code of potentials/relax.py": (
         code("potentials/relax.py"),
-        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS | ALL,
     ),
     "code of report/page.py": (code("report/page.py"), REPORT),
     "code of potentials/fire.py": (
         code("potentials/fire.py"),
-        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS | ALL,
     ),
     "code of potentials/sevennet.py, the judge": (
         code("potentials/sevennet.py"),
-        JUDGE_ENERGIES | {"Building the judge's convex hull"} | second(*POLICIES) | END,
+        JUDGE_ENERGIES | {"Building the judge's convex hull"} | second(*POLICIES) | BY_JUDGE,
     ),
     "code of stages/energies.py": (
         code("stages/energies.py"),
@@ -295,7 +305,7 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
     ),
     "a new key with another value": (
         new_key(0.5),
-        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT,
+        relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | ALL,
     ),
     "the default of a key that config.yaml does not give": (default_of_best, REPORT),
 }

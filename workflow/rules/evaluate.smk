@@ -1,15 +1,57 @@
-rule evaluate:
-    """Evaluate every generated structure; the table of structures is the primary result."""
+# Resumable: the journal is not among the outputs, which Snakemake deletes before a job.
+rule assess:
+    """Evaluate one shard; whether a structure is unique needs all shards, and comes later."""
     input:
-        samples=LAYOUT.evaluated("sample"),
-        relaxed=LAYOUT.evaluated("relax"),
-        judged=LAYOUT.evaluated("judge/relax"),
+        sample=f"{RUN}/sample/{{policy}}/shard-{{shard}}.parquet",
+        relaxed=f"{RUN}/relax/{{policy}}/shard-{{shard}}.parquet",
+        judged=lambda wildcards: LAYOUT.judged(wildcards.policy, int(wildcards.shard)),
         structures=rules.dataset.output.structures,
-        training=rules.tokenize.output.tokens[0],
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
         rules=rules.hull.output.rules,
-        other_hulls=LAYOUT.other_hulls("hull.parquet", "elements.json", "hull.json"),
+        other_hulls=lambda wildcards: LAYOUT.other_hulls(
+            "hull.parquet",
+            "elements.json",
+            "hull.json",
+            number=int(wildcards.shard),
+        ),
+    output:
+        shard=f"{RUN}/assess/{{policy}}/shard-{{shard}}.parquet",
+        provenance=f"{RUN}/assess/{{policy}}/shard-{{shard}}.provenance.json",
+    log:
+        f"{LOGS}/assess/{{policy}}/shard-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/assess-{{policy}}-{{shard}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        runtime=240,
+        mem_mb=lambda wildcards, attempt: 4000 * min(attempt, 4),
+    params:
+        settings=canonical(SETTINGS.evaluate),
+        code=code("assess", potential=FEATURES_OF),
+        hull=subpath(input.hull, parent=True),
+        other_hulls=lambda wildcards: LAYOUT.other_hull_arguments(
+            wildcards.policy, int(wildcards.shard)
+        ),
+        journal=LAYOUT.journal("assess/{policy}/shard-{shard}"),
+    message:
+        "Evaluating {wildcards.policy}, shard {wildcards.shard}"
+    shell:
+        "python -m crystalformer_rl assess --log-file {log:q} --threads 1"
+        " --settings {params.settings:q} --policy {wildcards.policy:q}"
+        " --sample {input.sample:q} --relaxed {input.relaxed:q} --hull {params.hull:q}"
+        " --structures {input.structures:q} {params.other_hulls:q}"
+        " --journal {params.journal:q} --out {output.shard:q}"
+
+
+rule evaluate:
+    """Join the shards, find what is unique; the table of structures is the primary result."""
+    input:
+        assessed=LAYOUT.evaluated("assess"),
+        training=rules.tokenize.output.tokens[0],
     output:
         structures=report(
             f"{RUN}/evaluate/structures.parquet",
@@ -33,22 +75,17 @@ rule evaluate:
     threads: 8
     resources:
         runtime=720,
-        # One part of 10,000 crystals in each process, and the whole table in the first.
+        # One batch of 10,000 crystals in each process, and the whole table in the first.
         mem_mb=lambda wildcards, threads, attempt: (4000 + 1000 * threads)
         * min(attempt, 4),
     params:
         settings=canonical(SETTINGS.evaluate),
-        code=code("evaluate", potential=FEATURES_OF),
-        samples=["=".join(pair) for pair in LAYOUT.evaluated_counts("sample").items()],
-        relaxed=["=".join(pair) for pair in LAYOUT.evaluated_counts("relax").items()],
-        hull=subpath(input.hull, parent=True),
-        other_hulls=LAYOUT.other_hull_arguments(),
+        code=code("evaluate"),
+        assessed=["=".join(pair) for pair in LAYOUT.evaluated_counts("assess").items()],
         out=subpath(output.structures, parent=True),
     message:
-        "Evaluating the generated structures"
+        "Joining the evaluated structures"
     shell:
         "python -m crystalformer_rl evaluate --log-file {log:q} --threads 1"
-        " --settings {params.settings:q} --hull {params.hull:q}"
-        " --structures {input.structures:q} --training {input.training:q}"
-        " --samples {params.samples:q} --relaxed {params.relaxed:q} {params.other_hulls:q}"
-        " --processes {threads} --out {params.out:q}"
+        " --settings {params.settings:q} --training {input.training:q}"
+        " --assessed {params.assessed:q} --processes {threads} --out {params.out:q}"

@@ -18,6 +18,7 @@ rule report:
             *LAYOUT.evaluated("sample", "provenance.json"),
             *LAYOUT.evaluated("relax", "provenance.json"),
             *LAYOUT.evaluated("judge/relax", "provenance.json"),
+            *LAYOUT.evaluated("assess", "provenance.json"),
         ],
     output:
         page=report(
@@ -63,6 +64,7 @@ rule report:
             *LAYOUT.evaluated_counts("sample").values(),
             *LAYOUT.evaluated_counts("relax").values(),
             *LAYOUT.evaluated_counts("judge/relax").values(),
+            *LAYOUT.evaluated_counts("assess").values(),
         ],
         out=subpath(output.page, parent=True),
     message:

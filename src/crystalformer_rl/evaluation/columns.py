@@ -5,7 +5,7 @@ evaluate stage checks the table that it writes against this list. The summary, t
 docs/reference/columns.md and the tests read the list.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -254,7 +254,18 @@ def summarised(how: Summary, *, only_with: str = "") -> tuple[str, ...]:
     return tuple(c.name for c in COLUMNS if (c.summary, c.only_with) == (how, only_with))
 
 
-def check(table: pd.DataFrame, *, keys: Sequence[str] = ()) -> None:
+def ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its columns in the order of :data:`COLUMNS`, unknown ones at the end."""
+    places = {column.name: place for place, column in enumerate(COLUMNS)}
+    return table[sorted(table, key=lambda name: places.get(str(name), len(places)))]
+
+
+def keys_of(table: pd.DataFrame) -> set[str]:
+    """The keys of the configuration, of :attr:`Column.only_with`, that a table has columns of."""
+    return {column.only_with for column in COLUMNS if column.name in table} - {""}
+
+
+def check(table: pd.DataFrame, *, keys: Collection[str] = ()) -> None:
     """Refuse a table that does not have the columns of :data:`COLUMNS`, in order and type.
 
     Parameters

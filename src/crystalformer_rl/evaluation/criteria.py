@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.validity import check_validity
 from crystalformer_rl.evaluation.generated import Generated
-from crystalformer_rl.evaluation.matching import ReferenceIndex, unique_flags
+from crystalformer_rl.evaluation.matching import ReferenceIndex
 from crystalformer_rl.potentials.base import Evaluation, Failure
 from crystalformer_rl.potentials.relax import WITH_ENERGY
 from crystalformer_rl.properties.ensemble import Ensemble
@@ -27,8 +27,6 @@ FAILURE_STAGES: Mapping[str, str] = {
     "match": "The crystal could not be compared with others, so it is neither unique nor novel.",
     "properties": "The properties of the relaxed crystal could not be predicted.",
 }
-# Flags that are also found with the strict tolerances; their names then end in "_strict".
-MATCHING_FLAGS = ("unique", "novel", "stable_unique", "sun")
 
 
 def validity_columns(structures: Sequence[Structure | None]) -> Columns:
@@ -83,54 +81,18 @@ def comparison_columns(
     }
 
 
-def matching_columns(
-    generated: Generated,
-    *,
-    stable: NDArray[np.bool_],
-    known: ReferenceIndex,
-    matcher: StructureMatcher,
+def novelty_columns(
+    generated: Generated, *, known: ReferenceIndex, matcher: StructureMatcher
 ) -> Columns:
-    """Uniqueness within each policy, novelty with respect to the known crystals, and S.U.N."""
+    """Novelty with respect to the known crystals, and why a crystal cannot be compared."""
     candidates = generated.candidates
-    ids = generated.table["id"].to_numpy()
-    unique = np.zeros(len(ids), dtype=bool)
-    stable_unique = np.zeros(len(ids), dtype=bool)
-    representative = np.full(len(ids), None, dtype=object)
-    for rows in generated.table.groupby("policy", sort=False).indices.values():
-        own = [candidates[row] for row in rows]
-        answer = unique_flags(own, matcher)
-        unique[rows] = answer.flags
-        found = answer.representative >= 0
-        representative[rows[found]] = ids[rows[answer.representative[found]]]
-        of_stable = [c if keep else None for c, keep in zip(own, stable[rows], strict=True)]
-        stable_unique[rows] = unique_flags(of_stable, matcher).flags
     matched = [known.match(c, matcher) if c is not None else None for c in candidates]
     problems = [known.problem(c) if c is not None else None for c in candidates]
     novel = _flags(
         c is not None and match is None and problem is None
         for c, match, problem in zip(candidates, matched, problems, strict=True)
     )
-    return {
-        "unique": unique,
-        "representative": representative,
-        "novel": novel,
-        "matched_id": matched,
-        "matching_problem": problems,
-        "stable_unique": stable_unique,
-        "sun": stable_unique & novel,
-    }
-
-
-def strict_columns(
-    generated: Generated,
-    *,
-    stable: NDArray[np.bool_],
-    known: ReferenceIndex,
-    matcher: StructureMatcher,
-) -> Columns:
-    """The flags of :func:`matching_columns` by a stricter ``matcher``, named ``…_strict``."""
-    columns = matching_columns(generated, stable=stable, known=known, matcher=matcher)
-    return {f"{name}_strict": columns[name] for name in MATCHING_FLAGS}
+    return {"novel": novel, "matched_id": matched, "matching_problem": problems}
 
 
 def property_columns(

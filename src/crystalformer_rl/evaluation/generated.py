@@ -19,6 +19,9 @@ RELAX_COLUMNS = (
     *(f"relaxed_{name}" for name in COLUMNS),
 )  # fmt: skip
 
+# Columns of these that are not in the table of structures.
+INTERNAL = ("wyckoff", "status", "error", "decode_error")
+
 
 @dataclass(frozen=True)
 class Generated:

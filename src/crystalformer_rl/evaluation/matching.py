@@ -11,16 +11,18 @@ order: a crystal is the same as the first representative that matches it,
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.config.judging import Tolerances
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, min_distance
 
 # Longest edge cubed over the volume, of a reduced cell. The matcher lists the lattice vectors as
@@ -43,6 +45,11 @@ def matcher_of(
     return StructureMatcher(ltol=length_tolerance, stol=site_tolerance, angle_tol=angle_tolerance)
 
 
+def matcher_for(settings: Tolerances) -> StructureMatcher:
+    """The matcher with the tolerances of a section of the configuration."""
+    return matcher_of(**{name: getattr(settings, name) for name in Tolerances.model_fields})
+
+
 def formula_key(numbers: Sequence[int]) -> FormulaKey:
     """Reduced formula as sorted (atomic number, count) pairs, from the atoms of any cell.
 
@@ -52,6 +59,11 @@ def formula_key(numbers: Sequence[int]) -> FormulaKey:
     counts = Counter(int(number) for number in numbers)
     divisor = gcd(*counts.values()) or 1
     return tuple(sorted((number, count // divisor) for number, count in counts.items()))
+
+
+def formulas_of(numbers: Iterable[Any]) -> list[FormulaKey | None]:
+    """The reduced formula of each row of a column ``numbers``; None where there are no atoms."""
+    return [None if np.ndim(one) == 0 else formula_key(one) for one in numbers]
 
 
 class MatchingCell:

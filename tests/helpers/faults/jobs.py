@@ -155,7 +155,7 @@ HULL = files("results/hull", ("hull.parquet", "elements.json", "hull.json"))
 JUDGED = {"base": "results/pretrain", "sft": "results/sft", "rl-ehull": "results/rl-ehull"}
 SHARDS = {
     stage: tuple(f"results/{stage}/{policy}/shard-0000" for policy in JUDGED)
-    for stage in ("sample", "relax")
+    for stage in ("sample", "relax", "assess")
 }
 
 
@@ -163,23 +163,34 @@ def counts(stage: str) -> tuple[str, ...]:
     return tuple(f"results/{stage}/{policy}:1" for policy in JUDGED)
 
 
+def assess(policy: str) -> Job:
+    shard, journal = f"{policy}/shard-0000", f"checkpoints/assess/{policy}.journal"
+    sample, relaxed = (f"results/{stage}/{shard}.parquet" for stage in ("sample", "relax"))
+    return job(
+        f"assess {policy}",
+        *("--settings", canonical(SETTINGS.evaluate), "--policy", policy, "--journal", journal),
+        *("--sample", sample, "--relaxed", relaxed),
+        *("--hull", "results/hull", "--structures", STRUCTURES),
+        reads=(sample, relaxed, STRUCTURES, *HULL),
+        out=f"results/assess/{shard}.parquet",
+        writes=("shard-0000.parquet", "shard-0000.provenance.json"),
+        state=journal,
+    )
+
+
 def evaluate() -> Job:
-    shards = {
-        stage: [f"{policy}={part}" for policy, part in zip(JUDGED, counts(stage), strict=True)]
-        for stage in SHARDS
-    }
+    shards = [f"{policy}={part}" for policy, part in zip(JUDGED, counts("assess"), strict=True)]
     return job(
         "evaluate",
-        *("--settings", canonical(SETTINGS.evaluate), "--hull", "results/hull"),
-        *("--structures", STRUCTURES, "--training", f"results/tokenize/{TOKENS[0]}"),
-        *("--samples", *shards["sample"], "--relaxed", *shards["relax"]),
+        *("--settings", canonical(SETTINGS.evaluate), "--assessed", *shards),
+        *("--training", f"results/tokenize/{TOKENS[0]}"),
         reads=(
-            STRUCTURES, f"results/tokenize/{TOKENS[0]}", *HULL,
-            *(f"{shard}.parquet" for part in SHARDS.values() for shard in part),
+            f"results/tokenize/{TOKENS[0]}",
+            *(f"{shard}.parquet" for shard in SHARDS["assess"]),
         ),
         out="results/evaluate",
         writes=("structures.parquet", "summary.json", "provenance.json"),
-    )  # fmt: skip
+    )
 
 
 def report() -> Job:
@@ -191,7 +202,8 @@ def report() -> Job:
         *("--settings", canonical(SETTINGS.report), "--config", canonical(SETTINGS)),
         *("--evaluation", "results/evaluate", "--provenance", *records),
         *("--histories", *(f"{policy}={path}" for policy, path in histories.items())),
-        *("--shards", "results/energies:2", *counts("sample"), *counts("relax")),
+        *("--shards", "results/energies:2"),
+        *(count for stage in SHARDS for count in counts(stage)),
         reads=(
             *files("results/evaluate", ("structures.parquet", "summary.json")),
             *histories.values(), *records,
@@ -266,6 +278,7 @@ JOBS = (
     relax("sft"),
     sample("rl-ehull", JUDGED["rl-ehull"]),
     relax("rl-ehull"),
+    *(assess(policy) for policy in JUDGED),
     evaluate(),
     report(),
 )

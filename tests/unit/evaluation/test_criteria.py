@@ -107,64 +107,28 @@ def test_missing_references_are_reported() -> None:
     assert not columns["stable"][0]
 
 
-def test_sun_is_stable_then_unique_then_novel() -> None:
-    generated = joined(
-        [
-            {"before": SALT},  # unstable, first of its kind
-            {"before": SALT},  # stable, its first stable one, known
-            {"before": CESIUM},  # stable and new
-            {"before": CESIUM},  # a repeat
-            {"before": None},
-            {"before": CESIUM, "policy": "sft"},  # first of another policy
-            {"before": ALLOY, "policy": "sft"},  # unstable
-        ]
-    )
-    columns = criteria.matching_columns(
-        generated,
-        stable=np.array([False, True, True, True, False, True, False]),
-        known=ReferenceIndex([SALT], ["mp-22862"]),
-        matcher=MATCHER,
-    )
-    assert columns["unique"].tolist() == [True, False, True, False, False, True, True]
-    assert columns["novel"].tolist() == [False, False, True, True, False, True, True]
-    assert columns["stable_unique"].tolist() == [False, True, True, False, False, True, False]
-    assert columns["sun"].tolist() == [False, False, True, False, False, True, False]
-    assert columns["matched_id"] == ["mp-22862", "mp-22862", None, None, None, None, None]
-    assert columns["representative"].tolist() == [
-        "x-0", "x-0", "x-2", "x-2", None, "x-5", "x-6",
-    ]  # fmt: skip
-
-
-def test_strict_tolerances_tell_variants_apart() -> None:
-    bent = CESIUM.copy().apply_strain([0.2, 0.0, 0.0])
-    generated = joined([{"before": CESIUM}, {"before": bent}, {"before": bent}])
-    known = ReferenceIndex([CESIUM], ["mp-22862"])
-    asked = {"generated": generated, "stable": np.array([False, True, True]), "known": known}
-    usual = criteria.matching_columns(**asked, matcher=MATCHER)
-    strict = criteria.strict_columns(
-        **asked,
-        matcher=matcher_of(length_tolerance=0.1, site_tolerance=0.15, angle_tolerance=3),
-    )
-    assert set(strict) == {"unique_strict", "novel_strict", "stable_unique_strict", "sun_strict"}
-    assert usual["unique"].tolist() == [True, False, False]
-    assert strict["unique_strict"].tolist() == [True, True, False]
-    assert not usual["sun"].any()
-    assert strict["sun_strict"].tolist() == [False, True, False]
-
-
-def test_the_relaxed_crystal_is_matched_else_the_generated_one() -> None:
+def test_novelty_is_that_of_the_relaxed_crystal_else_of_the_generated_one() -> None:
     generated = joined(
         [
             {"before": CESIUM, "after": SALT},
             {"before": CESIUM, "after": SALT, "status": "diverged"},
+            {"before": ALLOY},
+            {"before": None},
         ]
     )
     known = ReferenceIndex([SALT], ["mp-22862"])
-    columns = criteria.matching_columns(
-        generated, stable=np.array([True, True]), known=known, matcher=MATCHER
-    )
-    assert columns["matched_id"] == ["mp-22862", None]
-    assert columns["unique"].tolist() == [True, True]
+    columns = criteria.novelty_columns(generated, known=known, matcher=MATCHER)
+    assert columns["matched_id"] == ["mp-22862", None, None, None]
+    assert columns["novel"].tolist() == [False, True, True, False]
+    assert columns["matching_problem"] == [None] * 4
+
+
+def test_what_cannot_be_compared_with_a_known_crystal_is_not_novel() -> None:
+    flat = SALT.copy().apply_strain([0.0, 0.0, 30.0])
+    known = ReferenceIndex([SALT], ["mp-22862"])
+    columns = criteria.novelty_columns(joined([{"before": flat}]), known=known, matcher=MATCHER)
+    assert columns["novel"].tolist() == [False]
+    assert columns["matching_problem"][0].startswith("flat cell")
 
 
 def test_properties_of_failures_are_unknown() -> None:

@@ -213,7 +213,7 @@ def test_what_can_change_a_number_counts() -> None:
     assert not {"training.ppo", "potentials.fire"} & (names("pretrain") | names("sft"))
 
 
-@pytest.mark.parametrize("stage", ["relax", "rl", "energies", "elements", "evaluate"])
+@pytest.mark.parametrize("stage", ["relax", "rl", "energies", "elements", "assess", "evaluate"])
 def test_of_the_potentials_only_the_chosen_one_counts(stage: str) -> None:
     every = {f"potentials.{name}" for name in POTENTIALS}
     assert not names(stage) & every

@@ -1,4 +1,4 @@
-"""The evaluate stage, from shards on disk to the table and the summary."""
+"""The evaluate stage, from assessed shards to the table and the summary."""
 
 import json
 from pathlib import Path
@@ -8,24 +8,17 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cli import parse, run_verb
-from helpers.crystals import cubic_crystal
-from pymatgen.core import Structure
+from helpers.shards import CESIUM, SALT, assess_shard, prepare, write_judge, write_shard
 
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.crystal.packed import PackedTokens
-from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.evaluation import evaluator
-from crystalformer_rl.evaluation.batch import formula_batches
 from crystalformer_rl.evaluation.diversity import training_set
-from crystalformer_rl.evaluation.evaluator import Evaluator
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.files import read_json, read_table, write_table, write_tensors
-from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import evaluate
 
-SALT = cubic_crystal("Fm-3m", "Na", "Cl", 5.6)
-CESIUM = cubic_crystal("Pm-3m", "Na", "Cl", 3.5)
+ROWS = [(SALT, -3.45), (CESIUM, -3.45), (None, None), (CESIUM, -3.4)]
 TRAINED = CrystalTokens(
     space_group=[225, 62],
     wyckoff=[[1, 2], [3, 3]],
@@ -35,109 +28,61 @@ TRAINED = CrystalTokens(
 )
 
 
-def write_shards(
-    folder: Path, policy: str, rows: list[tuple[Structure | None, float | None]]
-) -> None:
-    ids = [f"{policy}-0000-{i:04d}" for i in range(len(rows))]
-    structures = [structure for structure, _ in rows]
-    decoded = [structure is not None for structure in structures]
-    sample = {
-        "id": ids,
-        "space_group": 225,
-        "num_sites": 2,
-        "wyckoff": [[1, 2]] * len(rows),
-        "log_prob": -3.0,
-        "decode_error": [None if good else "no volume" for good in decoded],
-        **structure_columns(structures),
-    }
-    relaxed = {
-        "id": ids,
-        "potential": "chgnet",
-        "status": ["converged" if good else "unphysical" for good in decoded],
-        "error": [None if good else "no structure" for good in decoded],
-        "energy_initial": [energy for _, energy in rows],
-        "energy_final": [energy for _, energy in rows],
-        "max_force": 0.0,
-        "max_stress": 0.0,
-        "steps": 1,
-        **structure_columns(structures, prefix="relaxed_"),
-    }
-    write_table(folder / f"sample-{policy}/shard-0000.parquet", pd.DataFrame(sample))
-    write_table(folder / f"relax-{policy}/shard-0000.parquet", pd.DataFrame(relaxed))
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.set_num_threads(1)
-    hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-2.0]})
-    elements = Elements("chgnet", "mp2020_corrected", {"Na": -1.0, "Cl": -2.0})
-    write_hull(tmp_path / "hull", hull, elements=elements, rules=HullRules())
-    known = {"id": ["mp-22862", "mp-1"], "split": ["test", "train"]}
-    known |= structure_columns([SALT, cubic_crystal("Fm-3m", "Mg", "O", 4.2)])
-    write_table(tmp_path / "structures.parquet", pd.DataFrame(known))
+    prepare(tmp_path)
     write_tensors(tmp_path / "tokens.safetensors", PackedTokens.from_tokens(TRAINED).to_arrays())
-    write_shards(tmp_path, "base", [(SALT, -3.45), (CESIUM, -3.45), (None, None), (CESIUM, -3.4)])
-    write_shards(tmp_path, "sft", [(None, None)])
+    write_shard(tmp_path, "base", ROWS)
+    write_shard(tmp_path, "sft", [(None, None)])
     return tmp_path
 
 
-def run(folder: Path, *policies: str, judge: bool = False, processes: int = 1) -> Path:
-    words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
-    words += ["--structures", str(folder / "structures.parquet"), "--out", str(folder / "out")]
-    words += ["--processes", str(processes), "--training", str(folder / "tokens.safetensors")]
-    for name, stage in (("samples", "sample"), ("relaxed", "relax")):
-        words += [f"--{name}", *(f"{policy}={folder}/{stage}-{policy}:1" for policy in policies)]
-    if judge:
-        words += ["--judge-hull", str(folder / "judge-hull"), "--judged"]
-        words += [f"{policy}={folder}/judge-{policy}:1" for policy in policies]
+def join(folder: Path, **shards: int) -> Path:
+    """Evaluate the first shards of each policy."""
+    words = ["--settings", EvaluateSettings().model_dump_json(), "--out", str(folder / "out")]
+    words += ["--training", str(folder / "tokens.safetensors"), "--assessed"]
+    words += [f"{policy}={folder}/assess/{policy}:{count}" for policy, count in shards.items()]
     run_verb(evaluate, words)
     return folder / "out"
 
 
-def write_judge(folder: Path, policy: str, energies: list[float]) -> None:
-    """The judge's hull, and its relaxations of the samples of a policy."""
-    hull = pd.DataFrame({"formula": ["NaCl"], "formation_energy_per_atom": [-1.0]})
-    elements = Elements("sevennet", "mp2020_corrected", {"Na": 0.0, "Cl": 0.0})
-    write_hull(folder / "judge-hull", hull, elements=elements, rules=HullRules())
-    shard = read_table(folder / f"relax-{policy}/shard-0000.parquet")
-    shard = shard.assign(potential="sevennet", energy_initial=energies, energy_final=energies)
-    write_table(folder / f"judge-{policy}/shard-0000.parquet", shard)
+def run(folder: Path, **shards: int) -> Path:
+    """Assess them, and evaluate."""
+    for policy, count in shards.items():
+        for number in range(count):
+            assess_shard(folder, policy, number)
+    return join(folder, **shards)
 
 
 def test_every_generated_crystal_has_a_row(folder: Path) -> None:
-    out = run(folder, "base", "sft")
+    out = run(folder, base=1, sft=1)
     table = read_table(out / "structures.parquet")
     assert table["policy"].tolist() == ["base"] * 4 + ["sft"]
     assert table["decoded"].tolist() == [True, True, False, True, False]
-    assert table["stable"].tolist() == [True, True, False, False, False]
     assert table["sun"].tolist() == [False, True, False, False, False]
-    assert table["matched_id"].dropna().tolist() == ["mp-22862"]
-    assert table["e_above_hull"].dropna().tolist() == pytest.approx([0.05, 0.05, 0.1])
-    assert table["band_gap"].notna().tolist() == table["decoded"].tolist()
+    assert table["sun_strict"].tolist() == table["sun"].tolist()
     assert table["failure"].dropna().tolist() == ["decode: no volume"] * 2
-    assert table["rmsd"].dropna().tolist() == pytest.approx([0, 0, 0], abs=1e-6)
 
     text = (out / "summary.json").read_text()
     assert "NaN" not in text
     summary = json.loads(text)
     training = training_set(PackedTokens.from_tokens(TRAINED))
     assert summary == json.loads(json.dumps(summarise(table, training=training)))
-    assert table["prototype"].dropna().tolist() == ["225 ab"] * 3
     covered = summary["policies"]["base"]["diversity"]["space_groups"]["coverage"]
     assert (covered["covered"], covered["of"]) == (1, 2)
-    assert table["sun_strict"].tolist() == table["sun"].tolist()
     assert summary["policies"]["base"]["fractions"]["sun"]["fraction"] == 0.25
     assert summary["policies"]["sft"]["fractions"]["decoded"]["k"] == 0
     assert read_json(out / "provenance.json")["counts"] == {"items": 5, "failed": 2}
 
 
 def test_crystals_of_another_generator_need_no_tokens(folder: Path) -> None:
-    write_shards(folder, "theirs", [(SALT, -3.45), (CESIUM, -3.45), (None, None)])
-    shard = folder / "sample-theirs/shard-0000.parquet"
+    write_shard(folder, "theirs", [(SALT, -3.45), (CESIUM, -3.45), (None, None)])
+    shard = folder / "sample/theirs/shard-0000.parquet"
     groups = pd.array([225, None, None], dtype="Int64")
     without = {"wyckoff": [[1, 2], None, None], "space_group": groups, "log_prob": np.nan}
     write_table(shard, read_table(shard).assign(**without))
-    out = run(folder, "base", "theirs")
+    out = run(folder, base=1, theirs=1)
     table = read_table(out / "structures.parquet")
     assert table["space_group"].isna().tolist() == [False] * 5 + [True] * 2
     theirs = table[table["policy"] == "theirs"]
@@ -150,86 +95,82 @@ def test_crystals_of_another_generator_need_no_tokens(folder: Path) -> None:
     assert list(summary["space_groups"]) == ["225"]
 
 
-def test_a_judge_adds_columns_and_changes_none(folder: Path) -> None:
+def test_uniqueness_is_that_of_all_shards_of_a_policy(folder: Path) -> None:
+    write_shard(folder, "base", [(CESIUM, -3.45), (SALT, -3.3)], number=1)
+    write_shard(folder, "sft", [(CESIUM, -3.45)])
+    table = read_table(run(folder, base=2, sft=1) / "structures.parquet")
+    one, two, other = "base-0000", "base-0001", "sft-0000"
+    assert table["representative"].fillna("").tolist() == [
+        f"{one}-0000", f"{one}-0001", "", f"{one}-0001", f"{one}-0001", f"{one}-0000",
+        f"{other}-0000",
+    ]  # fmt: skip
+    assert table.loc[table["sun"], "id"].tolist() == [f"{one}-0001", f"{other}-0000"]
+    # The first of the second shard is stable and new, and repeats one of the first shard.
+    (row,) = table[table["id"] == f"{two}-0000"].to_dict("records")
+    assert (row["stable"], row["novel"], row["sun"]) == (True, True, False)
+
+
+def test_shards_that_the_judge_has_not_seen_are_null_in_its_columns(folder: Path) -> None:
     write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
-    out = run(folder, "base", judge=True)
-    table = read_table(out / "structures.parquet")
-    # The results by the first potential do not change.
-    assert table["stable"].tolist() == [True, True, False, False]
-    assert table["sun"].tolist() == [False, True, False, False]
-    above = [0.0, 0.5, -0.05]
-    assert table["judge_e_above_hull"].dropna().tolist() == pytest.approx(above)
-    assert table["judge_stable"].tolist() == [True, False, False, True]
-    assert table["sun_judge"].tolist() == [False, False, False, True]
+    write_shard(folder, "base", [(CESIUM, -3.45)], number=1)
+    for policy in ("base", "sft"):
+        assess_shard(folder, policy)
+    assess_shard(folder, "base", 1)
+    tables = []
+    for shards in ({"base": 2, "sft": 1}, {"sft": 1, "base": 2}):
+        out = join(folder, **shards)
+        tables.append(read_table(out / "structures.parquet").sort_values("id", ignore_index=True))
+    pd.testing.assert_frame_equal(*tables)
+    table = tables[0]
+    assert table["judge_status"].isna().tolist() == [False] * 4 + [True] * 2
+    assert table["sun_judge"].tolist() == [False, False, False, True, pd.NA, pd.NA]
+    assert table["judge_stable"].tolist() == [True, False, False, True, pd.NA, pd.NA]
+    assert table["sun"].tolist() == [False, True, False, False, False, False]
     judge = read_json(out / "summary.json")["policies"]["base"]["judge"]
-    assert judge["fractions"]["sun_judge"]["k"] == 1
+    assert (judge["judged"], judge["fractions"]["sun_judge"]["k"]) == (4, 1)
     assert judge["agreement"]["only_judge_stable"] == 1
 
 
 def test_shards_without_a_crystal_give_a_table_without_a_row(folder: Path) -> None:
-    write_shards(folder, "none", [])
-    write_judge(folder, "none", [])
-    whole = read_table(run(folder, "base") / "structures.parquet")
-    out = run(folder, "none")
+    write_shard(folder, "none", [])
+    whole = read_table(run(folder, base=1) / "structures.parquet")
+    out = run(folder, none=1)
     table = read_table(out / "structures.parquet")
     assert (len(table), list(table)) == (0, list(whole))
     base = read_json(out / "summary.json")["policies"]["none"]
     assert base["fractions"]["sun"] == dict.fromkeys(("fraction", "low", "high")) | {"k": 0, "n": 0}
-    judge = read_json(run(folder, "none", judge=True) / "summary.json")["policies"]["none"]["judge"]
-    assert judge["judged"] == 0
-    both = read_table(run(folder, "none", "base") / "structures.parquet")
+    both = read_table(join(folder, none=1, base=1) / "structures.parquet")
     pd.testing.assert_frame_equal(both, whole)
     assert read_json(out / "summary.json")["policies"]["none"]["generated"] == 0
+    write_judge(folder, "none", [])
+    judge = read_json(run(folder, none=1) / "summary.json")["policies"]["none"]["judge"]
+    assert judge["judged"] == 0
 
 
-def test_a_judge_needs_its_hull_and_its_relaxations(folder: Path) -> None:
-    words = ["--settings", EvaluateSettings().model_dump_json(), "--hull", str(folder / "hull")]
-    words += ["--structures", "x", "--training", "x", "--out", "x", "--samples", "base=x:1"]
-    words += ["--relaxed", "base=x:1", "--judge-hull", "x"]
-    with pytest.raises(ValueError, match="--judged and --judge-hull must be given together"):
-        run_verb(evaluate, words)
+def test_a_shard_of_another_policy_and_a_shard_given_twice_are_refused(folder: Path) -> None:
+    assess_shard(folder, "base")
+    assessed = folder / "assess"
+    (assessed / "base/shard-0001.parquet").write_bytes(
+        (assessed / "base/shard-0000.parquet").read_bytes()
+    )
+    with pytest.raises(ValueError, match="id 'base-0000-0000' occurs twice in the assessed shards"):
+        join(folder, base=2)
+    (assessed / "base").rename(assessed / "sft")
+    with pytest.raises(ValueError, match=r"shard-0000.parquet is a shard of base, not of sft"):
+        join(folder, sft=1)
 
 
-def test_shards_of_another_policy_are_refused(folder: Path) -> None:
-    write_shards(folder, "mixed", [(SALT, -3.0)])
-    other, shard = (folder / f"relax-{name}/shard-0000.parquet" for name in ("sft", "mixed"))
-    other.replace(shard)
-    with pytest.raises(ValueError, match="not in both the sample and the relaxation shards"):
-        run(folder, "mixed")
+def test_a_column_that_is_not_described_is_refused(folder: Path) -> None:
+    path = folder / "assess/base/shard-0000.parquet"
+    assess_shard(folder, "base").assign(novelty=1.0).to_parquet(path)
+    with pytest.raises(ValueError, match=r"has the unknown columns \['novelty'\]"):
+        join(folder, base=1)
 
 
 def test_a_shard_without_a_policy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse(evaluate, ["--samples", "folder:1"])
+        parse(evaluate, ["--assessed", "folder:1"])
     assert "'folder:1' must be POLICY=FOLDER:COUNT" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        parse(evaluate, ["--samples", "base=folder"])
+        parse(evaluate, ["--assessed", "base=folder"])
     assert "'folder' must be FOLDER:COUNT with a count above 0" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_no_result_depends_on_the_batch_size(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
-) -> None:
-    write_shards(folder, "rl", [(CESIUM, -3.4), (SALT, -3.3), (None, None), (SALT, -3.45)])
-    write_judge(folder, "base", [-1.0, -0.5, np.nan, -1.05])
-    write_judge(folder, "rl", [-1.0, -1.0, np.nan, -1.0])
-    whole = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
-    defaults = Evaluator.evaluate.__kwdefaults__ | {"batch_size": size}
-    monkeypatch.setattr(Evaluator.evaluate, "__kwdefaults__", defaults)
-    divided = read_table(run(folder, "base", "rl", judge=True) / "structures.parquet")
-    pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_processes_change_no_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluator, "WORTH_A_PROCESS", 2)
-    alone = read_table(run(folder, "base") / "structures.parquet")
-    shared = read_table(run(folder, "base", processes=2) / "structures.parquet")
-    pd.testing.assert_frame_equal(shared, alone, check_exact=True)
-
-
-def test_batches_are_small_and_keep_formulas_together() -> None:
-    formulas = [((11, 1),), None, ((17, 1),), ((11, 1),), None, ((11, 1),), ((3, 1),)]
-    found = [rows.tolist() for rows in formula_batches(formulas, size=3)]
-    assert found == [[0, 3, 5], [1, 2, 6], [4]]

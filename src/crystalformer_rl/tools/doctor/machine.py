@@ -21,9 +21,9 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 # Measured on MP-20: a reference with its tokens and its place on the
 # hull takes 1.2 kB, four times what it takes as parquet, about what it takes as plain CSV and
-# twelve times what it takes as CSV.xz; a generated crystal takes 1.4 kB with sample, relaxation and
-# verdict, and as much again for a judge.
-PER_SOURCE_BYTE, PER_PACKED_BYTE, PER_SAMPLE = 4, 12, 3_000
+# twelve times what it takes as CSV.xz; a generated crystal takes 1.8 kB with sample, relaxation,
+# evaluation and its row of the table, and 1.4 kB for a judge.
+PER_SOURCE_BYTE, PER_PACKED_BYTE, PER_SAMPLE = 4, 12, 3_500
 PACKED = (".xz", ".gz", ".bz2")
 # Weights, two moments of Adam and a moving average, float32, in each of four checkpoints.
 PER_PARAMETER = 4 * 4 * 4
