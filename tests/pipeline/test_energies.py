@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.copies import Copy, copy_repository
+from helpers.salts import write_salts
 
 from crystalformer_rl.files import read_json, read_table
 
@@ -15,7 +16,8 @@ HULL = "results/smoke/judge/hull/hull.parquet"
 
 def hull_of(copy: Copy, limit: int) -> tuple[set[str], Counter[str]]:
     """Ids of the judge's hull of so many crystals of each split, and the counts of its energies."""
-    settings = (f"dataset={{limit: {limit}}}", "hull={shards: 2}")
+    dataset = f"dataset={{sources: {{all: salts.parquet}}, limit: {limit}}}"
+    settings = (dataset, "hull={shards: 2}")
     copy.snakemake(HULL, "--configfile", "config/smoke.yaml", "--config", *settings)
     shards = sorted((copy.folder / "results/smoke/judge/energies").glob("*.provenance.json"))
     assert len(shards) == 2
@@ -27,6 +29,7 @@ def hull_of(copy: Copy, limit: int) -> tuple[set[str], Counter[str]]:
 
 def test_only_new_crystals_are_computed(tmp_path: Path) -> None:
     copy = copy_repository(tmp_path / "clone")
+    write_salts(copy.folder / "salts.parquet", 30)
     small, first = hull_of(copy, 6)
     assert first["from_cache"] == 0
     assert first["items"] == first["crystals"] == len(small) == 18

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.copies import Copy
+from helpers.salts import write_salts
 from helpers.slurm.cluster import DEADLINE, NODES, Cluster, Job, Unavailable, cluster, wait_until
 from helpers.slurm.driver import CONFIG, processes, run, started
 
@@ -33,7 +34,7 @@ PRETRAIN = "results/smoke/pretrain"
 SLOW = ("relax={max_force: 0.0001, max_steps: 120}",)
 SHARDS = [f"results/smoke/relax/base/shard-{number:04d}.parquet" for number in (0, 1)]
 # Crystals whose energies by the judge no one knows yet.
-JUDGED = ("judge={potential: sevennet}",)
+JUDGED = ("judge={potential: sevennet}", "dataset={sources: {all: salts.parquet}, limit: 400}")
 JUDGE_HULL = "results/smoke/judge/hull/hull.parquet"
 JUDGE_ENERGIES = "results/smoke/judge/energies/shard-0000"
 RULES = [f"rule_relax_wildcards_base_{number:04d}" for number in (0, 1)]
@@ -297,10 +298,11 @@ def test_a_killed_shard_of_energies_continues(
 ) -> None:
     copy = finished.duplicate(tmp_path / "clone")
     rule = "rule_judge_energies_wildcards_0000"
+    write_salts(copy.folder / "salts.parquet", 1200)
     with started(copy, JUDGE_HULL, settings=JUDGED) as driver:
         driver.wait_until("two energies are computed", lambda: len(cached(copy, 0)) >= 2)
         slurm.cancel("--signal=KILL", running(slurm, copy, rule).id)
-        assert "3 of 3 steps" in driver.end()
+        assert "4 of 4 steps" in driver.end()
     first, second = (job for job in slurm.jobs(copy.folder) if job.rule == rule)
     assert (first.state, second.state) == ("CANCELLED", "COMPLETED")
     (told,) = re.findall(r"(\d+) of (\d+) energies are in cache", second.log.read_text())
