@@ -3,6 +3,7 @@
     python benchmarks/evaluation_at_scale.py \
         --structures results/default/dataset/structures.parquet \
         --training results/default/tokenize/tokens-train.safetensors \
+        --known results/default/known/known.parquet \
         [--rows 1000000] [--processes 2]
 
 The crystals are those of --structures; where more are asked for, the same with every element
@@ -40,7 +41,7 @@ WORDS = {"relax_status": "converged", "hull_status": "ok", "potential": "chgnet"
 def main() -> None:
     """Print seconds and GiB."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name in ("structures", "training"):
+    for name in ("structures", "training", "known"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=1)
@@ -51,7 +52,8 @@ def main() -> None:
         stage = argparse.ArgumentParser()
         evaluate.add_arguments(stage)
         words = ["--settings", EvaluateSettings().model_dump_json()]
-        words += ["--training", str(args.training), "--assessed", f"base={folder}:{shards}"]
+        words += ["--training", str(args.training), "--known", str(args.known)]
+        words += ["--assessed", f"base={folder}:{shards}"]
         words += ["--processes", str(args.processes), "--out", f"{folder}/out"]
         start = time.perf_counter()
         evaluate.run(stage.parse_args(words))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 VERBS = {
     "dataset": ("stages.dataset", "Read, split and filter the source crystals"),
+    "known": ("stages.known", "Describe the crystals of the dataset"),
     "energies": ("stages.energies", "Compute one shard of the energies that a hull needs"),
     "hull": ("stages.hull", "Build a convex hull from the dataset or from files"),
     "elements": ("stages.elements", "Compute a potential's energies of the elements"),

@@ -7,6 +7,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.config import EvaluateSettings
 from crystalformer_rl.crystal.structures import structure_columns
+from crystalformer_rl.evaluation.known import describe
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.stability.reference import Elements, HullRules, write_hull
 from crystalformer_rl.stages import assess
@@ -25,6 +26,7 @@ def prepare(folder: Path) -> None:
     known = {"id": ["mp-22862", "mp-1"], "split": ["test", "train"]}
     known |= structure_columns([SALT, cubic_crystal("Fm-3m", "Mg", "O", 4.2)])
     write_table(folder / "structures.parquet", pd.DataFrame(known))
+    write_table(folder / "known.parquet", describe(pd.DataFrame(known)))
 
 
 def write_shard(
@@ -75,6 +77,7 @@ def words_of(folder: Path, policy: str, number: int = 0) -> list[str]:
     words = ["--settings", EvaluateSettings().model_dump_json(), "--policy", policy]
     words += ["--sample", f"{folder}/sample/{shard}", "--relaxed", f"{folder}/relax/{shard}"]
     words += ["--hull", f"{folder}/hull", "--structures", f"{folder}/structures.parquet"]
+    words += ["--known", f"{folder}/known.parquet"]
     if (folder / "judge" / shard).exists():
         words += ["--judge-hull", f"{folder}/judge-hull", "--judged", f"{folder}/judge/{shard}"]
     journal = f"{folder}/checkpoints/{policy}/shard-{number:04d}.journal"

@@ -120,7 +120,7 @@ def test_every_stage_says_where_its_results_come_from(results: Path) -> None:
     records = [read_json(path) for path in results.rglob("*provenance.json")]
     assert {record["stage"] for record in records} == {
         "dataset", "energies", "hull", "tokenize", "pretrain", "sft", "rl", "sample", "external",
-        "relax", "assess", "evaluate", "report",
+        "relax", "known", "assess", "evaluate", "report",
     }  # fmt: skip
     assert all(record["wall_s"] >= 0 and record["code"] for record in records)
 

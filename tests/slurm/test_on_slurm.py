@@ -27,7 +27,7 @@ from crystalformer_rl.files import read_json, read_table, read_tensors
 pytestmark = pytest.mark.slow
 
 PROFILE = "workflow/profiles/slurm/config.v8+.yaml"
-CPU_RULES = {"dataset", "hull", "tokenize", "assess", "evaluate", "report"}
+CPU_RULES = {"dataset", "hull", "tokenize", "known", "assess", "evaluate", "report"}
 SAMPLES = [f"results/smoke/sample/base/shard-{number:04d}.parquet" for number in (0, 1)]
 PRETRAIN = "results/smoke/pretrain"
 # Long enough to be met in the middle.

@@ -17,7 +17,8 @@ from crystalformer_rl.files import write_tensors
 
 PROFILES = REPOSITORY / "workflow/profiles"
 CPU_RULES = {
-    "dataset", "hull", "judge_hull", "comparison_hull", "tokenize", "assess", "evaluate", "report",
+    "dataset", "hull", "judge_hull", "comparison_hull", "tokenize", "known", "assess", "evaluate",
+    "report",
 }  # fmt: skip
 GPU_RULES = {
     "elements", "energies", "pretrain", "sft", "rl", "sample", "relax", "judge", "judge_elements",
@@ -60,8 +61,8 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
     shards = of_base + judged * (1 + len(settings.rl))
     again = -(-(settings.judge.count or settings.sample.count) // settings.sample.shard_size)
     stages = (
-        "dataset", "energies", "hull", "judge_energies", "judge_hull", "tokenize", "pretrain",
-        "sft", "evaluate", "report", "all",
+        "dataset", "energies", "hull", "judge_energies", "judge_hull", "tokenize", "known",
+        "pretrain", "sft", "evaluate", "report", "all",
     )  # fmt: skip
     assert planned == dict.fromkeys(stages, 1) | {
         "rl": sum(branch.rounds for branch in settings.rl.values()),

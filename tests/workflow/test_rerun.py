@@ -25,6 +25,7 @@ JUDGE_ENERGIES = {"Computing energies for the judge's hull, shard 0000"}
 HULLS = {"Building the convex hull", "Building the judge's convex hull"}
 COMPARISON = {"Building the comparison hull"}
 TOKENS = {"Tokenizing the crystals"}
+KNOWN = {"Describing the crystals of the dataset"}
 PRETRAIN, SFT = {"Pretraining"}, {"Fine-tuning on relaxed samples"}
 EVALUATE, REPORT = {"Joining the evaluated structures"}, {"Writing the report"}
 END = EVALUATE | REPORT
@@ -64,7 +65,9 @@ AFTER_SFT = drawn("sft") | END
 RELAXING_REWARDS = BRANCHES | drawn("rl-ehull", "rl-fom")
 AFTER_HULL = SFT | AFTER_SFT | BRANCHES | drawn("rl-ehull", "rl-fom") | ALL
 AFTER_BASE = SFT | BRANCHES | drawn(*POLICIES) | END
-EVERYTHING = FIRST | ENERGIES | JUDGE_ENERGIES | HULLS | COMPARISON | TOKENS | PRETRAIN | AFTER_BASE
+EVERYTHING = (
+    FIRST | ENERGIES | JUDGE_ENERGIES | HULLS | COMPARISON | TOKENS | KNOWN | PRETRAIN | AFTER_BASE
+)
 
 Edit = Callable[[Copy], None]
 

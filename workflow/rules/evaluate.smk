@@ -1,3 +1,30 @@
+rule known:
+    """Describe the crystals of the dataset, with which the generated ones are compared."""
+    input:
+        structures=rules.dataset.output.structures,
+    output:
+        table=f"{RUN}/known/known.parquet",
+        provenance=f"{RUN}/known/known.provenance.json",
+    log:
+        f"{LOGS}/known.log",
+    benchmark:
+        f"{RUN}/benchmarks/known.tsv"
+    conda:
+        "../../envs/core.yaml"
+    threads: 8
+    resources:
+        runtime=240,
+        mem_mb=lambda wildcards, threads, attempt: (4000 + 500 * threads)
+        * min(attempt, 4),
+    params:
+        code=code("known"),
+    message:
+        "Describing the crystals of the dataset"
+    shell:
+        "python -m crystalformer_rl known --log-file {log:q} --threads 1"
+        " --structures {input.structures:q} --processes {threads} --out {output.table:q}"
+
+
 # Resumable: the journal is not among the outputs, which Snakemake deletes before a job.
 rule assess:
     """Evaluate one shard; whether a structure is unique needs all shards, and comes later."""
@@ -6,6 +33,7 @@ rule assess:
         relaxed=f"{RUN}/relax/{{policy}}/shard-{{shard}}.parquet",
         judged=lambda wildcards: LAYOUT.judged(wildcards.policy, int(wildcards.shard)),
         structures=rules.dataset.output.structures,
+        known=rules.known.output.table,
         hull=rules.hull.output.hull,
         elements=rules.hull.output.elements,
         rules=rules.hull.output.rules,
@@ -43,7 +71,7 @@ rule assess:
         "python -m crystalformer_rl assess --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --policy {wildcards.policy:q}"
         " --sample {input.sample:q} --relaxed {input.relaxed:q} --hull {params.hull:q}"
-        " --structures {input.structures:q} {params.other_hulls:q}"
+        " --structures {input.structures:q} --known {input.known:q} {params.other_hulls:q}"
         " --journal {params.journal:q} --out {output.shard:q}"
 
 
@@ -52,6 +80,7 @@ rule evaluate:
     input:
         assessed=LAYOUT.evaluated("assess"),
         training=rules.tokenize.output.tokens[0],
+        known=rules.known.output.table,
     output:
         structures=report(
             f"{RUN}/evaluate/structures.parquet",
@@ -87,5 +116,5 @@ rule evaluate:
         "Joining the evaluated structures"
     shell:
         "python -m crystalformer_rl evaluate --log-file {log:q} --threads 1"
-        " --settings {params.settings:q} --training {input.training:q}"
+        " --settings {params.settings:q} --training {input.training:q} --known {input.known:q}"
         " --assessed {params.assessed:q} --processes {threads} --out {params.out:q}"

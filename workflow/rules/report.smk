@@ -8,6 +8,7 @@ rule report:
             rules.dataset.output.provenance,
             rules.hull.output.provenance,
             rules.tokenize.output.provenance,
+            rules.known.output.provenance,
             *[path for _, path in LAYOUT.trained("provenance.json")],
             *LAYOUT.other_hulls("provenance.json"),
             rules.evaluate.output.provenance,

@@ -261,6 +261,14 @@ def _may_repeat(cell: Cell, symprec: float) -> bool:
     return False
 
 
+def space_group(structure: Structure, *, symprec: float) -> int | None:
+    """Number of the space group that moyo finds within ``symprec``, Å; None if it finds none."""
+    try:
+        return int(_moyo_dataset(Cell.of(structure), symprec=symprec).number)
+    except ValueError:
+        return None
+
+
 def sites(standard: Standard) -> list[Site]:
     """The inequivalent sites, sorted by letter, then x, y, z.
 

@@ -133,6 +133,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("decoded", "flag", "the tokens are a crystal: its cell has a volume and its sites fit "
            "its space group; of another generator, the row could be read", summary="fraction",
            shown=True),
+    Column("single_element", "flag", "all atoms are of one element", title="single elements",
+           summary="fraction"),
     Column("min_distance", "number", "shortest distance between two atoms or periodic images",
            "Å"),
     Column("volume", "number", "volume of the cell", "Å³"),
@@ -191,6 +193,16 @@ COLUMNS: tuple[Column, ...] = (
            summary="fraction"),
     Column("stable_unique_strict", "flag", f"`stable_unique`; {_STRICT}", summary="fraction"),
     Column("sun_strict", "flag", f"`sun`; {_STRICT}", title="S.U.N., strict", summary="fraction"),
+    Column("lemat_sun", "flag", "`unique` and `novel`, and E_hull after relaxation is at most 0: "
+           "SUN of LeMat-GenBench", title="SUN (LeMat-GenBench)", summary="fraction"),
+    Column("lemat_msun", "flag", "the same with E_hull above 0 and at most 0.1 eV/atom: MSUN of "
+           "LeMat-GenBench", title="MSUN (LeMat-GenBench)", summary="fraction"),
+    Column("nearest_known", "number", "largest difference of the average minimum distances AMD_1 "
+           "to AMD_100 from those of the crystal of the dataset that is nearest by it: geometry "
+           "alone, whatever the elements; null if not relaxed", "Å", "distance to the nearest "
+           "known geometry", summary="mean"),
+    Column("nearest_known_id", "text", "the crystal of the dataset that `nearest_known` refers "
+           "to"),
     Column("comparison_e_above_hull", "number", "energy after relaxation above the comparison "
            "hull", "eV/atom", "E_hull on the comparison hull", summary="mean", only_with=HULL),
     Column("comparison_hull_status", "text", "`ok`, or why there is none", summary="counts",
@@ -219,6 +231,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("judge_supported", "flag", "as `supported`, on the judge's hull", only_with=JUDGE),
     Column("sun_judge", "flag", "`judge_stable`, of those the first of its kind, and `novel`",
            title="S.U.N.", summary="fraction", only_with=JUDGE),
+    Column("relaxed_space_group", "integer", "space group after relaxation, found by moyo within "
+           "0.1 Å; null if not relaxed", title="space group after relaxation"),
+    Column("space_group_kept", "flag", "`relaxed_space_group` is `space_group`",
+           title="space group kept", summary="fraction"),
+    Column("relaxed_p1", "flag", "`relaxed_space_group` is 1", title="P 1 after relaxation",
+           summary="fraction"),
     Column("rmsd", "number", "root-mean-square displacement of the atoms by relaxation, as "
            "MatterGen reports it; null if not relaxed", "Å", "moved by relaxation",
            summary="mean", shown=True),

@@ -36,6 +36,7 @@ def validity_columns(structures: Sequence[Structure | None]) -> Columns:
         "formula": [s.composition.reduced_formula if s else None for s in structures],
         "num_atoms": pd.array([len(s) if s else None for s in structures], dtype="Int64"),
         "decoded": _flags(s is not None for s in structures),
+        "single_element": _flags(s is not None and len(s.composition) == 1 for s in structures),
         "min_distance": np.array([v.min_distance for v in found], dtype=np.float64),
         "volume": np.array([v.cell_volume for v in found], dtype=np.float64),
         "density": np.array([v.mass_density for v in found], dtype=np.float64),

@@ -13,6 +13,7 @@ from crystalformer_rl.evaluation.columns import COLUMNS
 from crystalformer_rl.evaluation.displacement import displacement_columns
 from crystalformer_rl.evaluation.generated import Generated
 from crystalformer_rl.evaluation.judge import judge_columns
+from crystalformer_rl.evaluation.known import nearest_columns, symmetry_columns
 from crystalformer_rl.evaluation.matching import (
     ReferenceIndex,
     formula_key,
@@ -36,6 +37,8 @@ class Evaluator:
         The hull of the potential that relaxed the crystals.
     known
         Crystals of the dataset, all splits; those of the formulas to evaluate are enough.
+    described
+        All crystals of the dataset as the stage ``known`` describes them.
     features
         The potential whose features the property models read.
     property_models
@@ -49,6 +52,7 @@ class Evaluator:
     settings: EvaluateSettings
     hull: ReferenceHull
     known: ReferenceIndex
+    described: pd.DataFrame
     features: Potential
     property_models: Mapping[str, Ensemble]
     comparison: ReferenceHull | None = None
@@ -92,6 +96,8 @@ class Evaluator:
             **stability,
             **novelty,
             **others,
+            **symmetry_columns(generated.relaxed, table["space_group"]),
+            **nearest_columns(generated.relaxed, self.described),
             **displacement_columns(generated),
             **criteria.property_columns(answers, self.property_models),
             "failure": failure,

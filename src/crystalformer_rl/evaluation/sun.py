@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from crystalformer_rl.evaluation import columns
 from crystalformer_rl.evaluation.columns import COLUMNS, COMBINED, HULL, JUDGE
+from crystalformer_rl.evaluation.distributions import distances
 from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
 from crystalformer_rl.evaluation.intervals import CONFIDENCE, fraction, mean_interval
 from crystalformer_rl.evaluation.judge import agreement
@@ -40,6 +41,9 @@ DEFINITIONS = {
     "and which of the training set's kinds occur, with the fraction expected of the same number of "
     "crystals drawn from the training set; a prototype is space group and Wyckoff letters as "
     "generated",
+    "distances": "from the distributions of the dataset: Wasserstein distances of the mass density "
+    "(g/cm³) and of the number of elements of the valid crystals (CDVAE); χ² of the frequencies of "
+    "space groups, as generated and after relaxation (WyFormer); null where there is no crystal",
     "judge": "by a second potential on its own hull, which no reward has seen; null without one. "
     "All fractions in it are over the crystals that the judge evaluated, the first ones of each "
     "policy. agreement: stable by both potentials, by one or by neither; agree: of the n crystals "
@@ -63,6 +67,7 @@ def summarise(
     *,
     policies: Sequence[str] | None = None,
     training: TrainingSet | None = None,
+    known: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Counts, fractions and means of each policy, ready for JSON (no NaN).
 
@@ -76,6 +81,9 @@ def summarise(
         crystals, and its fractions are null.
     training
         The training set, for coverage; without it, coverage is null.
+    known
+        What the known crystals are like (:func:`~.known.describe`), for the distances of
+        distributions; without them, these are null.
 
     Raises
     ------
@@ -87,11 +95,15 @@ def summarise(
     named = table["policy"].unique().tolist() if policies is None else policies
     return {
         "definitions": DEFINITIONS,
-        "policies": {name: _policy(table[table["policy"] == name], training) for name in named},
+        "policies": {
+            name: _policy(table[table["policy"] == name], training, known) for name in named
+        },
     }
 
 
-def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
+def _policy(
+    rows: pd.DataFrame, training: TrainingSet | None, known: pd.DataFrame | None
+) -> dict[str, Any]:
     total = len(rows)
     decoded = rows[rows["decoded"]]
     return {
@@ -117,6 +129,7 @@ def _policy(rows: pd.DataFrame, training: TrainingSet | None) -> dict[str, Any]:
                 training=training,
             )
         ),
+        "distances": None if known is None else asdict(distances(rows, known)),
         "space_groups": {
             str(group): {
                 "generated": len(part),

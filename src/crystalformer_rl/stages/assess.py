@@ -47,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--structures", type=Path, required=True, help="table of the dataset: the known crystals"
     )
     parser.add_argument(
+        "--known", type=Path, required=True, help="table of the known stage, to compare with"
+    )
+    parser.add_argument(
         "--comparison-hull", type=Path, help="folder of a second hull to compare with"
     )
     parser.add_argument("--judge-hull", type=Path, help="folder of the judge's hull")
@@ -100,6 +103,7 @@ def _assess(args: argparse.Namespace, termination: Termination) -> None:
         settings=settings,
         hull=ReferenceHull.load(args.hull, energies_of=table["potential"]),
         known=known_among(read_table(args.structures, columns=["id", *COLUMNS]), table),
+        described=read_table(args.known, ["id", "amd"]),
         features=features,
         property_models={name: load_ensemble(name) for name in ("band_gap", "dielectric")},
         comparison=_hull(args.comparison_hull, table),
@@ -156,6 +160,7 @@ def _inputs(args: argparse.Namespace) -> dict[str, list[Path]]:
     return {
         **{name: hull_files(folder) if folder else [] for name, folder in hulls.items()},
         "structures": [args.structures],
+        "known": [args.known],
         "sample": [args.sample],
         "relaxed": [args.relaxed],
         "judged": [args.judged] if args.judged else [],

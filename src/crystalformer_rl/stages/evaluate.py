@@ -13,6 +13,7 @@ from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.evaluation import columns
 from crystalformer_rl.evaluation.diversity import training_set
 from crystalformer_rl.evaluation.generated import KEY
+from crystalformer_rl.evaluation.leaderboard import leaderboard_columns
 from crystalformer_rl.evaluation.sun import summarise
 from crystalformer_rl.evaluation.uniqueness import find_unique
 from crystalformer_rl.files import map_tensors, read_table, write_json, write_table
@@ -34,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="assessed shards of each policy",
     )
     parser.add_argument(
-        "--training", type=Path, required=True, help="tokens of the training split, for coverage"
+        "--training", type=Path, help="tokens of the training split, for coverage (without: none)"
+    )
+    parser.add_argument(
+        "--known", type=Path, required=True, help="table of the known stage, to compare with"
     )
     parser.add_argument("--processes", type=int, default=1, help="worker processes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
@@ -47,16 +51,24 @@ def run(args: argparse.Namespace) -> None:
     provenance = Provenance(
         __name__,
         settings=settings.model_dump(mode="json"),
-        inputs={"assessed": [path for _, path in shards], "training": args.training},
+        inputs={
+            "assessed": [path for _, path in shards],
+            "training": [args.training] if args.training else [],
+            "known": args.known,
+        },
     )
-    training = training_set(PackedTokens.from_arrays(map_tensors(args.training)))
+    training = None
+    if args.training:
+        training = training_set(PackedTokens.from_arrays(map_tensors(args.training)))
     table = _joined(shards)
     log.info("%d generated crystals", len(table))
-    table = columns.ordered(table.join(find_unique(table, settings, processes=args.processes)))
+    table = table.join(find_unique(table, settings, processes=args.processes))
+    table = columns.ordered(table.assign(**leaderboard_columns(table)))
     columns.check(table, keys=columns.keys_of(table))
     write_table(args.out / "structures.parquet", table)
     policies = list(dict.fromkeys(policy for policy, _ in shards))
-    summary = summarise(table, policies=policies, training=training)
+    known = read_table(args.known, ["density", "num_elements", "space_group"])
+    summary = summarise(table, policies=policies, training=training, known=known)
     write_json(args.out / "summary.json", summary)
     provenance.write(
         args.out / "provenance.json", items=len(table), failed=int(table["failure"].notna().sum())

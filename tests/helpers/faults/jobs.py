@@ -135,6 +135,7 @@ def relax(policy: str) -> Job:
 
 
 STRUCTURES = "results/dataset/structures.parquet"
+KNOWN = "results/known/known.parquet"
 ENERGIES = tuple(f"results/energies/shard-{number:04d}" for number in range(2))
 
 
@@ -163,6 +164,16 @@ def counts(stage: str) -> tuple[str, ...]:
     return tuple(f"results/{stage}/{policy}:1" for policy in JUDGED)
 
 
+def known() -> Job:
+    return job(
+        "known",
+        *("--structures", STRUCTURES),
+        reads=(STRUCTURES,),
+        out=KNOWN,
+        writes=("known.parquet", "known.provenance.json"),
+    )
+
+
 def assess(policy: str) -> Job:
     shard, journal = f"{policy}/shard-0000", f"checkpoints/assess/{policy}.journal"
     sample, relaxed = (f"results/{stage}/{shard}.parquet" for stage in ("sample", "relax"))
@@ -170,8 +181,8 @@ def assess(policy: str) -> Job:
         f"assess {policy}",
         *("--settings", canonical(SETTINGS.evaluate), "--policy", policy, "--journal", journal),
         *("--sample", sample, "--relaxed", relaxed),
-        *("--hull", "results/hull", "--structures", STRUCTURES),
-        reads=(sample, relaxed, STRUCTURES, *HULL),
+        *("--hull", "results/hull", "--structures", STRUCTURES, "--known", KNOWN),
+        reads=(sample, relaxed, STRUCTURES, KNOWN, *HULL),
         out=f"results/assess/{shard}.parquet",
         writes=("shard-0000.parquet", "shard-0000.provenance.json"),
         state=journal,
@@ -183,9 +194,10 @@ def evaluate() -> Job:
     return job(
         "evaluate",
         *("--settings", canonical(SETTINGS.evaluate), "--assessed", *shards),
-        *("--training", f"results/tokenize/{TOKENS[0]}"),
+        *("--training", f"results/tokenize/{TOKENS[0]}", "--known", KNOWN),
         reads=(
             f"results/tokenize/{TOKENS[0]}",
+            KNOWN,
             *(f"{shard}.parquet" for shard in SHARDS["assess"]),
         ),
         out="results/evaluate",
@@ -278,6 +290,7 @@ JOBS = (
     relax("sft"),
     sample("rl-ehull", JUDGED["rl-ehull"]),
     relax("rl-ehull"),
+    known(),
     *(assess(policy) for policy in JUDGED),
     evaluate(),
     report(),

@@ -21,7 +21,7 @@ from helpers.faults.injection import inject, record
 
 STAGES = (
     "dataset", "tokenize", "energies", "hull", "pretrain", "sample", "relax", "sft", "rl",
-    "assess", "evaluate", "report",
+    "known", "assess", "evaluate", "report",
 )  # fmt: skip
 
 

@@ -41,7 +41,8 @@ def folder(tmp_path: Path) -> Path:
 def join(folder: Path, **shards: int) -> Path:
     """Evaluate the first shards of each policy."""
     words = ["--settings", EvaluateSettings().model_dump_json(), "--out", str(folder / "out")]
-    words += ["--training", str(folder / "tokens.safetensors"), "--assessed"]
+    words += ["--training", str(folder / "tokens.safetensors")]
+    words += ["--known", str(folder / "known.parquet"), "--assessed"]
     words += [f"{policy}={folder}/assess/{policy}:{count}" for policy, count in shards.items()]
     run_verb(evaluate, words)
     return folder / "out"
@@ -68,7 +69,9 @@ def test_every_generated_crystal_has_a_row(folder: Path) -> None:
     assert "NaN" not in text
     summary = json.loads(text)
     training = training_set(PackedTokens.from_tokens(TRAINED))
-    assert summary == json.loads(json.dumps(summarise(table, training=training)))
+    known = read_table(folder / "known.parquet")
+    again = summarise(table, training=training, known=known)
+    assert summary == json.loads(json.dumps(again))
     covered = summary["policies"]["base"]["diversity"]["space_groups"]["coverage"]
     assert (covered["covered"], covered["of"]) == (1, 2)
     assert summary["policies"]["base"]["fractions"]["sun"]["fraction"] == 0.25

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from crystalformer_rl.report.markup import Section
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections import (
+    benchmarks,
     best,
     comparison,
     definitions,
@@ -32,6 +33,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     comparison.section,
     policies.section,
     diversity.section,
+    benchmarks.section,
     energies.section,
     reinforcement.section,
     training.section,

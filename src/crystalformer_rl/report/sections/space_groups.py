@@ -26,7 +26,8 @@ def section(run: Run) -> Section:
         label="Bars: S.U.N. fraction per space group and policy",
         caption="Fraction of S.U.N. structures among those sampled in a space group: the "
         f"{GROUPS} groups that were sampled most, with 95 % Wilson intervals. The space group is "
-        "the prompt of the generator, not a result. With few samples per group the intervals are "
+        "the prompt of the generator, not a result; of another generator, that of the structure as "
+        "given. With few samples per group the intervals are "
         "wide. All groups, with n, are in tables/space_groups.csv.",
     )
     return Section(

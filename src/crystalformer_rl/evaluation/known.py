@@ -1,0 +1,71 @@
+"""What crystals are like, whatever they are made of and whoever made them.
+
+The known crystals are described once, the generated ones after relaxation, by the same functions.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+
+from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.symmetry import space_group
+from crystalformer_rl.evaluation.amd import amd_table, nearest
+
+# Å. The Materials Project's; a relaxation ends some hundredths of an Å from the minimum.
+SYMPREC = 0.1
+
+
+def describe(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns ``id``, ``density`` (g/cm³), ``num_elements``, ``space_group`` and ``amd`` (Å).
+
+    Parameters
+    ----------
+    table
+        ``id`` and the columns of a structure, none of them null.
+    """
+    structures = [one for one in structures_of(table) if one is not None]
+    return pd.DataFrame(
+        {
+            "id": table["id"].to_numpy(),
+            "density": np.array([float(one.density) for one in structures]),
+            "num_elements": np.array([len(one.composition) for one in structures], dtype=np.int64),
+            "space_group": space_groups(structures),
+            "amd": list(amd_table(map(Cell.of, structures))),
+        }
+    )
+
+
+def space_groups(structures: Sequence[Structure | None]) -> Any:
+    """Space groups found within :data:`SYMPREC`; null without a crystal or a symmetry."""
+    found = [None if one is None else space_group(one, symprec=SYMPREC) for one in structures]
+    return pd.array(found, dtype="Int64")
+
+
+def symmetry_columns(relaxed: Sequence[Structure | None], asked: pd.Series) -> dict[str, Any]:
+    """Space group after relaxation, whether it is the ``asked`` one, and whether it is P 1."""
+    found = space_groups(relaxed)
+    same = found == asked.astype("Int64").array
+    return {
+        "relaxed_space_group": found,
+        "space_group_kept": same.to_numpy(dtype=bool, na_value=False),
+        "relaxed_p1": (found == 1).to_numpy(dtype=bool, na_value=False),
+    }
+
+
+def nearest_columns(relaxed: Sequence[Structure | None], known: pd.DataFrame) -> dict[str, Any]:
+    """AMD distance to the nearest known crystal, Å, and its id; null where not relaxed.
+
+    ``known`` is a table of :func:`describe`.
+    """
+    table = np.array(known["amd"].tolist(), dtype=np.float32).reshape(len(known), -1)
+    cells = [None if one is None else Cell.of(one) for one in relaxed]
+    distance, row = nearest(amd_table(cells), table)
+    ids = known["id"].to_numpy()
+    return {
+        "nearest_known": distance,
+        "nearest_known_id": [ids[r] if r >= 0 else None for r in row],
+    }
