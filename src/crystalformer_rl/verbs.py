@@ -25,6 +25,7 @@ VERBS = {
     "evaluate": ("stages.evaluate", "Join the assessed shards and find what is unique"),
     "report": ("stages.report", "Write the report of a run"),
     "download": ("stages.download", "Download and verify a file of resources/manifest.yaml"),
+    "judge": ("tools.judge", "Evaluate the crystals of a file, without a workflow"),
     "chain": ("tools.chain", "Run Markov chains that start from a known structure"),
     "export": ("tools.export", "Export evaluated crystals for other benchmarks"),
     "mine": ("tools.mine", "Write the best of all crystals that a branch of RL has sampled"),

@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> None:
     reasons = Counter(reason for _, _, reason, _ in rejected)
     log.info("kept %s, rejected %s, merged %d atoms", dict(counts), dict(reasons), found.merged)
     _refuse_empty_splits(found, settings)
-    write_table(args.out / "structures.parquet", _table(kept))
+    write_table(args.out / "structures.parquet", structures_table(kept))
     provenance.write(
         args.out / "provenance.json",
         items=len(kept) + len(rejected),
@@ -308,7 +308,8 @@ def _refuse_empty_splits(found: Selection, settings: DatasetSettings) -> None:
             )
 
 
-def _table(kept: list[KeptRow]) -> pd.DataFrame:
+def structures_table(kept: list[KeptRow]) -> pd.DataFrame:
+    """The table of structures, ``structures.parquet``."""
     names = sorted({name for row in kept for name in row.properties})
     return pd.DataFrame(
         {

@@ -84,12 +84,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def write_shards(
-    path: Path, out: Path, *, count: int, shard_size: int, symprec: float, merge_below: float
+    path: Path,
+    out: Path,
+    *,
+    count: int | None,
+    shard_size: int,
+    symprec: float,
+    merge_below: float,
 ) -> int:
     """Write the first ``count`` crystals of a source as shards, each with its provenance.
 
     There are as many shards as ``count`` crystals need. If the source has fewer crystals, the last
-    shards have fewer rows, or none.
+    shards have fewer rows, or none. None: all crystals, and as many shards as they need.
 
     Returns
     -------
@@ -111,10 +117,11 @@ def write_shards(
     rows = [row for row in source.read() if row.reason != "left_out"]
     if not rows:
         raise ValueError(f"{path}: there is no crystal in it")
-    found = list(progress(_externals(rows[:count], symprec), label="external", total=count))
+    chosen = rows[:count]
+    found = list(progress(_externals(chosen, symprec), label="external", total=len(chosen)))
     reasons = Counter(one.error.partition(":")[0] for one in found if one.error)
     log.info("%s: %d of %d crystals; not read: %s", path, len(found), len(rows), dict(reasons))
-    for number in range(-(-count // shard_size)):
+    for number in range(-(-(count or len(found)) // shard_size)):
         part = found[number * shard_size : (number + 1) * shard_size]
         shard = out / shard_name(number, "parquet")
         write_table(shard, shard_table(part))
