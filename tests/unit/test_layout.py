@@ -115,7 +115,7 @@ def test_the_judge_sees_whole_shards(count: int | None, shards: int) -> None:
 
 
 def test_without_a_judge_and_a_comparison_hull() -> None:
-    alone = files(judge={"potential": None})
+    alone = files(judge={"potential": None}, comparison_hull={"files": []})
     assert alone.evaluated("judge/relax") == alone.other_hulls("hull.parquet") == []
     assert alone.judged("sft", 0) == alone.other_hull_arguments("sft", 0) == []
 

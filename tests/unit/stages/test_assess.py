@@ -30,7 +30,7 @@ from crystalformer_rl.stages import assess
 ROWS = [(SALT, -3.45), (CESIUM, -3.45), (None, None), (CESIUM, -3.4)]
 LATER = {
     "unique", "representative", "stable_unique", "sun", "unique_strict", "stable_unique_strict",
-    "sun_strict",
+    "sun_strict", "lemat_sun", "lemat_msun",
 }  # fmt: skip
 """What needs the other shards of the run."""
 
