@@ -5,6 +5,7 @@ space group, where they are given, must be those of the atoms that were read. A 
 more symmetry than its CIF declares, but not less.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -136,9 +137,9 @@ def _crystal(block: Block, merge_below: float) -> tuple[Structure, int]:
         raise ValueError(block.error)
     sites = sites_of(block)
     declared = Declared(
-        symbol=block.first(*_SYMBOL),
-        number=block.first(*_INT_TABLES),
-        hall=block.first(*_HALL),
+        symbols=block.all(*_SYMBOL),
+        numbers=block.all(*_INT_TABLES),
+        halls=block.all(*_HALL),
         choice=block.first("_space_group_it_coordinate_system_code"),
     )
     listed = _listed_operations(block)
@@ -153,9 +154,14 @@ def _crystal(block: Block, merge_below: float) -> tuple[Structure, int]:
 
 
 def _listed_operations(block: Block) -> Operations | None:
-    texts = next((block.values[tag] for tag in _OPERATIONS if tag in block.values), None)
-    if texts is not None:
-        return parse_operations(texts)
+    lists = [parse_operations(block.values[tag]) for tag in _OPERATIONS if tag in block.values]
+    if len({len(operations) for operations in lists}) > 1:
+        raise ValueError(
+            f"{' and '.join(_OPERATIONS)} list {' and '.join(str(len(one)) for one in lists)} "
+            "symmetry operations: which are right?"
+        )
+    if lists:
+        return lists[0]
     if _MAGNETIC[0] in block.values:
         centring = block.values.get(_MAGNETIC[1], [])
         return parse_operations(block.values[_MAGNETIC[0]], centring=centring)
@@ -229,6 +235,11 @@ def _refuse_other_group(structure: Structure, listed: Operations, declared: Decl
     settings = declared.settings(any_symbol=True)
     groups = {one.space_group for one in settings}
     found = listed.space_group
+    if not groups and len(listed) == 1 and any(not _is_p1(name) for name in declared.symbols):
+        raise ValueError(
+            f"the space group {declared} is unknown, and of its symmetry operations only the "
+            "identity is listed: are the others cut off?"
+        )
     if not groups or found in groups:
         return
     # All atoms may be listed, with fewer operations than the crystal has.
@@ -242,6 +253,11 @@ def _refuse_other_group(structure: Structure, listed: Operations, declared: Decl
         f"the CIF declares the space group {declared}, its symmetry operations are those of group "
         f"{found}"
     )
+
+
+def _is_p1(symbol: str) -> bool:
+    """Whether a symbol, perhaps unknown, is of a group without rotations: ``F 1``, ``P1 (1)``."""
+    return re.match(r"\s*[A-Z]\s*1\s*($|[^\s\d/-])", symbol) is not None
 
 
 def _maps_onto_itself(structure: Structure, operations: Operations) -> bool:

@@ -146,6 +146,11 @@ def _refuse_odd_sites(block: Block, names: list[str]) -> None:
             raise ValueError(f"the occupancy of site {name} is {value}: must be 0 to 1")
         if occupancy < 1 - _FULL:
             raise PartlyOccupiedError(f"site {name} is partially occupied: {value}")
+    groups = {value for _, value in _column(block, "_atom_site_disorder_group", names)}
+    if len(groups - {".", "?", "0"}) > 1:
+        raise PartlyOccupiedError(
+            f"sites of different disorder groups: {', '.join(sorted(groups - {'.', '?', '0'}))}"
+        )
     for name, value in _column(block, "_atom_site_attached_hydrogens", names):
         if value not in {".", "?"} and number_of(value, f"the hydrogens of site {name}"):
             raise ValueError(f"{value} hydrogen atoms of site {name} have no coordinates")

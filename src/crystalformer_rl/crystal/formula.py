@@ -78,6 +78,10 @@ def refuse_other_contents(
     low, high = min(ratios.values()), max(ratios.values())
     if set(found) != set(declared) or high - low > _SAME_RATIO * high:
         raise ValueError(f"the CIF declares {formula!r}, its sites give {_text(found)!r}")
+    if high < 1 - _SAME_RATIO:
+        raise ValueError(
+            f"the CIF declares {formula!r}, its sites give less than that: {_text(found)!r}"
+        )
     if units and all(abs(high / count - 1) > _SAME_RATIO for count in (1, units)):
         raise ValueError(
             f"the CIF declares {units:g} formula units of {formula!r} per cell, its sites give "

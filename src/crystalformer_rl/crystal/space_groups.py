@@ -33,28 +33,32 @@ class Setting:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a CIF declares of its space group; None where it says nothing.
+    """What a CIF declares of its space group. It has several tags for each of the names.
 
     Attributes
     ----------
-    symbol
-        Hermann–Mauguin symbol, perhaps with a setting.
-    number
+    symbols
+        Hermann–Mauguin symbols, perhaps with a setting.
+    numbers
         1–230, as text.
-    hall
-        Hall symbol.
+    halls
+        Hall symbols.
     choice
         Setting, if it has its own tag.
     """
 
-    symbol: str | None = None
-    number: str | None = None
-    hall: str | None = None
+    symbols: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    halls: tuple[str, ...] = ()
     choice: str | None = None
 
     def __str__(self) -> str:
-        names = (self.symbol, self.number and f"number {self.number}", self.hall)
-        return ", ".join(repr(name) if name is self.symbol else name for name in names if name)
+        names = (
+            *(repr(symbol) for symbol in self.symbols),
+            *(f"number {number}" for number in self.numbers),
+            *self.halls,
+        )
+        return ", ".join(dict.fromkeys(names))
 
     def settings(self, *, any_symbol: bool = False) -> list[Setting]:
         """The settings that agree with all that is declared, [] if nothing is declared.
@@ -62,7 +66,7 @@ class Declared:
         Parameters
         ----------
         any_symbol
-            Leave an unknown symbol out of account, instead of raising an error: there are more
+            Leave unknown symbols out of account, instead of raising an error: there are more
             settings than symbols known here.
 
         Raises
@@ -70,16 +74,18 @@ class Declared:
         ValueError
             If a name is unknown, or the names contradict each other.
         """
-        try:
-            named = self._of_symbol()
-        except ValueError:
-            if not any_symbol:
-                raise
-            named = None
+        named = []
+        for symbol, of_symbol in (
+            *((symbol, self._of_symbol) for symbol in self.symbols),
+            *((symbol, _of_hall) for symbol in self.halls),
+        ):
+            try:
+                named.append(of_symbol(symbol))
+            except ValueError:
+                if not any_symbol:
+                    raise
         found: list[Setting] | None = None
-        for settings in (named, self._of_hall(), self._of_number()):
-            if settings is None:
-                continue
+        for settings in (*named, *map(_of_number, self.numbers)):
             both = settings if found is None else [one for one in found if one in settings]
             if not both and found is not None:
                 groups = sorted({one.space_group for one in (*found, *settings)})
@@ -87,32 +93,18 @@ class Declared:
                     f"the declared space groups contradict each other: {self} (groups {groups})"
                 )
             found = both
-        if found and self.symbol is None and self.hall is None:
+        if found and not self.symbols and not self.halls:
             found = [one for one in found if one.standard]
         return found or []
 
-    def _of_number(self) -> list[Setting] | None:
-        if self.number is None:
-            return None
-        if not (self.number.isdecimal() and 1 <= int(self.number) <= 230):
-            raise ValueError(f"space group number {self.number!r}: must be 1 to 230")
-        return [one for one in _settings() if one.space_group == int(self.number)]
-
-    def _of_hall(self) -> list[Setting] | None:
-        if self.hall is None:
-            return None
-        return _by_hall().get(_plain_hall(self.hall))
-
-    def _of_symbol(self) -> list[Setting] | None:
-        if self.symbol is None:
-            return None
+    def _of_symbol(self, symbol: str) -> list[Setting]:
         known, choice = _by_symbol(), (self.choice or "").lower()
-        found = known.get(_plain(self.symbol))
-        if found is None and (match := _SUFFIX.match(self.symbol.strip())):
+        found = known.get(_plain(symbol))
+        if found is None and (match := _SUFFIX.match(symbol.strip())):
             found = known.get(_plain(match["symbol"]))
             choice = (match["choice"] or match["letter"]).lower()
         if found is None:
-            raise ValueError(f"unknown space group symbol {self.symbol!r}")
+            raise ValueError(f"unknown space group symbol {symbol!r}")
         choice = _CHOICES.get(choice, choice)
         if not choice:
             return found
@@ -121,8 +113,21 @@ class Declared:
             one for one in found if choice in {"1", "2"} and one.choice[:1] == choice
         ]
         if not chosen and any(one.choice for one in found):
-            raise ValueError(f"space group symbol {self.symbol!r}: unknown setting {choice!r}")
+            raise ValueError(f"space group symbol {symbol!r}: unknown setting {choice!r}")
         return chosen or found
+
+
+def _of_number(number: str) -> list[Setting]:
+    if not (number.isdecimal() and 1 <= int(number) <= 230):
+        raise ValueError(f"space group number {number!r}: must be 1 to 230")
+    return [one for one in _settings() if one.space_group == int(number)]
+
+
+def _of_hall(symbol: str) -> list[Setting]:
+    found = _by_hall().get(_plain_hall(symbol))
+    if found is None:
+        raise ValueError(f"unknown Hall symbol {symbol!r}")
+    return found
 
 
 def _plain(symbol: str) -> str:

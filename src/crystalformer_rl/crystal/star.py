@@ -40,11 +40,12 @@ class Block:
 
     def first(self, *tags: str) -> str | None:
         """Value of the first of the tags that has one, None if it is missing, ``.`` or ``?``."""
-        for tag in tags:
-            values = self.values.get(tag, [])
-            if values and values[0] not in {".", "?"} and values[0].strip():
-                return values[0].strip()
-        return None
+        return next(iter(self.all(*tags)), None)
+
+    def all(self, *tags: str) -> tuple[str, ...]:
+        """The first value of each of the tags, without missing ones, ``.`` and ``?``."""
+        values = (self.values[tag][0].strip() for tag in tags if self.values.get(tag))
+        return tuple(value for value in values if value not in {"", ".", "?"})
 
     @property
     def describes_a_crystal(self) -> bool:

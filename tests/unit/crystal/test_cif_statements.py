@@ -1,5 +1,6 @@
 """What a CIF says of itself is compared with what was read from it."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -261,6 +262,64 @@ def test_names_of_the_space_group_that_contradict_each_other() -> None:
     assert "contradict each other" in str(_one(text).error)
     assert "unknown space group symbol" in str(_one(cif(RUTILE, symbol="P 9")).error)
     assert "names no space group" in str(_one(cif(RUTILE, symbol=None)).error)
+
+
+SALT = ["Na1 Na 0 0 0", "Cl1 Cl .5 .5 .5"]
+FACE_CENTRED = ["x,y,z", "x,y+1/2,z+1/2", "x+1/2,y,z+1/2", "x+1/2,y+1/2,z"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "error"),
+    [
+        ({"space_group_IT_number": 221, "symmetry_Int_Tables_number": 225}, r"groups \[221, 225\]"),
+        ({"space_group_name_H-M_alt": "'P m -3 m'"}, r"groups \[221, 225\]"),
+        ({"symmetry_space_group_name_Hall": "'-P 4 2 3'"}, r"groups \[221, 225\]"),
+        ({"symmetry_space_group_name_Hall": "'-F 4 2 3 (x+1/4,y,z)'"}, "unknown Hall symbol"),
+        ({"space_group_name_H-M_full": "'F 4/m -3 2/m'", "space_group_IT_number": 225}, None),
+        ({"symmetry_space_group_name_Hall": "'-F 4 2 3'"}, None),
+    ],
+)
+def test_each_name_of_the_space_group_counts(tags: dict[str, object], error: str | None) -> None:
+    crystal = _one(cif(SALT, symbol="F m -3 m", **tags))
+    if error is None:
+        assert crystal.structure is not None
+        assert (crystal.structure.formula, _group(crystal.structure)) == ("Na4 Cl4", 225)
+    else:
+        assert re.search(error, str(crystal.error))
+
+
+def test_the_origin_may_be_in_the_second_symbol() -> None:
+    tags = {"space_group_name_H-M_alt": "'F d -3 m :2'"}
+    (crystal,) = crystals_of_cif(cif(["C1 C .125 .125 .125"], SPINEL, symbol="F d -3 m", **tags))
+    assert crystal.structure is not None
+    assert len(crystal.structure) == 8
+
+
+def test_two_lists_of_operations_must_agree() -> None:
+    text = cif(SALT, symbol=None, operations=FACE_CENTRED)
+    assert structure_from_cif(text).formula == "Na4 Cl4"
+    both = text.replace("data_x", "data_x\nloop_\n_symmetry_equiv_pos_as_xyz\nx,y,z")
+    assert "list 1 and 4 symmetry operations" in str(_one(both).error)
+
+
+@pytest.mark.parametrize(("symbol", "good"), [("F m -3 m (225)", False), ("F 1 (1)", True)])
+def test_operations_of_an_unknown_symbol_may_be_cut_off(symbol: str, good: bool) -> None:
+    crystal = _one(cif(SALT, symbol=symbol, operations=["x,y,z"]))
+    assert (crystal.structure is not None) == good
+    assert good or "are the others cut off?" in str(crystal.error)
+
+
+def test_fewer_atoms_than_the_formula_has() -> None:
+    text = cif(SALT, symbol=None, operations=["x,y,z"], chemical_formula_sum="'Na4 Cl4'")
+    assert "declares 'Na4 Cl4', its sites give less" in str(_one(text).error)
+    assert structure_from_cif(text.replace("Na4 Cl4", "Na Cl")).formula == "Na1 Cl1"
+
+
+def test_sites_of_two_disorder_groups_are_not_both_occupied() -> None:
+    columns = ("label", "fract_x", "fract_y", "fract_z", "disorder_group")
+    text = cif(["Na1 0 0 0 .", "Cl1 .5 .5 .5 1", "Cl2 .7 .5 .5 2"], columns=columns)
+    assert _one(text).reason == "disordered"
+    assert structure_from_cif(text.replace("5 2\n", "5 1\n")).formula == "Na1 Cl2"
 
 
 @pytest.mark.parametrize("third", ["0.333 0.667", "0.3333 0.6667", "0.333 0.666", "0.33 0.67"])
