@@ -20,7 +20,10 @@ _PAIR = re.compile(
     r"""(?P<key>[^\s="']+)\s*=\s*(?:"(?P<double>(?:\\.|[^"\\])*)"|'(?P<single>(?:\\.|[^'\\])*)'"""
     r"""|(?P<set>[\[{][^\]}]*[\]}])|(?P<bare>\S+))"""
 )
+_LATTICE = re.compile(r"""(?<!\S)Lattice=("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\})""")
 _TRUE = {"t", "true", "1"}
+# ASE writes the occupancies of a CIF as {"0": {"Na": 0.5, "K": 0.5}}, and one atom for each site.
+_AMOUNT = re.compile(r""""[A-Za-z]+": *(\d+\.?\d*(?:[eE][+-]?\d+)?)""")
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,12 @@ class Frame:
         if "Lattice" not in self.info:
             raise ValueError("the frame has no Lattice")
         periodic = self.info.get("pbc", "T T T").strip("[]{}").replace(",", " ").split()
-        if not all(word.lower() in _TRUE for word in periodic):
+        if not periodic or not all(word.lower() in _TRUE for word in periodic):
             raise ValueError(f"pbc {' '.join(periodic)}: not periodic in all three directions")
         if not self.atoms:
             raise ValueError("the frame has no atoms")
+        if any(float(number) != 1 for number in _AMOUNT.findall(self.info.get("occupancy", ""))):
+            raise ValueError("a site is partially occupied: see occupancy in the comment line")
         comment = f'Lattice="{self.info["Lattice"]}" pbc="T T T"'
         if "Properties" in self.info:
             comment += f" Properties={self.info['Properties']}"
@@ -126,7 +131,9 @@ def read_frames(text: str) -> Iterator[Frame]:
         comment = inner[0] if inner else ""
         atoms = [line for line in inner[1:] if line.strip()]
         info = comment_of(comment)
-        if not _is_count(lines[start]):
+        if len(lattices := set(_LATTICE.findall(comment))) > 1:
+            yield Frame(info, [], f"the frame has {len(lattices)} different Lattices")
+        elif not _is_count(lines[start]):
             error = f"line {start + 1} is not a number of atoms: {lines[start].strip()[:40]!r}"
             yield Frame(info, [], error)
         elif len(atoms) != int(lines[start]):
@@ -142,7 +149,7 @@ def _next_frame(lines: list[str], start: int) -> int:
     Where its number of atoms says, unless another frame starts before or does not start there.
     """
     later = range(start + 2, len(lines) - 1)
-    again = next((i for i in later if _is_count(lines[i]) and "=" in lines[i + 1]), len(lines))
+    again = next((i for i in later if _may_start(lines[i], lines[i + 1])), len(lines))
     if _is_count(lines[start]):
         end = start + 2 + int(lines[start])
         if end >= len(lines) == again:
@@ -152,6 +159,11 @@ def _next_frame(lines: list[str], start: int) -> int:
         if end <= again and (not lines[end].strip() or _is_count(lines[end]) or "=" in comment):
             return end
     return again
+
+
+def _may_start(line: str, comment: str) -> bool:
+    """Whether a frame may start at a line: its number of atoms may be damaged, not its Lattice."""
+    return "Lattice=" in comment or (_is_count(line) and "=" in comment)
 
 
 def _is_count(line: str) -> bool:

@@ -165,6 +165,9 @@ def test_labels_of_frames(tmp_path: Path) -> None:
         (("Cl ", "Xx "), "not extended XYZ: KeyError"),
         (("Cl ", "X "), "atomic numbers 0"),
         (("1.7 1.7 1.7", "0 0 0.1"), "atoms are 0.100 Å apart"),
+        (('pbc="T T T"', 'pbc=""'), "not periodic"),
+        (('pbc="T T T"', 'Lattice="9 0 0 0 9 0 0 0 9"'), "2 different Lattices"),
+        (('pbc="T T T"', 'occupancy="_JSON {\\"0\\": {\\"Cs\\": 0.5}}"'), "partially occupied"),
     ],
 )
 def test_a_damaged_frame_costs_that_frame(
@@ -177,3 +180,12 @@ def test_a_damaged_frame_costs_that_frame(
     assert _formulas(rows) == ["Cs1 Cl1", *[None] * (len(rows) - 2), "Cs1 Cl1"]
     with pytest.raises(ValueError, match=error):
         raise ValueError("; ".join(str(row.error) for row in rows if row.error))
+
+
+def test_two_damaged_frames_in_a_row_are_two_rows(tmp_path: Path) -> None:
+    bad = FRAME.replace("2\nLat", "{}\nLat")
+    text = "".join([bad.format(n, n) for n in ("-2", "2.0", "x")]) + FRAME.format("last")
+    rows = _rows(tmp_path, "a.extxyz", text)
+    assert [(row.id, row.reason) for row in rows] == [
+        ("-2", "unreadable"), ("2.0", "unreadable"), ("x", "unreadable"), ("last", None),
+    ]  # fmt: skip
