@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import sys
 import zlib
 from collections.abc import Collection
@@ -16,7 +17,9 @@ from crystalformer_rl.encoding import decoded
 from crystalformer_rl.signatures import explained
 
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (",", ";", "\t", "|")
+# The line with which Excel names the separator of the lines below.
+_NAMED = re.compile(r"sep=.\n")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def load_csv(path: Path, *, names: Collection[str], last_line_ends: bool = False
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise ValueError(f"{path}: cannot be read as CSV: the file is empty")
+    text = _NAMED.sub("", text, count=1) if _NAMED.match(text) else text
     separator = _separator(text, names)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

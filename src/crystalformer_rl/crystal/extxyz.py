@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
+from ase.data import atomic_numbers
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.labels import labels_of, texts
@@ -56,7 +57,8 @@ class Frame:
             raise ValueError(self.error)
         if "Lattice" not in self.info:
             raise ValueError("the frame has no Lattice")
-        periodic = self.info.get("pbc", "T T T").strip("[]{}").replace(",", " ").split()
+        pbc = next((value for key, value in self.info.items() if key.lower() == "pbc"), "T T T")
+        periodic = pbc.strip("[]{}").replace(",", " ").split()
         if not periodic or not all(word.lower() in _TRUE for word in periodic):
             raise ValueError(f"pbc {' '.join(periodic)}: not periodic in all three directions")
         if not self.atoms:
@@ -72,6 +74,9 @@ class Frame:
         except Exception as error:
             # ase reports a damaged frame with errors of many kinds.
             raise ValueError(f"not extended XYZ: {type(error).__name__}: {error}") from error
+        if "occupancy" in atoms.arrays and not np.allclose(atoms.arrays["occupancy"], 1):
+            raise ValueError("a site is partially occupied: see the column occupancy of the atoms")
+        self._refuse_other_elements(atoms.numbers.tolist())
         matrix = np.array(atoms.cell)
         if not np.isfinite(matrix).all():
             raise ValueError("a number of the lattice is not finite")
@@ -81,6 +86,19 @@ class Frame:
         return Structure(
             Lattice(matrix), atoms.numbers.tolist(), atoms.positions, coords_are_cartesian=True
         )
+
+    def _refuse_other_elements(self, numbers: list[int]) -> None:
+        """Raise if the frame has columns of symbols and of atomic numbers that contradict."""
+        fields = self.info.get("Properties", "").split(":")
+        starts, place = {}, 0
+        for name, width in zip(fields[::3], fields[2::3], strict=False):
+            starts[name], place = place, place + int(width)
+        if not {"species", "Z"} <= starts.keys():
+            return
+        symbols = [line.split()[starts["species"]] for line in self.atoms]
+        for atom, (symbol, number) in enumerate(zip(symbols, numbers, strict=True)):
+            if atomic_numbers.get(symbol) != number:
+                raise ValueError(f"atom {atom} (counted from 0) is {symbol} and has Z = {number}")
 
 
 def open_extxyz(path: Path) -> Source:

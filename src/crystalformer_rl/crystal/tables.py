@@ -14,13 +14,13 @@ from crystalformer_rl.crystal.physical import refuse_unphysical
 from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
 from crystalformer_rl.crystal.structures import COLUMNS, structure_of, structure_of_json
 from crystalformer_rl.csv_tables import Table, load_csv
+from crystalformer_rl.encoding import decoded
 from crystalformer_rl.files import read_table
 
 ID_COLUMNS = ("material_id", "id")
 LEMAT_COLUMNS = ("structure", "LeMatStructs", "cif_string")
 """Columns of LeMat-GenBench's tables, in its order: pymatgen's JSON or CIFs. Ids are optional."""
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.xz")
-_FIRST = 3
 # Rounded numbers are the same crystal, another volume is not.
 _SAME = StructureMatcher(ltol=0.02, stol=0.1, angle_tol=2, scale=False)
 _SAME_VOLUME = 0.02
@@ -48,18 +48,25 @@ def open_parquet(path: Path, *, merge_below: float) -> Source:
     table = read_table(path)
     if set(table.index.names) & set(ID_COLUMNS):
         table = table.reset_index()
-    return _open(path, Table({name: list(table[name]) for name in table.columns}, {}), merge_below)
+    columns = {str(name): [_text(value) for value in table[name]] for name in table.columns}
+    return _open(path, Table(columns, {}), merge_below)
+
+
+def _text(value: Any) -> Any:
+    """The text of a value in bytes, as some writers store texts; any other value as it is."""
+    return decoded(value) if isinstance(value, bytes) else value
 
 
 def _open(path: Path, table: Table, merge_below: float) -> Source:
-    names = _ids(path, table)
+    names, nameless = _ids(path, table)
+    faults = table.faults | nameless
     load = _loader(path, table, merge_below)
     splits = texts(table.columns.get("split", [None] * len(table)))
     labels, unread = labels_of(table.columns, len(table))
 
     def row(place: int) -> Row:
-        if place in table.faults:
-            return Row(names[place], None, table.faults[place], "unreadable", splits[place])
+        if place in faults:
+            return Row(names[place], None, faults[place], "unreadable", splits[place])
         return row_of(
             names[place], lambda: load(place), split=splits[place], properties=labels[place]
         )
@@ -127,22 +134,25 @@ def _refuse_contradiction(cif: Structure, columns: Structure) -> None:
     raise ValueError(f"the row has two crystals: {described}")
 
 
-def _ids(path: Path, table: Table) -> list[str]:
+def _ids(path: Path, table: Table) -> tuple[list[str], dict[int, str]]:
+    """The id of each row, and what is wrong with the rows that have none, by row."""
+    numbered = [f"{path.name.partition('.')[0]}-{place:06d}" for place in range(len(table))]
     column = next((name for name in ID_COLUMNS if name in table.columns), None)
     if column is None and _lemat_column(table) is not None:
-        return [f"{path.name.partition('.')[0]}-{place:06d}" for place in range(len(table))]
+        return numbered, {}
     if column is None:
         raise ValueError(
             f"{path}: no column {' or '.join(map(repr, ID_COLUMNS))}; {_has(table, ID_COLUMNS)}"
         )
     ids = texts(table.columns[column])
-    empty = [place for place, name in enumerate(ids) if name is None]
-    if empty:
-        rows = ", ".join(map(str, empty[:_FIRST]))
-        raise ValueError(
-            f"{path}: column {column!r} is empty in {len(empty)} rows: row {rows} (counted from 0)"
-        )
-    return [str(name) for name in ids]
+    if ids and not any(ids):
+        raise ValueError(f"{path}: column {column!r} is empty in all {len(ids)} rows")
+    nameless = {
+        place: f"row {place} (counted from 0) has no {column}"
+        for place, name in enumerate(ids)
+        if name is None
+    }
+    return [name or own for name, own in zip(ids, numbered, strict=True)], nameless
 
 
 def _has(table: Table, wanted: Any) -> str:

@@ -182,8 +182,8 @@ def test_bad_cells_are_named(table: pd.DataFrame, tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     table.assign(band_gap="large").to_csv(path, index=False)
     assert {row.properties["band_gap"] for row in read_crystals(path)} == {None}
-    table.assign(material_id=["a", "", *"cdefghijklmnop"]).to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"column 'material_id' is empty in 1 rows: row 1 "):
+    table.assign(material_id="").to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"column 'material_id' is empty in all 16 rows"):
         list(read_crystals(path))
 
 

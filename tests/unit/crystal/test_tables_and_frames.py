@@ -1,6 +1,7 @@
 """Texts of tables and frames as people write them: ids, separators, encodings, odd rows."""
 
 import codecs
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +59,8 @@ def _formulas(rows: list[Row]) -> list[str | None]:
         CSV.replace("\n", "\r").encode(),
         CSV.replace(",", ";").encode(),
         CSV.replace(",", "\t").encode(),
+        CSV.replace(",", "|").encode(),
+        ("sep=;\n" + CSV.replace(",", ";")).encode(),
         ("," + CSV.replace("\n007", "\n0,007").replace("\n1e5", "\n1,1e5")).encode(),
         CSV.replace("\n1e5", "\n\n1e5").encode(),
         CSV.replace("material_id", '"material_id"').encode(),
@@ -166,6 +169,7 @@ def test_labels_of_frames(tmp_path: Path) -> None:
         (("Cl ", "X "), "atomic numbers 0"),
         (("1.7 1.7 1.7", "0 0 0.1"), "atoms are 0.100 Å apart"),
         (('pbc="T T T"', 'pbc=""'), "not periodic"),
+        (('pbc="T T T"', 'PBC="T T F"'), "pbc T T F: not periodic"),
         (('pbc="T T T"', 'Lattice="9 0 0 0 9 0 0 0 9"'), "2 different Lattices"),
         (('pbc="T T T"', 'occupancy="_JSON {\\"0\\": {\\"Cs\\": 0.5}}"'), "partially occupied"),
     ],
@@ -180,6 +184,43 @@ def test_a_damaged_frame_costs_that_frame(
     assert _formulas(rows) == ["Cs1 Cl1", *[None] * (len(rows) - 2), "Cs1 Cl1"]
     with pytest.raises(ValueError, match=error):
         raise ValueError("; ".join(str(row.error) for row in rows if row.error))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "error"),
+    [
+        ("Z:I:1", ("55", "19"), r"atom 1 \(counted from 0\) is Cl and has Z = 19"),
+        ("occupancy:R:1", ("1.0", "0.5"), "partially occupied"),
+        ("occupancy:R:1", ("1.0", "1.0"), None),
+        ("Z:I:1", ("55", "17"), None),
+    ],
+)
+def test_a_column_that_contradicts_costs_the_frame(
+    column: str, values: tuple[str, str], error: str | None, tmp_path: Path
+) -> None:
+    lines = [f"Cs 0 0 0 {values[0]}", f"Cl 1.7 1.7 1.7 {values[1]}"]
+    comment = f'Lattice="3.4 0 0 0 3.4 0 0 0 3.4" Properties=species:S:1:pos:R:3:{column}'
+    (row,) = _rows(tmp_path, "a.extxyz", "\n".join(["2", comment, *lines]) + "\n")
+    if error is None:
+        assert row.error is None
+    else:
+        assert re.search(error, str(row.error))
+
+
+def test_a_row_without_an_id_costs_that_row(tmp_path: Path) -> None:
+    rows = _rows(tmp_path, "a.csv", CSV.replace("\n1e5", "\n"))
+    assert [(row.id, row.reason) for row in rows] == [("007", None), ("a-000001", "unreadable")]
+    assert rows[1].error == "row 1 (counted from 0) has no material_id"
+
+
+def test_texts_in_bytes(tmp_path: Path) -> None:
+    (row, _) = _rows(tmp_path, "a.csv", CSV)
+    table = pd.read_csv(tmp_path / "a.csv", dtype=str)
+    for name in ("material_id", "cif"):
+        table[name] = [text.encode() for text in table[name]]
+    table.to_parquet(tmp_path / "a.parquet")
+    (first, _) = read_crystals(tmp_path / "a.parquet")
+    assert (first.id, first.structure) == (row.id, row.structure)
 
 
 def test_two_damaged_frames_in_a_row_are_two_rows(tmp_path: Path) -> None:
