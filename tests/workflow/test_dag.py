@@ -178,7 +178,7 @@ def test_crystals_of_another_generator_join_at_relax(copy: Copy) -> None:
     assert {job for job in added if "theirs" not in job} == set()
     output = copy.snakemake("--dry-run", "--printshellcmds", *external)
     (evaluation,) = re.findall(r".*crystalformer_rl evaluate .*", output)
-    assert f"theirs=results/default/relax/theirs:{shards}" in evaluation
+    assert f"theirs=results/default/assess/theirs:{shards}" in evaluation
 
 
 def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> None:

@@ -6,12 +6,12 @@ from helpers.copies import Copy
 OVERLAY = ("--configfile", "expert.yaml")
 EXPERT = {"algorithm": "sft", "rounds": 2, "sft": {"samples": 100, "novel": True}}
 MORE_ROUNDS = ("--config", "rl={expert: {rounds: 3}}")
-END = {"Evaluating the generated structures", "Writing the report"}
+END = {"Joining the evaluated structures", "Writing the report"}
 
 
 def configure(copy: Copy, **branch: object) -> None:
     settings = {"rl": {"ehull": None, "fom": None, "expert": EXPERT | branch}}
-    settings |= {"judge": {"potential": None}, "sample": {"count": 50}}
+    settings |= {"judge": {"potential": None}, "sample": {"count": 50, "shard_size": 50}}
     (copy.folder / "expert.yaml").write_text(yaml.safe_dump(settings))
 
 
@@ -58,7 +58,7 @@ def test_what_reruns_of_a_finished_branch(copy: Copy) -> None:
     configure(copy)
     copy.finish(*OVERLAY)
     assert copy.planned(*OVERLAY) == set()
-    last = drawn("rl-expert", 1)
+    last = drawn("rl-expert", 1) | {"Evaluating rl-expert, shard 0000"}
     between = drawn("rl-expert-round-2", 2)
     assert copy.planned(*OVERLAY, *MORE_ROUNDS) == between | trained(3) | last | END
     configure(copy, sft={"samples": 100, "novel": True, "epochs": 3})

@@ -99,10 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference",
         type=Path,
-        default=REFERENCE,
         metavar="FOLDER",
         help=f"the known crystals, {KNOWN} with energies by both potentials, and perhaps the hull "
-        f"for comparison, {COMPARISON} (default: MP-20)",
+        f"for comparison, {COMPARISON} (default: the embedded MP-20, resources/mp20)",
     )
     parser.add_argument(
         "--processes", type=int, help="worker processes (default: one per available core)"
@@ -121,7 +120,8 @@ def run(args: argparse.Namespace) -> None:
     place = Place(args.out or Path(f"{name}-judged"), name)
     if place.out.exists() and not place.out.is_dir():
         raise ValueError(f"--out {place.out}: is a file; name a folder")
-    config = settings(args.crystals, name, args.reference, quick=args.quick)
+    reference = args.reference or REFERENCE
+    config = settings(args.crystals, name, reference, quick=args.quick)
     processes = args.processes or len(os.sched_getaffinity(0))
     total = write_shards(
         args.crystals,
@@ -132,9 +132,9 @@ def run(args: argparse.Namespace) -> None:
         merge_below=config.dataset.merge_below,
     )
     count = -(-total // SHARD)
-    write_known(args.reference / KNOWN, place, count)
+    write_known(reference / KNOWN, place, count)
     write_hulls(place, config)
-    call("known", "--structures", args.reference / KNOWN,
+    call("known", "--structures", reference / KNOWN,
          "--processes", processes, "--out", place.described)  # fmt: skip
     with tqdm(total=total, desc="judge", disable=None) as bar:
         work = partial(judge_shard, place, config)

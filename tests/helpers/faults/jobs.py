@@ -18,7 +18,10 @@ SETTINGS = read(
             "layers": 2, "heads": 2, "width": 32, "embedding": 16, "first_letter_hidden": 32,
             "widening": 2, "coordinate_modes": 8, "lattice_modes": 2,
         },
-        "pretrain": {"epochs": 6, "batch_size": 20, "learning_rate": 1.2e-2},
+        "pretrain": {
+            "start": None, "schedule": "constant", "epochs": 20, "batch_size": 20,
+            "learning_rate": 1.2e-2,
+        },
         "sft": {"epochs": 3, "batch_size": 2, "samples": 8, "max_e_above_hull": 1000.0},
         "rl": {"ehull": {"rounds": 1, "steps": 4, "batch_size": 4, "ppo_epochs": 1}, "fom": None},
         "sample": {"count": 8, "shard_size": 8},

@@ -386,7 +386,8 @@ def _with_damaged_state(
     saved = "os.rename" if job.trains else "open"
     saves = [i for i, call in enumerate(calls) if call.startswith(f"{saved} {job.state}")]
     results = next(i for i, call in enumerate(calls) if " results/" in call)
-    call = random.randrange(saves[1] + 3, results)  # after the second checkpoint is in its place
+    # After the second checkpoint is in its place, and before the first result is.
+    call = random.randrange(saves[1] + 3, results + 1)
     plan = {"act": "signal", "signal": int(signal.SIGKILL), "call": call}
     end = disturb(workshop, job, plan=plan)
     state = workshop.folder / job.state
