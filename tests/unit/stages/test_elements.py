@@ -5,7 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers.cli import run_verb
+from helpers.crystals import cubic_crystal
 
+from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.stability.reference import read_elements
 from crystalformer_rl.stages import elements
@@ -61,7 +63,9 @@ def test_an_element_without_a_converged_crystal_is_named_and_left_out(
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    salt = read_table(ELEMENTS / "crystals.parquet").query("formula == 'NaCl'").head(1)
+    salt = pd.DataFrame(
+        {"id": ["salt"], **structure_columns([cubic_crystal("Fm-3m", "Na", "Cl", 5.6)])}
+    )
     with pytest.raises(ValueError, match="must consist of one element"):
         run(tmp_path, salt)
     squeezed = crystals_of("Al").assign(lattice=[[0.1, 0, 0, 0, 0.1, 0, 0, 0, 0.1]] * 2)
