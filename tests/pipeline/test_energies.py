@@ -15,7 +15,7 @@ HULL = "results/smoke/judge/hull/hull.parquet"
 
 
 def hull_of(copy: Copy, limit: int) -> tuple[set[str], Counter[str]]:
-    """Ids of the judge's hull of so many crystals of each split, and the counts of its energies."""
+    """Ids of the judge's hull of the first crystals of each split, and counts of its energies."""
     dataset = f"dataset={{sources: {{all: salts.parquet}}, limit: {limit}}}"
     settings = (dataset, "hull={shards: 2}")
     copy.snakemake(HULL, "--configfile", "config/smoke.yaml", "--config", *settings)
