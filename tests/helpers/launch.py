@@ -20,6 +20,26 @@ TIMEOUT = 600
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
+def two_processes(program: str, folder: Path) -> str:
+    """Run a program of the helpers on ``folder`` in two processes; what they said."""
+    helpers = Path(__file__).parent
+    paths = os.pathsep.join([str(helpers.parent), *sys.path])
+    process = subprocess.Popen(
+        [*TORCHRUN, str(helpers / program), str(folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        _, said = process.communicate(timeout=TIMEOUT)
+    finally:
+        # Torchrun takes its processes with it.
+        process.terminate()
+        process.wait()
+    assert process.returncode == 0, said
+    return said
+
+
 def write_tokens(folder: Path) -> None:
     """What the tokenize stage leaves in ``folder``: 26 crystals to train on and 4 to validate."""
     tokens = Policy(TINY, seed=2).sample(np.repeat([2, 62, 225], 10), seed=3).tokens

@@ -1,15 +1,13 @@
 """Two gloo processes: the losses of one, one checkpoint, one end."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.launch import two_processes
 from helpers.policies import TINY
 from helpers.ranks import train, weights_of
 
@@ -17,11 +15,6 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_tensors, write_tensors
 from crystalformer_rl.jobs.parallel import SINGLE, VARIABLES, in_order, join
 from crystalformer_rl.model.policy import Policy
-
-TESTS = Path(__file__).parents[2]
-PROGRAM = TESTS / "helpers" / "ranks.py"
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-TIMEOUT = 600
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, crystals: CrystalTokens) ->
     """What two processes left."""
     path = tmp_path_factory.mktemp("parallel")
     write_tensors(path / "crystals.safetensors", crystals.to_arrays())
-    common = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    words = [*TORCHRUN, str(PROGRAM), str(path)]
-    process = subprocess.Popen(words, env=os.environ | common, stderr=subprocess.PIPE, text=True)
-    try:
-        _, said = process.communicate(timeout=TIMEOUT)
-    finally:
-        # Torchrun takes its processes with it.
-        process.terminate()
-        process.wait()
-    assert process.returncode == 0, said
+    two_processes("ranks.py", path)
     return path
 
 

@@ -1,25 +1,20 @@
 """Two gloo processes: the round of one, interrupted and continued, and how it fails."""
 
 import json
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.launch import TIMEOUT, TORCHRUN
+from helpers.launch import two_processes
 from helpers.ranks import weights_of
 from helpers.rl_ranks import SETTINGS, run
 
 from crystalformer_rl.files import read_tensors
 
 pytestmark = pytest.mark.slow
-TESTS = Path(__file__).parents[2]
-PROGRAM = TESTS / "helpers" / "rl_ranks.py"
 RANKS = (0, 1)
 
 
@@ -27,17 +22,7 @@ RANKS = (0, 1)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left."""
     path = tmp_path_factory.mktemp("reinforce")
-    common = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    words = [*TORCHRUN, str(PROGRAM), str(path)]
-    process = subprocess.Popen(words, env=os.environ | common, stderr=subprocess.PIPE, text=True)
-    try:
-        _, said = process.communicate(timeout=TIMEOUT)
-    finally:
-        # Torchrun takes its processes with it.
-        process.terminate()
-        process.wait()
-    assert process.returncode == 0, said
-    (path / "said").write_text(said)
+    (path / "said").write_text(two_processes("rl_ranks.py", path))
     return path
 
 
