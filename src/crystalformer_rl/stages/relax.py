@@ -2,13 +2,15 @@
 
 A second potential can start from the crystals with which the first one ended (``--after``).
 
-Finished crystals are kept in a journal, from which an interrupted job continues; unfinished ones
-are relaxed again from the start. The workflow deletes the journal (jobs/cleanup.py).
+Finished groups of crystals are kept in a journal, from which an interrupted job continues;
+unfinished ones are relaxed again from the start. The workflow deletes the journal
+(jobs/cleanup.py).
 """
 
 import argparse
 import logging
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,11 @@ from crystalformer_rl.jobs.journal import Journal
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials import registry
 from crystalformer_rl.potentials.base import Failure, Potential, evaluate_each
-from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, Relaxation, relax
+from crystalformer_rl.potentials.relax import Relaxation, relax
 from crystalformer_rl.seeds import file_digest
 
+# Atoms of a group on a CPU. Larger groups are not faster (docs/records/speed.md).
+GROUP_ATOMS = 128
 FLOATS = ("energy_initial", "energy_final", "max_force", "max_stress")
 
 log = logging.getLogger(__name__)
@@ -59,9 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write one record per crystal of the shard, including failures, and the provenance.
 
-    SIGTERM ends the process with code 75. On a CPU crystals are relaxed one by one: a batch is
-    hardly faster there, and an interruption then does not change the result by a single bit
-    (docs/explanation/relaxation.md).
+    SIGTERM ends the process with code 75. On a CPU the groups that are relaxed together depend on
+    the shard alone, so that an interruption does not change the result by a single bit
+    (docs/explanation/relaxation.md). On a GPU every crystal is a group of its own in the journal,
+    and all of them are relaxed at once.
     """
     with Termination() as termination:
         _relax(args, termination)
@@ -95,37 +100,40 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
             "device": device,
         },
     )
-    rows: dict[int, dict[str, Any]] = dict(journal.found)
-    left = [place for place in range(len(ids)) if place not in rows]
+    on_cpu = device == "cpu"
+    groups = _groups(structures, atoms=GROUP_ATOMS if on_cpu else 1)
+    group_of = {place: number for number, group in enumerate(groups) for place in group}
+    rows: dict[int, dict[str, Any]] = {
+        place: row
+        for number, found in journal.found.items()
+        for place, row in zip(groups[number], found, strict=True)
+    }
+    unfinished = [group for number, group in enumerate(groups) if number not in journal.found]
+    left = [place for group in unfinished for place in group]
     if rows:
         log.info("%d of %d crystals are in journal %s", len(rows), len(ids), args.journal)
-    as_generated = _energies(
-        potential, {place: structures[place] for place in left if starts[place] is not None}
-    )
     with tqdm(total=len(ids), initial=len(rows), desc="relax", disable=None) as bar:
 
-        def keep(index: int, record: Relaxation) -> None:
-            place = left[index]
+        def keep(place: int, record: Relaxation) -> None:
             if place in faults:
                 record = replace(record, error=faults[place])
-            if place in as_generated:
-                record = replace(record, energy_initial=as_generated[place])
             rows[place] = _row(record)
-            journal.append(place, rows[place])
+            number = group_of[place]
+            if all(other in rows for other in groups[number]):
+                journal.append(number, [rows[other] for other in groups[number]])
             bar.update()
             reason = record.error or ""
             log.info("%s %s after %d steps %s", ids[place], record.status, record.steps, reason)
 
-        relax(
-            potential,
-            [starts[place] or structures[place] for place in left],
-            max_force=settings.max_force,
-            max_steps=settings.max_steps,
-            keep_symmetry=settings.keep_symmetry,
-            atoms_at_once=1 if device == "cpu" else ATOMS_AT_ONCE,
-            on_done=keep,
-            on_sweep=termination.exit_if_requested,
-        )
+        for together in unfinished if on_cpu else [left]:
+            _relax_together(
+                potential,
+                {place: structures[place] for place in together},
+                {place: starts[place] for place in together},
+                settings,
+                keep=keep,
+                termination=termination,
+            )
     table = _table(ids, [rows[place] for place in range(len(ids))], potential=settings.potential)
     write_table(args.out, table)
     provenance.write(
@@ -135,6 +143,55 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         steps_of_this_job=sum(rows[place]["steps"] for place in left),
         **Counter(table["status"]),
     )
+
+
+def _relax_together(
+    potential: Potential,
+    samples: Mapping[int, Structure | None],
+    starts: Mapping[int, Structure | None],
+    settings: RelaxSettings,
+    *,
+    keep: Callable[[int, Relaxation], None],
+    termination: Termination,
+) -> None:
+    """Relax crystals, from ``starts`` where there is one; ``keep`` gets place and record of each.
+
+    The first energy of a record is that of the sample in both cases.
+    """
+    places = list(samples)
+    as_generated = _energies(
+        potential, {place: samples[place] for place in places if starts[place] is not None}
+    )
+
+    def done(index: int, record: Relaxation) -> None:
+        place = places[index]
+        if place in as_generated:
+            record = replace(record, energy_initial=as_generated[place])
+        keep(place, record)
+
+    relax(
+        potential,
+        [starts[place] or samples[place] for place in places],
+        max_force=settings.max_force,
+        max_steps=settings.max_steps,
+        keep_symmetry=settings.keep_symmetry,
+        on_done=done,
+        on_sweep=termination.exit_if_requested,
+    )
+
+
+def _groups(structures: Sequence[Structure | None], *, atoms: int) -> list[list[int]]:
+    """Places of consecutive crystals with at most ``atoms`` atoms in all, or of a larger one."""
+    groups: list[list[int]] = []
+    size = 0
+    for place, structure in enumerate(structures):
+        count = len(structure or ())
+        if not groups or size + count > atoms:
+            groups.append([])
+            size = 0
+        groups[-1].append(place)
+        size += count
+    return groups
 
 
 def _starts(shard: Path, ids: list[str]) -> list[Structure | None]:

@@ -22,9 +22,9 @@ SETTINGS = read(
             "start": None, "schedule": "constant", "epochs": 20, "batch_size": 20,
             "learning_rate": 1.2e-2,
         },
-        "sft": {"epochs": 3, "batch_size": 2, "samples": 8, "max_e_above_hull": 1000.0},
+        "sft": {"epochs": 3, "batch_size": 2, "samples": 24, "max_e_above_hull": 1000.0},
         "rl": {"ehull": {"rounds": 1, "steps": 4, "batch_size": 4, "ppo_epochs": 1}, "fom": None},
-        "sample": {"count": 8, "shard_size": 8},
+        "sample": {"count": 24, "shard_size": 24},
         "relax": {"max_force": 1000.0, "max_steps": 3},
         "report": {"best": 2},
     }

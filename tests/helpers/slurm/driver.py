@@ -16,12 +16,14 @@ from helpers.slurm.cluster import wait_until
 PROFILE = ("--profile=slurm", "--slurm-status-command=squeue", "--latency-wait=5")
 POLLING = "--slurm-init-seconds-before-status-checks=3"
 CONFIG = ("--configfile", "config/smoke.yaml", "config/cluster.yaml")
-# Fewer jobs than the smoke run has, one or two of each kind. Without dropout the processes of a
-# training see what one process sees.
+# Fewer jobs than the smoke run has, one or two of each kind, and shards of several groups of
+# crystals that are relaxed together. Without dropout the processes of a training see what one
+# process sees.
 OVERLAY = """\
 model: {dropout: 0.0}
 rl: {fom: null}
-sample: {count: 6}
+sample: {count: 20, shard_size: 20}
+sft: {samples: 40}
 judge: {potential: null}
 hull: {shards: 2}
 """
