@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from crystalformer_rl.config.constraints import ConstraintSettings, PromptSettings
@@ -18,7 +18,7 @@ from crystalformer_rl.config.data import (
     HullSettings,
     TokenizeSettings,
 )
-from crystalformer_rl.config.errors import explain
+from crystalformer_rl.config.errors import validated
 from crystalformer_rl.config.fields import (
     LONGEST_NAME,
     NAME,
@@ -211,10 +211,7 @@ def read(raw: Mapping[str, Any]) -> Config:
         If a key is unknown or a value not allowed: one line per mistake, with the path of the key,
         the value and what is allowed.
     """
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        raise ValueError(explain(error, Config)) from error
+    return validated(Config, raw)
 
 
 def canonical(section: BaseModel, *, without: Collection[str] = ()) -> str:

@@ -2,11 +2,28 @@
 
 import difflib
 import json
+from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def validated(model: type[Settings], raw: Mapping[str, Any]) -> Settings:
+    """The settings that ``raw`` gives.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown or a value not allowed, in the words of :func:`explain`.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError(explain(error, model)) from error
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -26,10 +26,18 @@ AFTER = "Correct the file and run again"
 
 
 @dataclass(frozen=True)
-class FileScore:
-    """The scores of ``function``, checked."""
+class FunctionScore:
+    """The scores of a function, checked.
 
-    settings: FileReward
+    Attributes
+    ----------
+    path
+        The file in which it is defined; error messages name it.
+    function
+        Takes a list of crystals and returns a finite number for each.
+    """
+
+    path: str
     function: Callable[[list[Structure]], Any]
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
@@ -55,7 +63,7 @@ class FileScore:
         )
 
     def _scores(self, crystals: list[Structure]) -> NDArray[np.float64]:
-        path = self.settings.path
+        path = self.path
         try:
             answer = self.function(crystals)
         except Exception as error:
@@ -133,6 +141,6 @@ def _line(function: Callable[..., Any]) -> str:
     return "" if code is None else f", line {code.co_firstlineno}"
 
 
-def build(settings: FileReward, sources: Sources) -> FileScore:
+def build(settings: FileReward, sources: Sources) -> FunctionScore:
     """The reward of the file that ``settings`` name."""
-    return FileScore(settings, read_function(settings.path))
+    return FunctionScore(settings.path, read_function(settings.path))

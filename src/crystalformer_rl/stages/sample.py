@@ -30,6 +30,8 @@ top-p change which crystals are sampled, but not their ln p. docs/howto/sample.m
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from crystalformer_rl.config import SampleSettings
 from crystalformer_rl.crystal.writers import check_out, crystal_table, write_crystals
 from crystalformer_rl.jobs.device import best_device
@@ -104,40 +106,67 @@ def run(args: argparse.Namespace) -> None:
     check_out(out)
     folder = policy_folder(args.policy)
     name, shard = flags.name_of(args, folder), args.shard or 0
-    seed = derive_seed(args.seed, "sample", name, shard)
     device = best_device()
     provenance = Provenance(
         __name__,
         settings=settings.model_dump(mode="json"),
         inputs={"policy": policy_files(folder)},
-        seed=seed,
+        seed=derive_seed(args.seed, "sample", name, shard),
         device=device,
     )
     policy = Policy.load(folder, device=device)
-    constraints = build(settings.constraints, max_sites=policy.settings.max_sites)
     if settings.by_histogram and not policy.space_group_counts.any():
         raise ValueError(
             f"{folder}: this policy has no histogram of space groups: give --space-group or "
             "--uniform, or import the policy again with import-checkpoint --space-groups mp20-small"
         )
+    count = settings.count if args.shard is None else settings.shard_size
+    table = draw(policy, settings, count=count, name=name, shard=shard, seed=args.seed)
+    undecodable = write_crystals(out, table)
+    provenance.write(out.with_suffix(".provenance.json"), items=len(table), undecodable=undecodable)
+
+
+def draw(
+    policy: Policy,
+    settings: SampleSettings,
+    *,
+    count: int,
+    name: str,
+    shard: int = 0,
+    seed: int,
+) -> pd.DataFrame:
+    """Sample ``count`` crystals: a row each, as :func:`crystal_table` makes them.
+
+    Parameters
+    ----------
+    name, shard
+        Parts of the ids and of the seed.
+    seed
+        Seed of the run.
+
+    Raises
+    ------
+    ValueError
+        If no crystal can satisfy the constraints, or the policy has no histogram of space groups
+        and the settings need one.
+    """
+    constraints = build(settings.constraints, max_sites=policy.settings.max_sites)
     prompts = prompt_probabilities(
         policy.space_group_counts,
         settings.space_groups,
         settings.space_group_weights,
         constraints=constraints,
     )
-    count = settings.count if args.shard is None else settings.shard_size
+    derived = derive_seed(seed, "sample", name, shard)
     samples = policy.sample(
-        sample_space_groups(prompts, count, seed=seed),
-        seed=seed,
+        sample_space_groups(prompts, count, seed=derived),
+        seed=derived,
         temperature=settings.temperature,
         top_p=settings.top_p,
         first_element_temperature=settings.first_element_temperature,
         constraints=constraints,
     )
-    table = crystal_table(samples.tokens, samples.log_prob, prefix=f"{name}-{shard:04d}")
-    undecodable = write_crystals(out, table)
-    provenance.write(out.with_suffix(".provenance.json"), items=len(table), undecodable=undecodable)
+    return crystal_table(samples.tokens, samples.log_prob, prefix=f"{name}-{shard:04d}")
 
 
 def _settings(args: argparse.Namespace) -> SampleSettings:

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from helpers.cli import run_verb
-from helpers.crystals import rock_salt
+from helpers.references import write_reference
 
-from crystalformer_rl.crystal.structures import structure_columns
-from crystalformer_rl.files import read_json, read_table, write_table
+from crystalformer_rl.files import read_json, read_table
 from crystalformer_rl.stages.external import write_shards
 from crystalformer_rl.tools import judge
 from crystalformer_rl.tools.judge import Place
@@ -22,21 +20,6 @@ Lattice="{a} 0 0 0 {a} 0 0 0 {a}" Properties=species:S:1:pos:R:3 id={name}
 
 def frame(name: str, first: str, second: str, a: float) -> str:
     return FRAME.format(name=name, first=first, second=second, a=a, b=a / 2)
-
-
-def write_reference(folder: Path) -> Path:
-    """Rock salt of three kinds, with energies by both potentials that are about right."""
-    crystals = [rock_salt(), rock_salt("K", "Br", 6.6), rock_salt("Mg", "O", 4.21)]
-    table = {
-        "id": ["NaCl", "KBr", "MgO"],
-        "split": ["train", "train", "val"],
-        **structure_columns(crystals),
-        "energy_per_atom:chgnet": [-3.67, -3.2, -6.31],
-        "energy_per_atom:sevennet": [-3.38, -2.9, -5.98],
-    }
-    write_table(folder / "crystals.parquet", pd.DataFrame(table))
-
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The public interface for Python; ``import crystalformer_rl as cf`` gives its names."""
