@@ -9,7 +9,6 @@ from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 from pymatgen.core import Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from crystalformer_rl.report.style import INK
 
@@ -18,7 +17,6 @@ _MARGIN = 10.0
 _SPHERE = 0.42  # drawn radius over covalent radius, so that bonds remain visible
 _BOND = 1.15  # longest bond over the sum of the covalent radii
 _EDGE_PIECES = 10
-_SYMPREC = 0.1
 
 Array = NDArray[np.float64]
 
@@ -47,15 +45,6 @@ class _View:
         (x1, y1), (x2, y2) = self.at(first), self.at(last)
         text = f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" {style}/>'
         return float(first[2] + last[2]) / 2, text
-
-
-def conventional(structure: Structure) -> Structure:
-    """The conventional standard cell (tolerance 0.1 Å), or the cell as given if none is found."""
-    try:
-        analyzer = SpacegroupAnalyzer(structure, symprec=_SYMPREC)
-        return analyzer.get_conventional_standard_structure()
-    except Exception:  # spglib and pymatgen raise many kinds; the given cell is as true a picture
-        return structure
 
 
 def draw(structure: Structure, *, label: str) -> str:

@@ -6,6 +6,7 @@ from importlib import resources
 import pandas as pd
 from markupsafe import Markup
 
+from crystalformer_rl.report import browser
 from crystalformer_rl.report.markup import TEMPLATES
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections import SECTIONS
@@ -40,6 +41,8 @@ def build(run: Run) -> Report:
         "generates, and how it was evaluated",
         style=Markup(style.read_text(encoding="utf-8")),
         sections=sections,
+        viewer=browser.viewer(),
+        scripts=browser.scripts(),
     )
     return Report(
         html=html,

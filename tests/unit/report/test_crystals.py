@@ -3,12 +3,11 @@
 import re
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from helpers.crystals import rock_salt
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.report.crystals import colour, conventional, draw
+from crystalformer_rl.report.crystals import colour, draw
 
 SALT = rock_salt()
 
@@ -41,19 +40,6 @@ def test_metals_are_not_bonded_to_metals() -> None:
     edges = 12 * 10
     assert draw(copper, label="").count("<path") == edges
     assert draw(SALT, label="").count("<path") > edges
-
-
-def test_conventional_cell_is_found_from_the_primitive_one() -> None:
-    primitive = SALT.get_primitive_structure()
-    assert len(primitive) == 2
-    assert len(conventional(primitive)) == 8
-
-
-def test_structure_without_symmetry_search_is_drawn_as_given() -> None:
-    # Two atoms on one spot: spglib refuses.
-    broken = Structure(Lattice.cubic(3), ["H", "H"], np.zeros((2, 3)))
-    assert conventional(broken) is broken
-    assert "<circle" in draw(broken, label="")
 
 
 @pytest.mark.parametrize("number", [1, 6, 94])

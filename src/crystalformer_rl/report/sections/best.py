@@ -10,6 +10,7 @@ from pymatgen.core import Element, Structure
 
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
 from crystalformer_rl.report import crystals, markup
+from crystalformer_rl.report.geometry import conventional
 from crystalformer_rl.report.markup import EHULL, Section, number
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections.structures import cell
@@ -36,7 +37,7 @@ def section(run: Run) -> Section:
         "<figcaption>Conventional cell of the relaxed structure. Size and colour of a sphere show "
         "the element; sticks connect atoms nearer than 1.15 × the sum of their covalent radii, "
         "unless both are metals. The space group is the one that was requested. One card per "
-        "formula and space group.</figcaption>"
+        "formula and space group. Click a picture to turn the crystal.</figcaption>"
     ).format(
         EHULL,
         _gallery("best-sun", sun, figures),
@@ -73,7 +74,7 @@ def _gallery(prefix: str, rows: pd.DataFrame, figures: dict[str, str]) -> Markup
         name = f"{prefix}-{place}"
         if structure is not None:
             label = f"Crystal structure of {row['formula']}"
-            figures[name] = crystals.draw(crystals.conventional(structure), label=label)
+            figures[name] = crystals.draw(conventional(structure), label=label)
         cards.append(_card(row, structure, name, figures.get(name)))
     return markup.piece("gallery", cards)
 
@@ -114,4 +115,7 @@ def _card(row: dict[Any, Any], structure: Structure | None, name: str, svg: str 
         else ""
     )
     picture = Markup(inline(svg, name)) if svg else Markup("<p>No picture.</p>")
-    return markup.piece("card", picture, cell(row, "formula"), elements, facts, remark)
+    structure_name = f"{row['policy']}/{row['id']}"
+    return markup.piece(
+        "card", picture, structure_name, cell(row, "formula"), elements, facts, remark
+    )

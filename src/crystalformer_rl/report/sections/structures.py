@@ -1,40 +1,42 @@
-"""The table of structures, to be sorted and filtered."""
+"""The table of all structures, to be searched, filtered and sorted, and each of them in 3D."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
+from crystalformer_rl.crystal.wyckoff import NUM_GROUPS
 from crystalformer_rl.evaluation.columns import BY_NAME, Column
-from crystalformer_rl.report import markup
+from crystalformer_rl.report import browser, markup
+from crystalformer_rl.report.block import TURNED, encoded
 from crystalformer_rl.report.markup import MISSING, Section, formula, number
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections.space_groups import group_label
 from crystalformer_rl.report.values import flag, numbers
 
-LISTED = 300
-FLAGS = {"S": "stable", "U": "unique", "N": "novel"}
-NUMBERS = (
-    "num_atoms", "e_above_hull_initial", "e_above_hull", "band_gap", "dielectric",
-    "figure_of_merit",
-)  # fmt: skip
-NAMES = ("id", "formula", "space_group", *NUMBERS, "matched_id")
-
 
 def section(run: Run) -> Section:
     """S.U.N. structures first, then stable ones, then by energy."""
-    energy = numbers(run.table, "e_above_hull")
-    sun, stable = flag(run.table, "sun"), flag(run.table, "stable")
-    order = np.lexsort((np.where(np.isfinite(energy), energy, np.inf), ~stable, ~sun))[:LISTED]
-    rows = [_row(record) for record in run.table.iloc[order].to_dict("records")]
-    body = markup.table(
-        [*(markup.heading(name) for name in NAMES), "S U N"],
-        rows,
-        kind="sortable",
-        caption=f"{len(rows)} of {len(run.table)} structures, S.U.N. first, then stable, then by "
-        "energy. Click a heading to sort. The whole table is structures.parquet of the evaluation.",
+    table = ordered(run.table)
+    groups = {number: group_label(number) for number in range(1, NUM_GROUPS + 1)}
+    data = browser.packed("structures-data", encoded(table, run.colours, groups))
+    more = "" if len(table) <= TURNED else f" The first {TURNED:,} can be turned."
+    body = Markup("<p>{}</p>").format(
+        "All structures that were sampled, failures included: S.U.N. first, then stable, then by "
+        "energy. Click a heading to sort, and a row to see the crystal, its Wyckoff positions and "
+        f"its energies by both potentials.{more} All columns are in structures.parquet of the "
+        "evaluation."
     )
-    return Section("structures", "Structures", body)
+    return Section("structures", "Structures", body + markup.piece("structures", data))
+
+
+def ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of the page: S.U.N., then stable ones, then by energy above hull."""
+    energy = numbers(table, "e_above_hull")
+    sun, stable = flag(table, "sun"), flag(table, "stable")
+    order = np.lexsort((np.where(np.isfinite(energy), energy, np.inf), ~stable, ~sun))
+    return table.iloc[order]
 
 
 def cell(row: dict[Any, Any], name: str) -> str:
@@ -50,10 +52,3 @@ def cell(row: dict[Any, Any], name: str) -> str:
     if isinstance(column, Column) and column.type in ("number", "integer"):
         return number(float(value), column.digits)
     return str(value)
-
-
-def _row(row: dict[Any, Any]) -> list[str]:
-    flags = "".join(
-        letter if pd.notna(row.get(name)) and row[name] else "·" for letter, name in FLAGS.items()
-    )
-    return [*(cell(row, name) for name in NAMES), flags]
