@@ -11,6 +11,7 @@ why a crystal was rejected.
 
 import ast
 import hashlib
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -41,8 +42,8 @@ def closure(
 ) -> tuple[str, ...]:
     """All modules whose code counts for ``module``, itself included.
 
-    Imports inside functions are followed. A module that is imported by a name from a list, as
-    potentials and rewards are, counts only if it is named here.
+    Imports inside functions are followed, those for type checkers are not. A module that is
+    imported by a name from a list, as potentials and rewards are, counts only if it is named here.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def _path(module: str) -> Path | None:
 @cache
 def _imports(module: str) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(_tree(module)):
+    for node in _statements(_tree(module)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -121,6 +122,21 @@ def _imports(module: str) -> frozenset[str]:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     packages = {package for name in names for package in _parents(name)}
     return frozenset(name for name in names | packages if _path(name) is not None)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements below a node that run; expressions are skipped."""
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    if isinstance(node, ast.If) and _is_name(node.test, "TYPE_CHECKING"):
+        children = node.orelse
+    for child in children:
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield child
+            yield from _statements(child)
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _parents(name: str) -> list[str]:
@@ -161,7 +177,7 @@ def _leave_out_words(call: ast.Call, method: ast.Attribute) -> None:
         call.keywords = [one for one in call.keywords if one.arg not in HELP]
         if method.attr == "add_argument_group":
             call.args = []
-    elif method.attr in LOG_METHODS and ast.unparse(method.value) == "log":
+    elif method.attr in LOG_METHODS and _is_name(method.value, "log"):
         call.args = [one for one in call.args if not isinstance(one, ast.Constant)]
 
 
