@@ -27,7 +27,7 @@ VERBS = {
     "download": ("stages.download", "Download and verify a file of resources/manifest.yaml"),
     "judge": ("tools.judge", "Evaluate the crystals of a file, without a workflow"),
     "chain": ("tools.chain", "Run Markov chains that start from a known structure"),
-    "export": ("tools.export", "Export evaluated crystals for other benchmarks"),
+    "export": ("tools.export.command", "Export evaluated crystals for other programs"),
     "mine": ("tools.mine", "Write the best of all crystals that a branch of RL has sampled"),
     "import-checkpoint": ("tools.import_checkpoint", "Convert a published JAX checkpoint"),
     "publish": ("tools.publish", "Pack a trained policy into a small folder to share"),

@@ -3,6 +3,7 @@
 import logging
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import ase.io
 import numpy as np
@@ -31,6 +32,15 @@ def check_out(path: Path) -> None:
         raise ValueError(f"--out {path}: exists; a folder of CIFs must be new or empty")
 
 
+def file_name(name: str) -> str:
+    """The id of a crystal as the name of a file without suffix.
+
+    Letters, digits, ``-``, ``_`` and ``~`` remain; others, as of a path that is an id, become their
+    code, as in an URL. Different ids have different names.
+    """
+    return quote(name, safe="").replace(".", "%2E")
+
+
 def crystal_table(
     tokens: CrystalTokens, log_prob: NDArray[np.float64], *, prefix: str
 ) -> pd.DataFrame:
@@ -57,7 +67,7 @@ def write_crystals(path: Path, table: pd.DataFrame) -> int:
     """Write a table of :func:`crystal_table` in the form that the suffix of ``path`` names.
 
     The parquet file has every row; the other forms leave out crystals without a structure. CIFs
-    have the primitive cell, in P 1.
+    have the primitive cell, in P 1, and are named by :func:`file_name`.
 
     Returns
     -------
@@ -85,7 +95,7 @@ def write_crystals(path: Path, table: pd.DataFrame) -> int:
         with atomic(path) as temporary:
             ase.io.write(temporary, frames, format="extxyz")
         return undecodable
-    texts = {f"{row.id}.cif": str(CifWriter(structure)) for row, structure in named}
+    texts = {f"{file_name(str(row.id))}.cif": str(CifWriter(structure)) for row, structure in named}
     if path.suffix == ".zip":
         with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, text in texts.items():

@@ -1,4 +1,4 @@
-"""``export``: evaluated crystals in the formats of other benchmarks.
+"""``export``: evaluated crystals in the formats of other programs.
 
 One folder per policy:
 
@@ -8,6 +8,10 @@ One folder per policy:
   energies.npy        total energies (eV) in the order of the frames, without MP2020 corrections,
                       which MatterGen's evaluator adds
   lemat-genbench.csv  the columns material_id and structure (pymatgen's JSON)
+  ase.db              ASE database: the total energy of the potential, and the columns of the report
+                      as key-value pairs, among them the energies (eV/atom) by both potentials
+  optimade.yaml       with properties.json: the description of cifs/ that optimade-maker reads
+  vasp/               with --vasp N: INCAR, KPOINTS, POSCAR and POTCAR.spec of the N best crystals
 
 examples:
   all relaxed crystals, and the evaluators of MatterGen and LeMat-GenBench
@@ -17,8 +21,15 @@ examples:
     run_benchmarks.py --csv exported/base/lemat-genbench.csv --name base
   unrelaxed crystals, for an evaluator that relaxes them (without energies.npy)
     crystalformer-rl export --evaluation results/default/evaluate --generated --out exported
-  only stable, unique and novel crystals
-    crystalformer-rl export --evaluation results/default/evaluate --only sun --out finds
+  only stable, unique and novel crystals, with VASP inputs of the 20 best
+    crystalformer-rl export --evaluation results/default/evaluate --only sun --vasp 20 --out finds
+    ase db finds/base/ase.db "e_above_hull<0.05,judge_stable" -c structure_id,formula,e_above_hull
+    optimake convert finds/base
+
+The best are those of lowest energy above hull. As in the report, a formula in a space group counts
+once, and crystals far below the hull are left out. vasp/crystals.csv lists them, with the reason
+where the Materials Project's settings (MPRelaxSet of pymatgen) refuse one. POTCAR.spec names the
+pseudopotentials, which need a licence of VASP.
 
 Crystals without a structure cannot be exported. provenance.json has the number of generated
 crystals of each policy, which is the denominator of every fraction.
@@ -47,13 +58,18 @@ from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials.base import EnergyConvention
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import WITH_ENERGY
+from crystalformer_rl.report.sections.best import best
 from crystalformer_rl.stability.corrections import mp2020_correction
+from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 from crystalformer_rl.stability.reference import OWN_HULL_ONLY
 from crystalformer_rl.stages import options as flags
+from crystalformer_rl.tools.export.ase_database import write_database
+from crystalformer_rl.tools.export.optimade import write_optimade
+from crystalformer_rl.tools.export.vasp import write_inputs
 
 ONLY = ("all", "stable", "sun")
 READ = (
-    "policy", "id", "space_group", "potential", "relax_status", "stable", "sun",
+    "policy", "id", "space_group", "formula", "potential", "relax_status", "stable", "sun",
     "energy_initial", "energy_final", "e_above_hull_initial", "e_above_hull",
 )  # fmt: skip
 
@@ -74,6 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="export unrelaxed crystals (default: relaxed ones)",
     )
+    parser.add_argument(
+        "--vasp",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also write VASP inputs of the N best crystals of each policy (default: 0)",
+    )
     parser.add_argument("--out", type=Path, required=True, help="new folder to write")
 
 
@@ -89,10 +112,13 @@ def run(args: argparse.Namespace) -> None:
     path = args.evaluation / "structures.parquet"
     provenance = Provenance(
         __name__,
-        settings={"only": args.only, "generated": args.generated},
+        settings={"only": args.only, "generated": args.generated, "vasp": args.vasp},
         inputs={"structures": path},
     )
-    evaluated = read_table(path, [*READ, *COLUMNS, *(f"relaxed_{name}" for name in COLUMNS)])
+    evaluated = read_table(path)
+    needed = (*READ, *COLUMNS, *(f"relaxed_{name}" for name in COLUMNS))
+    if missing := [name for name in needed if name not in evaluated]:
+        raise ValueError(f"{path}: lacks the columns {missing}: give the folder of evaluate")
     table = _chosen(evaluated, generated=args.generated)
     if args.only != "all":
         table = table[table[args.only]]
@@ -105,7 +131,10 @@ def run(args: argparse.Namespace) -> None:
         counts[f"{policy}_generated"] = len(rows)
         counts[f"{policy}_exported"] = len(chosen)
         if len(chosen):
-            _write(args.out / str(policy), chosen, convention)
+            folder = args.out / str(policy)
+            _write(folder, chosen, convention)
+            if args.vasp:
+                counts[f"{policy}_vasp_refused"] = _write_best(folder / "vasp", chosen, args.vasp)
     log.info("%s: %s", args.out, counts)
     provenance.write(args.out / "provenance.json", items=len(table), **counts)
 
@@ -142,6 +171,8 @@ def _write(folder: Path, table: pd.DataFrame, convention: EnergyConvention | Non
     for name in ("cifs", "cifs.zip"):
         write_crystals(folder / name, table)
     _write_frames(folder / "structures.extxyz", table, structures, energies)
+    write_database(folder / "ase.db", table, structures, energies)
+    write_optimade(folder, table)
     listed = pd.DataFrame(
         {"material_id": table["id"].to_numpy(), "structure": [s.to_json() for s in structures]}
     )
@@ -154,6 +185,13 @@ def _write(folder: Path, table: pd.DataFrame, convention: EnergyConvention | Non
             energies = energies - corrections * sizes
         with atomic(folder / "energies.npy") as temporary, temporary.open("wb") as stream:
             np.save(stream, energies)
+
+
+def _write_best(folder: Path, table: pd.DataFrame, count: int) -> int:
+    """Write VASP inputs of the ``count`` best crystals; how many are refused."""
+    kept = table[~(table["above"] < ARTEFACT_BELOW)].assign(exported=True)
+    chosen = best(kept, by="above", among="exported", count=count, descending=False)
+    return write_inputs(folder, chosen)
 
 
 def _write_frames(

@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+import ase.db
 import ase.io
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from pymatgen.core import Lattice, Structure
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, write_table
 from crystalformer_rl.stability.corrections import mp2020_correction
-from crystalformer_rl.tools import export
+from crystalformer_rl.tools.export import command
 
 CENTRE = [[0, 0, 0], [0.5, 0.5, 0.5]]
 SALT = Structure(Lattice.cubic(3.5), ["Na", "Cl"], CENTRE)
@@ -33,6 +34,8 @@ def judged(tmp_path: Path) -> Path:
             "policy": ["base"] * 4 + ["sft"],
             "id": IDS,
             "space_group": 221,
+            "formula": ["NaCl", "MgO", "NaCl", None, None],
+            "judge_energy": [-3.4, np.nan, np.nan, np.nan, np.nan],
             "potential": "chgnet",
             "relax_status": ["converged", "not_converged", "diverged", "unphysical", "unphysical"],
             "energy_initial": [-3.0, -5.0, -3.0, None, None],
@@ -51,7 +54,7 @@ def judged(tmp_path: Path) -> Path:
 
 def run(folder: Path, *words: str) -> Path:
     arguments = ["--evaluation", str(folder / "evaluate"), "--out", str(folder / "out"), *words]
-    run_verb(export, arguments)
+    run_verb(command, arguments)
     return folder / "out"
 
 
@@ -109,7 +112,7 @@ def test_nothing_to_export_is_refused(judged: Path) -> None:
 
 def test_a_table_of_another_kind_is_refused(judged: Path) -> None:
     write_table(judged / "evaluate/structures.parquet", pd.DataFrame({"id": IDS}))
-    with pytest.raises(ValueError, match=r"structures\.parquet: cannot be read .*policy"):
+    with pytest.raises(ValueError, match=r"structures\.parquet: lacks the columns .*policy"):
         run(judged)
 
 
@@ -117,3 +120,33 @@ def test_a_folder_with_something_in_it_is_refused(judged: Path) -> None:
     run(judged, "--generated")
     with pytest.raises(ValueError, match="must be new or empty"):
         run(judged, "--generated")
+
+
+def test_vasp_inputs_of_the_best(judged: Path) -> None:
+    out = run(judged, "--vasp", "1")
+    listed = pd.read_csv(out / "base/vasp/crystals.csv")
+    assert listed["id"].tolist() == IDS[:1]
+    assert listed["e_above_hull"].tolist() == [0.05]
+    assert (out / "base/vasp" / IDS[0] / "INCAR").is_file()
+    assert read_json(out / "provenance.json")["counts"]["base_vasp_refused"] == 0
+
+
+def test_database_and_optimade_hold_the_same_crystals(judged: Path) -> None:
+    out = run(judged)
+    rows = list(ase.db.connect(out / "base/ase.db").select())
+    assert [row.structure_id for row in rows] == IDS[:2]
+    assert [row.energy for row in rows] == [-7.0, -11.0]
+    assert rows[0].judge_energy == -3.4
+    assert list(read_json(out / "base/properties.json")) == IDS[:2]
+
+
+def test_an_id_that_is_a_path_stays_in_the_folder(judged: Path) -> None:
+    path = judged / "evaluate/structures.parquet"
+    table = pd.read_parquet(path)
+    write_table(path, table.assign(id=["../../evil", "sub/b.1", *IDS[2:]]))
+    out = run(judged, "--vasp", "9")
+    names = ["%2E%2E%2F%2E%2E%2Fevil", "sub%2Fb%2E1"]
+    cifs = [f"{name}.cif" for name in names]
+    assert sorted(path.name for path in (out / "base/cifs").iterdir()) == cifs
+    assert zipfile.ZipFile(out / "base/cifs.zip").namelist() == cifs
+    assert pd.read_csv(out / "base/vasp/crystals.csv")["folder"].tolist() == names[:1]
