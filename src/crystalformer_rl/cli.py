@@ -5,6 +5,7 @@ so that ``--help`` answers at once.
 """
 
 import argparse
+import difflib
 import logging
 import os
 import sys
@@ -16,11 +17,8 @@ from pydantic import BaseModel, ValidationError
 
 from crystalformer_rl import config
 from crystalformer_rl.config.errors import explain
-from crystalformer_rl.verbs import VERBS, add_arguments, common
+from crystalformer_rl.verbs import PROGRAM, VERBS, common, parser
 
-DESCRIPTION = (
-    "Stages of the CrystalFormer-RL workflow, which `snakemake` runs in order, and further tools."
-)
 # Read by the numerical libraries when they are loaded. Snakemake sets them for each job.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -54,15 +52,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; only the verb in ``words`` gets its arguments."""
-    parser = argparse.ArgumentParser(prog="crystalformer-rl", description=DESCRIPTION)
-    choices = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    """The parser for a command line; an unknown verb ends the process with code 2."""
     chosen = next((word for word in words if not word.startswith("-")), None)
-    for verb, (_, summary) in VERBS.items():
-        described = choices.add_parser(verb, help=summary, description=summary, parents=[common()])
-        if verb == chosen:
-            add_arguments(verb, described)
-    return parser
+    found = parser([chosen] if chosen in VERBS else [])
+    if chosen is not None and chosen not in VERBS:
+        close = difflib.get_close_matches(chosen, VERBS, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        found.error(f"unknown verb {chosen!r}{hint}; `{PROGRAM} --help` lists the verbs")
+    return found
 
 
 def _start_log(path: Path | None) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -57,10 +58,23 @@ def test_every_stage_is_a_verb() -> None:
     assert stages == {name.removeprefix("stages.") for name in named if name.startswith("stages.")}
 
 
-def test_an_unknown_verb_names_the_known_ones() -> None:
-    done = call("fly")
+def test_an_unknown_verb_names_the_closest_one() -> None:
+    done = call("smaple")
     assert done.returncode == 2
-    assert "configure" in done.stderr
+    assert "unknown verb 'smaple' (did you mean sample?)" in done.stderr
+    assert "did you mean" not in call("fly").stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert call("--version").stdout == f"crystalformer-rl {version('crystalformer-rl')}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_verbs_and_their_options(shell: str) -> None:
+    done = call("completion", shell)
+    assert done.returncode == 0
+    assert "import-checkpoint" in done.stdout
+    assert "--first-element-temperature" in done.stdout
 
 
 def test_a_mistake_is_one_line_with_the_traceback_in_the_log(tmp_path: Path) -> None:

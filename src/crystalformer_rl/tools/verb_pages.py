@@ -2,31 +2,18 @@
 
 import argparse
 
-from crystalformer_rl.verbs import VERBS, add_arguments, common
-
-GROUPS = {
-    "stages": "Stages",
-    "tools": "Tools",
-    "making": "Makers of the shipped files",
-}
-"""Folder of a verb's module, and the heading it is listed under."""
-NOTES = {
-    "stages": "The rules of the workflow call these. Most can be called by hand as well.",
-    "tools": "Not part of the workflow: to be called by hand.",
-    "making": "These made files that come with the repository. A user does not need them.",
-}
+from crystalformer_rl.verbs import GROUPS, add_arguments, common
 
 
 def render_verbs() -> str:
     """Markdown: every verb with its summary and a table of its arguments."""
     lines = ["Every verb also accepts:", "", *_table(common())]
-    for room, heading in GROUPS.items():
-        lines += ["", f"## {heading}", "", NOTES[room]]
-        for verb, (module, summary) in VERBS.items():
-            if module.partition(".")[0] == room:
-                parser = argparse.ArgumentParser(add_help=False)
-                add_arguments(verb, parser)
-                lines += ["", f"### {verb}", "", f"{summary}.", "", *_table(parser)]
+    for title, verbs in GROUPS.items():
+        lines += ["", f"## {title}"]
+        for verb, (_, summary) in verbs.items():
+            parser = argparse.ArgumentParser(add_help=False)
+            add_arguments(verb, parser)
+            lines += ["", f"### {verb}", "", f"{summary}.", "", *_table(parser)]
     return "\n".join(lines) + "\n"
 
 
