@@ -15,7 +15,7 @@ DESCRIPTION = """\
 Generate crystals space group by space group, fine-tune the generator with rewards, and judge what
 it samples. `snakemake` runs the whole workflow; these verbs are its stages and tools."""
 EXAMPLES = """\
-examples:
+Examples:
   crystalformer-rl sample --policy mp20-base --space-group 225 -n 20
   crystalformer-rl judge samples.parquet
   crystalformer-rl VERB --help"""
@@ -90,31 +90,39 @@ def add_arguments(verb: str, parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=module.run)
 
 
+class Overview(argparse.ArgumentParser):
+    """The parser of the whole command line, whose help has the verbs in their groups."""
+
+    def format_help(self) -> str:
+        """Usage, description, verbs, options and examples."""
+        width = max(map(len, VERBS)) + 2
+        groups = [
+            "\n".join([f"{title}:", *(f"  {verb:<{width}}{row[1]}" for verb, row in rows.items())])
+            for title, rows in GROUPS.items()
+        ]
+        options = [
+            f"  {', '.join(action.option_strings):<{width}}{action.help}"
+            for action in self._actions
+            if action.option_strings
+        ]
+        parts = [f"usage: {self.usage}", DESCRIPTION, *groups, "\n".join(["Options:", *options])]
+        return "\n\n".join([*parts, EXAMPLES]) + "\n"
+
+
 def parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
     """The parser of the command line; only ``verbs`` get their arguments, and are imported."""
-    whole = argparse.ArgumentParser(
-        prog=PROGRAM,
-        usage=f"{PROGRAM} [-h] [--version] VERB ...",
-        description=DESCRIPTION,
-        epilog=f"{_overview()}\n\n{EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    whole = Overview(prog=PROGRAM, usage=f"{PROGRAM} [-h] [--version] VERB ...")
+    whole.add_argument(
+        "--version",
+        action="version",
+        version=f"{PROGRAM} {version(PROGRAM)}",
+        help="show the version and exit",
     )
-    whole.add_argument("--version", action="version", version=f"{PROGRAM} {version(PROGRAM)}")
     choices = whole.add_subparsers(
-        dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS
+        dest="verb", metavar="VERB", required=True, parser_class=argparse.ArgumentParser
     )
     for verb, (_, summary) in VERBS.items():
         described = choices.add_parser(verb, help=summary, description=summary, parents=[common()])
         if verb in verbs:
             add_arguments(verb, described)
     return whole
-
-
-def _overview() -> str:
-    """The verbs in their groups, a line each."""
-    width = max(map(len, VERBS)) + 2
-    groups = (
-        "\n".join([f"{title}:", *(f"  {verb:<{width}}{row[1]}" for verb, row in rows.items())])
-        for title, rows in GROUPS.items()
-    )
-    return "\n\n".join(groups)
