@@ -119,7 +119,11 @@ def parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
         help="show the version and exit",
     )
     choices = whole.add_subparsers(
-        dest="verb", metavar="VERB", required=True, parser_class=argparse.ArgumentParser
+        dest="verb",
+        metavar="VERB",
+        required=True,
+        prog=PROGRAM,
+        parser_class=argparse.ArgumentParser,
     )
     for verb, (_, summary) in VERBS.items():
         described = choices.add_parser(verb, help=summary, description=summary, parents=[common()])

@@ -40,6 +40,7 @@ def test_help_lists_the_verbs_and_imports_no_stage() -> None:
 def test_help_of_a_verb_shows_its_arguments() -> None:
     done = call("download", "--help")
     assert done.returncode == 0
+    assert "usage: crystalformer-rl download [-h]" in done.stdout
     assert "--manifest" in done.stdout
     assert "--log-file" in done.stdout
 
