@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crystalformer_rl.config import Config
+from crystalformer_rl.files import write_json
 
 CHECKPOINTS = "checkpoints"
 CACHE = "cache"
 WEIGHTS = "model.safetensors"
 STATE = "state.json"
 CRYSTALS = "crystals.parquet"
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,12 @@ class Layout:
 
     def _shard_number(self, count: int) -> int:
         return count // self.config.sample.shard_size
+
+
+def write_settings(run: Path, layout: Layout) -> None:
+    """Write what the run was started with into its folder, for tools that look at it."""
+    config = layout.config.model_dump(mode="json")
+    write_json(run / SETTINGS, {"config": config, "base_policy": layout.base_policy})
 
 
 def one_of(names: Iterable[str]) -> str:

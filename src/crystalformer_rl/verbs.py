@@ -28,7 +28,8 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "mine": ("tools.mine", "Write the best of all crystals that a branch of RL has sampled"),
         "export": ("tools.export.command", "Export evaluated crystals for other programs"),
     },
-    "Policies, machine and settings": {
+    "Runs, policies and machine": {
+        "status": ("tools.status.command", "Say how far a run is"),
         "import-checkpoint": ("tools.import_checkpoint", "Convert a published JAX checkpoint"),
         "publish": ("tools.publish", "Pack a trained policy into a small folder to share"),
         "download": ("stages.download", "Download and verify a file of resources/manifest.yaml"),

@@ -10,6 +10,7 @@ import yaml
 from helpers.copies import REPOSITORY, Copy, copy_repository
 
 from crystalformer_rl.files import read_json, read_table
+from crystalformer_rl.tools.status.command import status
 
 # One worker runs the pipeline, and every test here looks at that run.
 pytestmark = pytest.mark.slow
@@ -130,6 +131,13 @@ def test_logs_lie_where_the_docs_say_and_nothing_is_half_written(clone: Copy) ->
     for name in ("pretrain", "rl-ehull/round-2", "sample/sft/shard-0001", "relax/base/shard-0000"):
         assert (logs / f"{name}.log").stat().st_size > 0
     assert list(clone.folder.rglob("*.part")) == []
+
+
+def test_status_finds_every_job_and_its_log(clone: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clone.folder)
+    found = status("smoke")
+    assert found.finished
+    assert [str(one.job.log) for one in found.seen if not one.job.log.is_file()] == []
 
 
 def test_a_second_call_has_nothing_to_do(clone: Copy) -> None:

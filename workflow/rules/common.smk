@@ -23,7 +23,7 @@ from crystalformer_rl.config.duplicates import repeated_keys
 from crystalformer_rl.config.removals import idle_removals
 from crystalformer_rl.jobs.cleanup import forget_finished
 from crystalformer_rl.jobs.fingerprint import fingerprint
-from crystalformer_rl.layout import Layout
+from crystalformer_rl.layout import Layout, write_settings
 from crystalformer_rl.manifest import DOWNLOADS, read_manifest
 from crystalformer_rl.model.folder import check_policy, policy_files, policy_folder
 from crystalformer_rl.properties import FEATURES_OF

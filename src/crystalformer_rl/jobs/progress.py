@@ -1,9 +1,10 @@
-"""Progress of a loop: a bar on a terminal, regular lines in a log file."""
+"""Progress of a job: a bar on a terminal, regular lines in a log file."""
 
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from tqdm import tqdm
 
@@ -13,32 +14,89 @@ SECONDS_BETWEEN_LINES = 30.0
 log = logging.getLogger(__name__)
 
 
-def progress(iterable: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items of ``iterable`` and report the progress.
+class Progress:
+    """Counts items; use it as a context manager around the work.
 
     On a terminal a tqdm bar is drawn on stderr. In both cases the log gets a line every 30 s and
-    one at the end.
+    one at the end. ``crystalformer-rl status`` reads these lines.
 
     Parameters
     ----------
     label
-        Name of the loop, such as ``"tokenize"``.
+        Name of the work, such as ``"tokenize"``.
+    total
+        Number of items; None if it is not known.
+    done
+        Items that an interrupted job before this one has done.
+    """
+
+    def __init__(self, label: str, total: int | None, *, done: int = 0) -> None:
+        self._label, self._total = label, total
+        self._before = self._count = done
+        self._start = self._last = time.monotonic()
+        self._bar = tqdm(desc=label, total=total, initial=done, disable=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        if kind is None:
+            seconds = time.monotonic() - self._start
+            log.info("%s: %d done in %s", self._label, self._count, duration(seconds))
+
+    def update(self, count: int = 1) -> None:
+        """Count items that are done."""
+        self._count += count
+        self._bar.update(count)
+        now = time.monotonic()
+        if now - self._last > SECONDS_BETWEEN_LINES:
+            self._last = now
+            log.info("%s", self._line(now - self._start))
+
+    def _line(self, seconds: float) -> str:
+        if self._total is None:
+            return f"{self._label}: {self._count} in {duration(seconds)}"
+        left = (self._total - self._count) * seconds / max(self._count - self._before, 1)
+        return (
+            f"{self._label}: {self._count} of {self._total} in {duration(seconds)}, "
+            f"{duration(left)} left"
+        )
+
+
+def progress(iterable: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items of ``iterable`` and report the progress, see :class:`Progress`.
+
+    Parameters
+    ----------
+    label
+        Name of the loop.
     total
         Number of items; by default the ``len`` of the iterable, if it has one.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
-    start = last = time.monotonic()
-    count = 0
-    with tqdm(iterable, desc=label, total=total, disable=None) as bar:
-        for item in bar:
+    with Progress(label, total) as done:
+        for item in iterable:
             yield item
-            count += 1
-            if (now := time.monotonic()) - last > SECONDS_BETWEEN_LINES:
-                last = now
-                log.info("%s: %s in %.0f s", label, _share(count, total), now - start)
-    log.info("%s: %d done in %.1f s", label, count, time.monotonic() - start)
+            done.update()
 
 
-def _share(count: int, total: int | None) -> str:
-    return f"{count}" if total is None else f"{count} of {total}"
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(2.34), duration(75), duration(7500), duration(200000)
+    ('2.3 s', '1 min 15 s', '2 h 5 min', '2 d 8 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    place = next(i for i, (_, size) in enumerate(units) if seconds >= size)
+    (large, size), (small, part) = units[place : place + 2]
+    whole, rest = divmod(round(seconds / part) * part, size)
+    return f"{whole:.0f} {large} {rest / part:.0f} {small}"

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.files import read_table
 from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.progress import Progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials import registry
 from crystalformer_rl.potentials.relax import Relaxation, relax
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError(f"{args.crystals}: crystal {name} must consist of one element")
         symbols.append(crystal.elements[0].symbol)
     potential = registry.load(args.potential, device=device, trust_pickles=args.trust_pickles)
-    with tqdm(total=len(crystals), desc="elements", disable=None) as bar:
+    with Progress("elements", len(crystals)) as bar:
         records = relax(
             potential,
             crystals,

@@ -17,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 from pymatgen.core import Structure
-from tqdm import tqdm
 
 from crystalformer_rl.config import RelaxSettings, canonical
 from crystalformer_rl.crystal.structures import (
@@ -31,6 +30,7 @@ from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.jobs.interruption import Termination
 from crystalformer_rl.jobs.journal import Journal
+from crystalformer_rl.jobs.progress import Progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials import registry
 from crystalformer_rl.potentials.base import Failure, Potential, evaluate_each
@@ -112,7 +112,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
     left = [place for group in unfinished for place in group]
     if rows:
         log.info("%d of %d crystals are in journal %s", len(rows), len(ids), args.journal)
-    with tqdm(total=len(ids), initial=len(rows), desc="relax", disable=None) as bar:
+    with Progress("relax", len(ids), done=len(rows)) as bar:
 
         def keep(place: int, record: Relaxation) -> None:
             if place in faults:
