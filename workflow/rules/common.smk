@@ -223,7 +223,7 @@ ELEMENT_CRYSTALS = existing(
 DATASET = SETTINGS.dataset.model_copy(update={"sources": SOURCES})
 HULL = SETTINGS.hull.model_copy(update={"files": HULL_FILES})
 COMPARISON_HULL = HULL.model_copy(
-    update={"reference": SETTINGS.comparison_hull.reference, "files": COMPARISON_FILES}
+    update=SETTINGS.comparison_hull.model_dump() | {"files": COMPARISON_FILES}
 )
 JUDGE_HULL = HULL.model_copy(
     update={"reference": "dataset", "files": [], "potential": SETTINGS.judge.potential}

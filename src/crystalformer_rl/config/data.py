@@ -15,6 +15,8 @@ from crystalformer_rl.config.fields import (
 )
 from crystalformer_rl.config.potentials import FORMS
 
+Corrections = Literal["MP2020", "TRI2024"]
+
 
 class DatasetSettings(Section):
     """The source of the crystals, and which of them are kept."""
@@ -68,6 +70,12 @@ class HullSettings(Section):
         "formation_energy_per_atom (eV/atom, elements at 0), or JSON (.json, .json.gz, "
         ".json.bz2). All files must use the same corrections.",
     )
+    corrections: Annotated[Corrections, Neutral("MP2020")] = Field(
+        default="MP2020",
+        description="Corrections of the energies on this hull: `MP2020` of the Materials Project, "
+        "or `TRI2024`, which MatterGen recommends (docs/explanation/hulls.md). Energies of the "
+        "potential are converted; `files` must have them already.",
+    )
     potential: PotentialName = Field(
         default="chgnet",
         description="Potential whose energies are compared with this hull: "
@@ -112,6 +120,10 @@ class ComparisonHullSettings(Section):
     files: list[FilePath] = Field(
         default=["resources/mp20/formation_energies.csv.xz"],
         description="As in `hull.files`; [] for no comparison hull.",
+    )
+    corrections: Annotated[Corrections, Neutral("MP2020")] = Field(
+        default="MP2020",
+        description="Corrections of the energies in the files, as in `hull.corrections`.",
     )
 
 

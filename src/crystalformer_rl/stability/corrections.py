@@ -1,14 +1,21 @@
-"""The Materials Project's energy corrections of 2020 (MP2020), computed from a structure.
+"""Corrections of PBE energies, computed from a structure: MP2020 and TRI2024.
 
 PBE has systematic errors for anions. In addition, only the oxides and fluorides of some metals are
-computed with a Hubbard U, and their energies do not compare with those without. MP2020 adds an
-energy for each atom of such a species: Wang et al., Sci. Rep. 11, 15496 (2021); Jain et al., Phys.
-Rev. B 84, 045115 (2011). The values are read from the file in pymatgen. The result equals
-pymatgen's ``MaterialsProject2020Compatibility`` for a calculation with the Materials Project's
-settings, which use a U exactly where the scheme expects one, so no VASP input is needed.
+computed with a Hubbard U, and their energies do not compare with those without.
+
+MP2020, of the Materials Project, adds an energy for each atom of such a species: Wang et al., Sci.
+Rep. 11, 15496 (2021); Jain et al., Phys. Rev. B 84, 045115 (2011). The values are read from the
+file in pymatgen. The result equals pymatgen's ``MaterialsProject2020Compatibility`` for a
+calculation with the Materials Project's settings, which use a U exactly where the scheme expects
+one, so no VASP input is needed.
+
+TRI2024 multiplies the energy by one factor, and adds an energy for each metal with a U: Rohr, Suram
+and Bakander, doi.org/10.26434/chemrxiv-2024-q5058, section 2.1 and table 1 of its supplement. There
+is no case for a kind of anion. The values are those of MatterGen's ``TRI110Compatibility2024``
+(github.com/microsoft/mattergen, mattergen/evaluation/reference/correction_schemes.py).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,6 +30,17 @@ ANIONS = ("Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl")
 WEAKEST_ANION = -1
 # Factor by which O-O and O-H bonds may be longer than in the molecules.
 BOND_TOLERANCE = 1.05
+
+MP2020, TRI2024 = "MP2020", "TRI2024"
+TRI2024_FACTOR = 1.108
+# eV per atom of a metal that is computed with a U.
+TRI2024_METALS = {
+    "Co": -2.275, "Cr": -2.707, "Fe": -3.189, "Mn": -2.280, "Mo": -4.930, "Ni": -3.361,
+    "V": -2.774, "W": -6.261,
+}  # fmt: skip
+
+# The corrected formation energy of a crystal (eV/atom) from that by a potential's own energies.
+Correction = Callable[[Structure, float], float]
 
 
 def mp2020_correction(structure: Structure) -> float:
@@ -53,6 +71,41 @@ def mp2020_correction(structure: Structure) -> float:
     metals = scheme.metals.get(strongest, {})
     total += sum(metals[symbol] * amounts[symbol] for symbol in amounts if symbol in metals)
     return float(total / sum(amounts.values()))
+
+
+def tri2024_formation_energy(crystal: Structure | Composition, formation_energy: float) -> float:
+    """Formation energy with TRI2024's corrections from one without corrections, both eV/atom.
+
+    The scheme multiplies the total energies of compound and elements by the same factor, and so the
+    formation energy. The energies of the metals are added where the Materials Project computes with
+    a U: in a compound whose most electronegative element is O or F.
+    """
+    composition = crystal.composition if isinstance(crystal, Structure) else crystal
+    amounts = element_amounts(composition)
+    added = 0.0
+    if sorted(amounts, key=_electronegativity)[-1] in ("O", "F"):
+        added = sum(TRI2024_METALS.get(symbol, 0.0) * n for symbol, n in amounts.items())
+    return TRI2024_FACTOR * formation_energy + added / sum(amounts.values())
+
+
+def correction_of(scheme: str, *, corrected: bool) -> Correction | None:
+    """How a scheme corrects a potential's formation energies; None if they are left alone.
+
+    Parameters
+    ----------
+    scheme
+        ``MP2020`` or ``TRI2024``.
+    corrected
+        Whether the potential was trained on energies with MP2020's corrections. TRI2024 takes them
+        out first.
+    """
+    if scheme == TRI2024:
+        if corrected:
+            return lambda crystal, energy: tri2024_formation_energy(
+                crystal, energy - mp2020_correction(crystal)
+            )
+        return tri2024_formation_energy
+    return None if corrected else lambda crystal, energy: energy + mp2020_correction(crystal)
 
 
 def is_correctable(symbols: Iterable[str]) -> bool:

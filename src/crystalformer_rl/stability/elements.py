@@ -66,16 +66,16 @@ class ElementReferences:
     energies
         eV/atom by symbol, in the potential's own energy convention.
     correction
-        Energy of a crystal, eV/atom, that is added to the potential's before the energies of the
-        elements are subtracted; None for a potential that was trained on corrected energies.
-        Elements are not corrected.
+        The corrected formation energy of a crystal, from the crystal and its formation energy by
+        the potential's own energies, both eV/atom; None if these stay as they are. That of an
+        element is 0 before and after.
     """
 
     energies: Mapping[str, float]
-    correction: Callable[[Structure], float] | None = None
+    correction: Callable[[Structure, float], float] | None = None
 
     def formation_energy(self, crystal: Structure | Composition, energy_per_atom: float) -> float:
-        """Formation energy, eV/atom: corrected energy − Σ x_i μ_i over atomic fractions x_i.
+        """Formation energy, eV/atom: energy − Σ x_i μ_i over atomic fractions x_i, corrected.
 
         A composition is enough if there is no correction.
 
@@ -97,10 +97,11 @@ class ElementReferences:
                 f"{composition.reduced_formula}: no reference energy of {', '.join(missing)}"
             )
         reference = sum(amount * self.energies[symbol] for symbol, amount in amounts.items())
-        if self.correction is not None:
-            if not isinstance(crystal, Structure):
-                raise TypeError(
-                    f"{composition.reduced_formula}: the correction of its energy needs a structure"
-                )
-            energy_per_atom += self.correction(crystal)
-        return energy_per_atom - reference / total
+        formation = energy_per_atom - reference / total
+        if self.correction is None:
+            return formation
+        if not isinstance(crystal, Structure):
+            raise TypeError(
+                f"{composition.reduced_formula}: the correction of its energy needs a structure"
+            )
+        return self.correction(crystal, formation)

@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crystalformer_rl.stability.corrections import is_correctable, is_surely_corrected
+from crystalformer_rl.stability.corrections import (
+    MP2020,
+    TRI2024,
+    is_correctable,
+    is_surely_corrected,
+)
 from crystalformer_rl.stability.elements import parse_formula
 
-MP2020 = "MP2020"
 UNCORRECTED = "uncorrected"
 # The scheme of a table of formation energies that does not state it.
 UNSTATED = "unstated"
@@ -52,10 +56,10 @@ class HullEntry:
 def scheme_of(path: Path, entries: Sequence[HullEntry]) -> str | None:
     """The correction scheme of a file's entries; None if it cannot be seen from them.
 
-    Every scheme corrects oxides, so an oxide without a correction is uncorrected. Which other
-    compounds are corrected depends on the scheme. Without a correction, they are uncorrected if no
-    entry of the file has one, or if the other entries have MP2020's and it corrects all structures
-    of their composition.
+    Every scheme corrects oxides, so an oxide without a correction is uncorrected. TRI2024 corrects
+    all entries, elements included. Which other compounds are corrected depends on the scheme.
+    Without a correction, they are uncorrected if no entry of the file has one, or if the other
+    entries have MP2020's and it corrects all structures of their composition.
 
     Raises
     ------
@@ -64,12 +68,15 @@ def scheme_of(path: Path, entries: Sequence[HullEntry]) -> str | None:
     """
     first: dict[str, HullEntry] = {}
     bare: list[HullEntry] = []
+    unadjusted: list[HullEntry] = []
     for entry in entries:
         if entry.problem is not None:
             continue
         if entry.scheme is not None:
             first.setdefault(entry.scheme, entry)
-        elif is_correctable(symbols := parse_formula(entry.formula)):
+            continue
+        unadjusted.append(entry)
+        if is_correctable(symbols := parse_formula(entry.formula)):
             bare.append(entry)
             if "O" in symbols:
                 first.setdefault(UNCORRECTED, entry)
@@ -79,6 +86,8 @@ def scheme_of(path: Path, entries: Sequence[HullEntry]) -> str | None:
         for entry in bare:
             if is_surely_corrected(parse_formula(entry.formula)):
                 first.setdefault(UNCORRECTED, entry)
+    if TRI2024 in first and unadjusted:
+        first.setdefault(UNCORRECTED, unadjusted[0])
     if len(first) > 1:
         named = "; ".join(
             f"{e.id or 'an entry without id'} ({e.formula}): {s}" for s, e in first.items()

@@ -35,11 +35,12 @@ def read_csv(path: Path) -> list[HullEntry]:
 
     Columns ``formula`` (or ``pretty_formula``, ``formula_pretty``) and
     ``formation_energy_per_atom``; optional ``material_id`` or ``id``, ``run_type`` (``GGA``), and
-    ``scheme``, the corrections in the energy (``MP2020``). Commas, semicolons and tabs separate
-    fields; where commas do not, they are read as decimal commas. An entry has a ``problem`` if its
-    row has another length than the header, its energy is not a finite number, or its formula cannot
-    be read or has a charge. The file is plain (``.csv``) or compressed (``.csv.gz``, ``.csv.bz2``,
-    ``.csv.xz``). It is not detected if a plain file was truncated at the end of a line.
+    ``scheme``, the corrections in the energy (``MP2020``, ``TRI2024``). Commas, semicolons and tabs
+    separate fields; where commas do not, they are read as decimal commas. An entry has a
+    ``problem`` if its row has another length than the header, its energy is not a finite number, or
+    its formula cannot be read or has a charge. The file is plain (``.csv``) or compressed
+    (``.csv.gz``, ``.csv.bz2``, ``.csv.xz``). It is not detected if a plain file was truncated at
+    the end of a line.
 
     Raises
     ------

@@ -11,8 +11,9 @@ from pymatgen.core import Composition, Species
 
 from crystalformer_rl.encoding import encoding_of
 from crystalformer_rl.signatures import START, signature
+from crystalformer_rl.stability.corrections import MP2020, TRI2024
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
-from crystalformer_rl.stability.entries import MP2020, HullEntry
+from crystalformer_rl.stability.entries import HullEntry
 
 # Python writes these words for numbers that JSON does not have.
 _NOT_FINITE = re.compile(rb"(^|(?<=[:,\[]))(\s*)(?:NaN|-?Infinity)(?=\s*[,}\]])")
@@ -252,4 +253,6 @@ def _maker(adjustment: Mapping[str, Any]) -> str:
     title = str(adjustment.get("name"))
     if name == "MaterialsProject2020Compatibility" or title.startswith(f"{MP2020} "):
         return MP2020
+    if name == "TRI110Compatibility2024" or title in ("TRI110PBE", "TRI110PBE_U"):
+        return TRI2024
     return str(name or "unnamed")

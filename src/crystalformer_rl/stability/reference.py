@@ -1,7 +1,8 @@
 """A convex hull with the element energies that belong to it: the files of the ``hull`` stage.
 
-Energies are placed on a hull in three steps: correct them if the potential's energies are
-uncorrected, subtract the energies of the elements, and compare with the hull at that composition.
+Energies are placed on a hull in three steps: subtract the energies of the elements, correct the
+formation energy if the potential's energies have other corrections than the hull, and compare with
+the hull at that composition.
 All three depend on the potential, so the hull, the energies of its elements and the name of the
 potential are one object, :class:`ReferenceHull`, read from one folder.
 """
@@ -16,14 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Composition, Structure
 
 from crystalformer_rl.files import read_json, read_table, write_json, write_table
-from crystalformer_rl.stability.corrections import mp2020_correction
+from crystalformer_rl.stability.corrections import MP2020, TRI2024, correction_of
 from crystalformer_rl.stability.elements import ElementReferences, element_amounts
 from crystalformer_rl.stability.hull import Hull, HullResult, Status
 
 # Energy conventions: how the energies that a potential was trained on are corrected.
 CONVENTIONS = ("mp2020_corrected", "uncorrected", "matpes", "omat24")
-# Energies of these conventions fit only on a hull of their own: MP2020 does not correct them.
+# Energies of these conventions fit only on a hull of their own: no scheme corrects them.
 OWN_HULL_ONLY = ("matpes", "omat24")
+SCHEMES = (MP2020, TRI2024)
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,25 @@ class Elements:
         One of :data:`CONVENTIONS`.
     energies
         eV/atom by symbol, in the potential's own convention.
+    corrections
+        Scheme of the formation energies on the hull, one of :data:`SCHEMES`; of no effect for a
+        convention of :data:`OWN_HULL_ONLY`.
     """
 
     potential: str
     convention: str
     energies: Mapping[str, float]
+    corrections: str = MP2020
 
     @property
     def references(self) -> ElementReferences:
-        """The same energies, with the correction that the convention asks for."""
-        correction = mp2020_correction if self.convention == "uncorrected" else None
-        return ElementReferences(self.energies, correction)
+        """The same energies, with the correction that convention and scheme ask for."""
+        if self.convention in OWN_HULL_ONLY:
+            return ElementReferences(self.energies)
+        corrected = self.convention == "mp2020_corrected"
+        return ElementReferences(
+            self.energies, correction_of(self.corrections, corrected=corrected)
+        )
 
 
 @dataclass(frozen=True)
@@ -200,12 +210,14 @@ def write_hull(
 def read_elements(path: Path) -> Elements:
     """Energies of the elements from ``elements.json``.
 
-    ``energy_convention`` may be missing, which means ``mp2020_corrected``.
+    ``energy_convention`` may be missing, which means ``mp2020_corrected``, and so may
+    ``corrections``, which means ``MP2020``.
 
     Raises
     ------
     ValueError
-        If an entry is missing, an energy is not a number or the convention is unknown.
+        If an entry is missing, an energy is not a number, or the convention or the corrections are
+        unknown.
     """
     record = read_json(path)
     if not isinstance(record, dict) or not {"potential", "energies"} <= record.keys():
@@ -221,8 +233,13 @@ def read_elements(path: Path) -> Elements:
         raise ValueError(
             f"{path}: unknown energy_convention {convention!r}: use one of {', '.join(CONVENTIONS)}"
         )
+    corrections = record.get("corrections", MP2020)
+    if corrections not in SCHEMES:
+        raise ValueError(
+            f"{path}: unknown corrections {corrections!r}: use one of {', '.join(SCHEMES)}"
+        )
     numbers = {symbol: float(energy) for symbol, energy in energies.items()}
-    return Elements(str(record["potential"]), convention, numbers)
+    return Elements(str(record["potential"]), convention, numbers, corrections)
 
 
 def write_elements(path: Path, elements: Elements) -> None:
@@ -232,6 +249,7 @@ def write_elements(path: Path, elements: Elements) -> None:
         {
             "potential": elements.potential,
             "energy_convention": elements.convention,
+            "corrections": elements.corrections,
             "energies": dict(elements.energies),
         },
     )

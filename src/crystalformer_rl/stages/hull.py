@@ -19,9 +19,9 @@ from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import shards
 from crystalformer_rl.manifest import verify
+from crystalformer_rl.stability.corrections import MP2020, TRI2024
 from crystalformer_rl.stability.elements import ElementReferences, parse_formula
 from crystalformer_rl.stability.entries import (
-    MP2020,
     UNSTATED,
     HullEntry,
     common_scheme,
@@ -41,6 +41,11 @@ from crystalformer_rl.stability.reference import (
     write_hull,
 )
 
+# What corrects entries, by scheme.
+COMPATIBILITIES = {
+    MP2020: "pymatgen's MaterialsProject2020Compatibility",
+    TRI2024: "MatterGen's TRI110Compatibility2024",
+}
 COLUMNS = ["formula", "formation_energy_per_atom", "source", "id"]
 REJECTED_COLUMNS = ["id", "split", "reason"]
 
@@ -97,7 +102,7 @@ def build_hull(
         settings=settings.model_dump(mode="json"),
         inputs={"source": sources, "elements": element_energies, "energies": list(energies)},
     )
-    elements = read_elements(element_energies)
+    elements = replace(read_elements(element_energies), corrections=settings.corrections)
     if elements.potential != settings.potential:
         raise ValueError(
             f"{element_energies}: has energies of potential {elements.potential!r}, but "
@@ -108,7 +113,8 @@ def build_hull(
         dataset = read_table(structures)
         found, failures, counts = _energies(dataset, energies, potential=settings.potential)
         entries, rejected = _from_dataset(dataset, found, failures, elements.references)
-        scheme = elements.convention if elements.convention in OWN_HULL_ONLY else MP2020
+        own = elements.convention in OWN_HULL_ONLY
+        scheme = elements.convention if own else settings.corrections
     else:
         if elements.convention in OWN_HULL_ONLY:
             raise ValueError(
@@ -116,7 +122,9 @@ def build_hull(
                 f"({elements.convention}) than the files of hull.files: hull.reference must be "
                 "'dataset'"
             )
-        known, scheme = _from_files(sources, csv=settings.reference == "csv")
+        known, scheme = _from_files(
+            sources, csv=settings.reference == "csv", wanted=settings.corrections
+        )
         if settings.reference != "csv":
             lowest = ElementReferences(lowest_elements(known))
             known = check_size(
@@ -150,8 +158,8 @@ def build_hull(
     )
 
 
-def _from_files(paths: Sequence[Path], *, csv: bool) -> tuple[list[HullEntry], str]:
-    """The entries of all files, and their correction scheme: MP2020 or unstated."""
+def _from_files(paths: Sequence[Path], *, csv: bool, wanted: str) -> tuple[list[HullEntry], str]:
+    """The entries of all files, and their correction scheme: ``wanted`` or unstated."""
     found: list[HullEntry] = []
     schemes: dict[Path, str | None] = {}
     for path in paths:
@@ -162,10 +170,10 @@ def _from_files(paths: Sequence[Path], *, csv: bool) -> tuple[list[HullEntry], s
         schemes[path] = scheme_of(path, entries)
         found += entries
     scheme = common_scheme(schemes)
-    if scheme not in (MP2020, UNSTATED, None):
+    if scheme not in (wanted, UNSTATED, None):
         raise ValueError(
             f"{', '.join(map(str, paths))}: correction scheme {scheme!r}, but the hull needs "
-            f"{MP2020} energies: apply pymatgen's MaterialsProject2020Compatibility to the entries"
+            f"{wanted} energies: apply {COMPATIBILITIES[wanted]} to the entries"
         )
     return found, scheme or UNSTATED
 

@@ -197,9 +197,7 @@ def write_known(reference: Path, place: Place, count: int) -> None:
 def write_hulls(place: Place, config: Config) -> None:
     """Write the hulls of both potentials, and that of known energies if there is one."""
     judge = config.hull.model_copy(update={"potential": config.judge.potential})
-    comparison = config.hull.model_copy(
-        update=config.comparison_hull.model_dump(include={"reference", "files"})
-    )
+    comparison = config.hull.model_copy(update=config.comparison_hull.model_dump())
     hulls = {"hull": config.hull, "judge/hull": judge}
     if config.comparison_hull.files:
         hulls["comparison/hull"] = comparison

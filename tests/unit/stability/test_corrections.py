@@ -1,4 +1,4 @@
-"""MP2020 corrections and oxidation states, against pymatgen's."""
+"""MP2020 corrections and oxidation states against pymatgen's, TRI2024 against its table."""
 
 import warnings
 from collections.abc import Iterator
@@ -13,7 +13,12 @@ from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.vasp.sets import MPRelaxSet
 
-from crystalformer_rl.stability.corrections import mp2020_correction
+from crystalformer_rl.stability.corrections import (
+    TRI2024_METALS,
+    correction_of,
+    mp2020_correction,
+    tri2024_formation_energy,
+)
 from crystalformer_rl.stability.oxidation import likeliest_states
 
 U_METALS = ("Co", "Cr", "Fe", "Mn", "Mo", "Ni", "V", "W")
@@ -103,6 +108,43 @@ def test_equal_to_pymatgen() -> None:
 def test_elements_and_alloys_are_not_corrected() -> None:
     assert mp2020_correction(cubic(3, ("O", (0, 0, 0)), ("O", (0.4, 0, 0)))) == 0
     assert mp2020_correction(cubic(3, ("Ni", (0, 0, 0)), ("Al", (0.5, 0.5, 0.5)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("formula", "uncorrected", "expected"),
+    [
+        # 1.108 E of the compound and of its elements, and -3.189 eV for each Fe in an oxide:
+        # (1.108 (-33.0 + 2 · 8.3 + 3 · 4.9) - 2 · 3.189) / 5.
+        ("Fe2O3", (-33.0 + 2 * 8.3 + 3 * 4.9) / 5, -1.65232),
+        ("WO3", -2.0, -2.216 - 6.261 / 4),
+        ("Li2NiF4", -2.5, -2.77 - 3.361 / 7),
+        ("Fe2CoO4", -2.0, -2.216 - (2 * 3.189 + 2.275) / 7),
+        # Without O or F no U is used, and a nitride fluoride has the fluoride's.
+        ("FeS2", -0.5, -0.554),
+        ("FeNF", -1.0, -1.108 - 3.189 / 3),
+        ("MgO", -3.0, -3.324),
+        ("Fe", 0.0, 0.0),
+        ("Fe", 0.1, 0.1108),
+    ],
+)
+def test_golden_values_of_tri2024(formula: str, uncorrected: float, expected: float) -> None:
+    found = tri2024_formation_energy(Composition(formula), uncorrected)
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_both_schemes_use_a_u_for_the_same_metals() -> None:
+    assert set(TRI2024_METALS) == set(U_METALS)
+
+
+def test_potentials_of_either_convention_give_the_same_corrected_energy() -> None:
+    for scheme in ("MP2020", "TRI2024"):
+        from_corrected = correction_of(scheme, corrected=True)
+        from_uncorrected = correction_of(scheme, corrected=False)
+        assert from_uncorrected is not None
+        for structure in list(ordinary())[::9]:
+            with_mp2020 = -1.0 + mp2020_correction(structure)
+            found = from_corrected(structure, with_mp2020) if from_corrected else with_mp2020
+            assert found == pytest.approx(from_uncorrected(structure, -1.0))
 
 
 def test_oxidation_states_and_isotopes_in_the_structure_do_not_matter() -> None:

@@ -27,9 +27,9 @@ def test_oxidation_states_and_isotopes_do_not_matter() -> None:
     assert element_amounts(Composition("HD")) == {"H": 2.0}
 
 
-def test_what_is_uncorrected_is_corrected_first() -> None:
+def test_what_is_uncorrected_is_corrected() -> None:
     salt = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    references = ElementReferences(REFERENCES.energies, correction=lambda structure: -0.3)
+    references = ElementReferences(REFERENCES.energies, correction=lambda _, energy: energy - 0.3)
     plain = REFERENCES.formation_energy(salt, -3.0)
     assert plain == REFERENCES.formation_energy(salt.composition, -3.0)
     assert references.formation_energy(salt, -3.0) == pytest.approx(plain - 0.3)

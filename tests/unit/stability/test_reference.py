@@ -127,7 +127,7 @@ def test_every_status_is_reached_and_has_a_meaning(monkeypatch: pytest.MonkeyPat
             raise ValueError("no symmetry")
         return 0.0
 
-    monkeypatch.setattr("crystalformer_rl.stability.reference.mp2020_correction", correction)
+    monkeypatch.setattr("crystalformer_rl.stability.corrections.mp2020_correction", correction)
     rules = {"min_references": 3, "exclude_ytterbium": True}
     hull = reference_hull([("NaCl", -1.0)], "uncorrected", **rules)
     formulas = ["NaCl", None, "NaCl", "KCl", "MgO", "YbO", "Na"]
@@ -150,6 +150,21 @@ def test_uncorrected_energies_are_corrected() -> None:
     with pytest.raises(ValueError, match=r"1 structures need 1 energies, .* shape \(2,\)"):
         hull.place([oxide], [0.0, 0.0])
     assert hull.place([], []).status == []
+
+
+def test_energies_on_a_hull_of_tri2024() -> None:
+    """Taken from MP2020's to no corrections and on to TRI2024's, whatever the potential gives."""
+    oxide = cell("MgO")
+    assert oxide is not None
+    formation = 1.108 * (-6.2 - (-1.5 - 4.9) / 2)
+    for convention, energy in (
+        ("uncorrected", -6.2), ("mp2020_corrected", -6.2 + mp2020_correction(oxide))
+    ):  # fmt: skip
+        elements = Elements("chgnet", convention, ENERGIES, "TRI2024")
+        found = elements.references.formation_energy(oxide, energy)
+        assert found == pytest.approx(formation)
+    own = Elements("orb", "omat24", ENERGIES, "TRI2024")
+    assert own.references.formation_energy(oxide, -6.2) == pytest.approx(formation / 1.108)
 
 
 @pytest.fixture

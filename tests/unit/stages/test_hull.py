@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
-from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
-from pymatgen.entries.computed_entries import ComputedEntry
+from pymatgen.entries.compatibility import Compatibility, MaterialsProject2020Compatibility
+from pymatgen.entries.computed_entries import ComputedEntry, EnergyAdjustment
 
 from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, write_json, write_table
+from crystalformer_rl.stability.corrections import mp2020_correction
 from crystalformer_rl.stability.reference import Elements, ReferenceHull, read_elements
 from crystalformer_rl.stages import hull
 
@@ -255,6 +256,46 @@ def test_uncorrected_entries_and_mixed_files_are_refused(tmp_path: Path, element
     with pytest.raises(ValueError, match=r"a\.json: uncorrected; .*b\.json: MP2020"):
         run(tmp_path, elements, reference="entries", files=[str(first), str(second)])
     assert not (tmp_path / "hull").exists()
+
+
+class TRI110Compatibility2024(Compatibility):
+    """The two adjustments of MatterGen's class of this name, for oxides of iron."""
+
+    def get_adjustments(self, entry: ComputedEntry) -> list[EnergyAdjustment]:
+        found = [EnergyAdjustment(0.108 * entry.uncorrected_energy, name="TRI110PBE")]
+        if entry.parameters["run_type"] == "GGA+U":
+            added = -3.189 * entry.composition["Fe"]
+            found.append(EnergyAdjustment(added, name="TRI110PBE_U"))
+        return found
+
+
+def test_entries_of_tri2024(tmp_path: Path, elements: Path) -> None:
+    path = tmp_path / "a.json"
+    record = {"potential": "chgnet", "energies": ENERGIES | {"Fe": -8.3, "O": -4.9}}
+    write_json(elements, record)
+    entries = [
+        ComputedEntry(formula, energy, parameters={"run_type": kind}, entry_id=formula)
+        for formula, energy, kind in (
+            ("Fe", -8.3, "GGA"), ("O2", -9.8, "GGA"), ("Fe2O3", -33.0, "GGA+U")
+        )
+    ]  # fmt: skip
+    TRI110Compatibility2024().process_entries(entries, inplace=True)
+    write_entries(path, *entries)
+    chosen = {"reference": "entries", "files": [str(path)]}
+    with pytest.raises(ValueError, match=r"'TRI2024', but the hull needs MP2020 energies"):
+        run(tmp_path, elements, **chosen)
+    out = run(tmp_path, elements, corrections="TRI2024", **chosen)
+    found = read_table(out / "hull.parquet").set_index("id")["formation_energy_per_atom"]
+    assert found.to_dict() == pytest.approx({"Fe": 0, "O2": 0, "Fe2O3": -1.65232})
+    # The same energy by the potential: its correction by MP2020 is taken out first.
+    places = np.arange(15).reshape(5, 3) % 7 / 7
+    oxide = Structure(Lattice.cubic(9), ["Fe"] * 2 + ["O"] * 3, places)
+    energy = -33.0 / 5 + mp2020_correction(oxide)
+    placed = ReferenceHull.load(out).place([oxide], [energy])
+    assert placed.e_above_hull == pytest.approx([0], abs=1e-9)
+    write_entries(path, *entries, ComputedEntry("Fe3", -20.0, entry_id="bare"))
+    with pytest.raises(ValueError, match=r"do not mix: .*TRI2024; bare \(Fe\): uncorrected"):
+        run(tmp_path, elements, corrections="TRI2024", **chosen)
 
 
 def test_a_bad_row_costs_one_row(tmp_path: Path, elements: Path) -> None:

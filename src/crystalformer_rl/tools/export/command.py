@@ -5,8 +5,8 @@ One folder per policy:
   cifs/, cifs.zip     one CIF per crystal in P 1, named by its id
   structures.extxyz   one frame per crystal with id, space group, total energy of the potential (eV)
                       and energy above hull (eV/atom)
-  energies.npy        total energies (eV) in the order of the frames, without MP2020 corrections,
-                      which MatterGen's evaluator adds
+  energies.npy        total energies (eV) in the order of the frames, without corrections, which
+                      MatterGen's evaluator adds
   lemat-genbench.csv  the columns material_id and structure (pymatgen's JSON)
   ase.db              ASE database: the total energy of the potential, and the columns of the report
                       as key-value pairs, among them the energies (eV/atom) by both potentials
@@ -17,8 +17,11 @@ examples:
   all relaxed crystals, and the evaluators of MatterGen and LeMat-GenBench
     crystalformer-rl export --evaluation results/default/evaluate --out exported
     mattergen-evaluate --structures_path=exported/base/structures.extxyz \\
-        --energies_path=exported/base/energies.npy --relax=False
-    run_benchmarks.py --csv exported/base/lemat-genbench.csv --name base
+        --energies_path=exported/base/energies.npy --relax=False \\
+        --structure_matcher=disordered --energy_correction_scheme=TRI2024 \\
+        --reference_dataset_path=data-release/alex-mp/reference_TRI2024correction.gz
+    run_benchmarks.py --csv exported/base/lemat-genbench.csv --name base \\
+        --config comprehensive_multi_mlip_hull
   unrelaxed crystals, for an evaluator that relaxes them (without energies.npy)
     crystalformer-rl export --evaluation results/default/evaluate --generated --out exported
   only stable, unique and novel crystals, with VASP inputs of the 20 best
@@ -35,7 +38,7 @@ Crystals without a structure cannot be exported. provenance.json has the number 
 crystals of each policy, which is the denominator of every fraction.
 """
 # Formats: github.com/microsoft/mattergen, README, Evaluation, and its MetricsEvaluator, which
-# applies pymatgen's MaterialsProject2020Compatibility. A zip or folder of CIFs is read in the order
+# applies MP2020 or TRI2024 to the energies. A zip or folder of CIFs is read in the order
 # of the file system, so that energies cannot be assigned; hence the extxyz file.
 # github.com/LeMaterial/lemat-genbench, README, Input Formats (--cifs FOLDER, --csv FILE).
 
@@ -178,7 +181,7 @@ def _write(folder: Path, table: pd.DataFrame, convention: EnergyConvention | Non
     )
     write_text(folder / "lemat-genbench.csv", listed.to_csv(index=False))
     if convention in OWN_HULL_ONLY:
-        log.warning("energies.npy is not written: MP2020 does not correct %s energies", convention)
+        log.warning("energies.npy is not written: no scheme corrects %s energies", convention)
     elif convention is not None:
         if convention == "mp2020_corrected":
             corrections = np.array([mp2020_correction(structure) for structure in structures])
