@@ -148,10 +148,11 @@ def training_arguments(wildcards, output):
 
 
 def reward_inputs(wildcards):
-    """What the reward reads: the hull and the dataset, if it needs them; files of the user's."""
-    reward = SETTINGS.rl[wildcards.branch].reward
+    """What a branch reads: the hull and the dataset, if it needs them; files of the user's."""
+    branch = SETTINGS.rl[wildcards.branch]
+    reward = branch.reward
     files = {"reward": reward.files} if reward.files else {}
-    if reward.needs_dataset:
+    if branch.needs_dataset:
         files |= {"known": rules.dataset.output.structures}
     if reward.needs_hull:
         hull = rules.hull.output
@@ -161,11 +162,12 @@ def reward_inputs(wildcards):
 
 def reward_arguments(wildcards, output):
     """Arguments for what the reward reads; inputs and settings decide about reruns, not these."""
-    reward = SETTINGS.rl[wildcards.branch].reward
+    branch = SETTINGS.rl[wildcards.branch]
+    reward = branch.reward
     words = ["--trust-code"] if reward.runs_code else []
     if reward.needs_hull:
         words += ["--hull", str(Path(rules.hull.output.hull).parent)]
-    if reward.needs_dataset:
+    if branch.needs_dataset:
         words += ["--known", rules.dataset.output.structures]
     return words
 

@@ -1,15 +1,15 @@
 """What a branch of RL remembers of its own samples: sections ``memory`` and ``elites``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from crystalformer_rl.config.fields import PositiveInt, Section
+from crystalformer_rl.config.fields import Neutral, PositiveInt, Section
 from crystalformer_rl.config.presets import DEFAULT, PRESETS
 
 
 class MemorySettings(Section):
-    """Discount of crystals that the branch has sampled before, in any of its steps."""
+    """Discount of crystals that the branch has sampled before, or that the dataset has."""
 
     by: Literal["composition", "prototype"] | None = Field(
         default=PRESETS[DEFAULT]["memory"]["by"],
@@ -29,6 +29,14 @@ class MemorySettings(Section):
         default=None,
         description="Number of crystals with a reward that are remembered, the last ones; null: "
         "all.",
+    )
+
+    known: Annotated[float, Neutral(1.0)] = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Weight of a crystal whose reduced formula the dataset has; 1: it counts in "
+        "full.",
     )
 
     @model_validator(mode="after")

@@ -114,6 +114,11 @@ class RLSettings(PromptSettings):
         description="Constraints on every crystal.",
     )
 
+    @property
+    def needs_dataset(self) -> bool:
+        """Whether its reward or its memory compares crystals with those of the dataset."""
+        return self.reward.needs_dataset or self.memory.known < 1
+
     @model_validator(mode="after")
     def _elites_need_a_memory(self) -> "RLSettings":
         if self.elites.weight and self.memory.by is None:

@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hull", type=Path, help="folder of the hull stage, for a reward that needs it"
     )
     parser.add_argument(
-        "--known", type=Path, help="table of the dataset, for a reward that compares with it"
+        "--known",
+        type=Path,
+        help="table of the dataset, for a reward or a memory that compares with it",
     )
     parser.add_argument(
         "--trust-code", action="store_true", help="run the Python file that the reward names"
@@ -119,7 +121,8 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
         settings.space_group_weights,
         constraints=constraints.build(settings.constraints, max_sites=policy.settings.max_sites),
     )
-    reward = build(settings.reward, _sources(args, settings.reward, training, parallel))
+    known = None if args.known is None else formulas_of(args.known)
+    reward = build(settings.reward, _sources(args, settings.reward, known, training, parallel))
     previous = _previous(args)
     with training.loop:
         history, state, crystals = reinforce(
@@ -133,6 +136,7 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
             loop=training.loop,
             previous=previous,
             earlier=earlier_steps(args.earlier, steps=previous.step),
+            known=known or frozenset(),
             parallel=parallel,
             track=training.track,
             record=partial(_record, training, settings.reward),
@@ -146,7 +150,11 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
 
 
 def _sources(
-    args: argparse.Namespace, reward: RewardSettings, training: Training, parallel: Parallel
+    args: argparse.Namespace,
+    reward: RewardSettings,
+    known: frozenset[str] | None,
+    training: Training,
+    parallel: Parallel,
 ) -> Sources:
     """What the reward reads, from the arguments."""
     on_hull = [one.potential_used for one in reward.singles.values() if one.needs_hull]
@@ -156,7 +164,7 @@ def _sources(
     return Sources(
         device=training.device.type,
         hull=hull,
-        known=None if args.known is None else formulas_of(args.known),
+        known=known,
         trust_pickles=args.trust_pickles,
         parallel=parallel,
         check=training.loop.obey,

@@ -10,6 +10,8 @@ does not matter in either case.
 """
 
 import hashlib
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,6 +99,13 @@ class Memory:
             occurrence = np.arange(first + 1, first + count + 1)
             weights[inverse == index] = _weight(occurrence, settings).mean()
         return weights
+
+
+def known_weights(
+    formulas: Sequence[str], known: AbstractSet[str], settings: MemorySettings
+) -> Floats:
+    """(n,) weight of crystals by whether the dataset has their reduced formula."""
+    return np.array([settings.known if one in known else 1.0 for one in formulas])
 
 
 def _weight(occurrence: NDArray[np.int64], settings: MemorySettings) -> Floats:

@@ -1,6 +1,7 @@
 """What a branch remembers of the crystals that it has sampled: its memory and its elites."""
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from crystalformer_rl.crystal.token_table import tokens_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_table
 from crystalformer_rl.layout import CRYSTALS
+from crystalformer_rl.training.crystals import formulas
 from crystalformer_rl.training.elites import COLUMNS, Elites
-from crystalformer_rl.training.memory import Memory, crystal_keys
+from crystalformer_rl.training.memory import Memory, crystal_keys, known_weights
 
 READ = [*COLUMNS, "valid"]
 """The columns of the table of crystals that are read."""
@@ -54,12 +56,21 @@ class Past:
     ----------
     memory_settings
         If they discount nothing, compositions are still counted for the history.
+    known
+        Reduced formulas of the dataset, which count less from the first occurrence on.
     """
 
     memory_settings: MemorySettings
     elite_settings: EliteSettings
+    known: AbstractSet[str] = frozenset()
     memory: Memory = field(default_factory=Memory)
     elites: Elites = field(default_factory=Elites)
+
+    def __post_init__(self) -> None:
+        if self.memory_settings.known < 1 and not self.known:
+            raise ValueError(
+                "memory.known needs the dataset: give its structures.parquet with --known"
+            )
 
     def weights(self, tokens: CrystalTokens, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(B,) weight of each crystal of the next batch; 1 for those that do not count.
@@ -73,6 +84,10 @@ class Past:
         if self.memory_settings.by is not None:
             keys = crystal_keys(tokens, self.memory_settings)[counted]
             weights[counted] = self.memory.batch_weights(keys, self.memory_settings)
+        if self.memory_settings.known < 1:
+            weights[counted] *= known_weights(
+                formulas(tokens[counted]), self.known, self.memory_settings
+            )
         return weights
 
     def after(self, steps: Iterable[pd.DataFrame]) -> "Past":
@@ -89,9 +104,10 @@ class Past:
         """Columns of the history for the step with these crystals, between this past and ``after``.
 
         repeat_fraction (of the rewarded crystals, those whose composition or prototype is
-        remembered or occurs earlier in the batch), memory_weight (mean over the rewarded crystals),
-        distinct (compositions or prototypes in the branch, this step included), and those of
-        :meth:`crystalformer_rl.training.elites.Elites.metrics` if there are elites.
+        remembered or occurs earlier in the batch), known_fraction (of the rewarded crystals, those
+        whose formula the dataset has, if that counts), memory_weight (mean over the rewarded
+        crystals), distinct (compositions or prototypes in the branch, this step included), and
+        those of :meth:`crystalformer_rl.training.elites.Elites.metrics` if there are elites.
         """
         counted = rows[rows["valid"]]
         keys = crystal_keys(tokens_of(counted), self.memory_settings)
@@ -100,10 +116,17 @@ class Past:
         weight = counted["memory_weight"].to_numpy(dtype=np.float64)
         return {
             "repeat_fraction": float(1 - new / len(keys)) if len(keys) else None,
+            **self._known_fraction(counted),
             "memory_weight": float(weight.mean()) if len(keys) else None,
             "distinct": after.memory.distinct,
             **(after.elites.metrics() if self.elite_settings.weight else {}),
         }
+
+    def _known_fraction(self, counted: pd.DataFrame) -> dict[str, float | None]:
+        if self.memory_settings.known == 1:
+            return {}
+        share = counted["formula"].isin(self.known).mean()
+        return {"known_fraction": float(share) if len(counted) else None}
 
     def _after_step(self, rows: pd.DataFrame) -> "Past":
         tokens = tokens_of(rows[rows["valid"]])

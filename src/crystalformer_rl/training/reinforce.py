@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +64,7 @@ def reinforce(
     loop: Loop,
     previous: RoundState,
     earlier: Iterable[pd.DataFrame] = (),
+    known: AbstractSet[str] = frozenset(),
     parallel: Parallel = SINGLE,
     track: Track = iter,
     record: Callable[[Row], None] | None = None,
@@ -92,6 +94,8 @@ def reinforce(
     earlier
         The crystals of each step of the rounds before, with the columns of
         :data:`crystalformer_rl.training.past.READ`.
+    known
+        Reduced formulas of the dataset, for a memory that discounts them.
     parallel
         The processes that share the work. All call this function with the same arguments and return
         the same, but for the column ``seconds``.
@@ -118,7 +122,8 @@ def reinforce(
     Raises
     ------
     ValueError
-        If the constraints are contradictory or impossible in a space group of the prompts.
+        If the constraints are contradictory or impossible in a space group of the prompts, or the
+        memory discounts what the dataset has and nothing is given as ``known``.
     DivergedError
         If a probability, loss or gradient is not finite.
     Interrupted
@@ -142,7 +147,7 @@ def reinforce(
         history, state = list(saved.values["history"]), RoundState.restore(saved.values["state"])
         crystals = RoundCrystals.restore(saved.tensors)
     parallel.check_same_step(len(history))
-    past = Past(settings.memory, settings.elites).after([*earlier, *crystals.tables()])
+    past = Past(settings.memory, settings.elites, known).after([*earlier, *crystals.tables()])
 
     for step in track(range(len(history), settings.steps)):
         start = time.monotonic()

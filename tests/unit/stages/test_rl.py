@@ -247,6 +247,16 @@ def test_a_reward_that_needs_the_dataset_asks_for_it(folder: Path) -> None:
         run(folder, *words, policy="pretrain", number=1, out="round-1")
 
 
+def test_a_memory_that_needs_the_dataset_asks_for_it(
+    folder: Path, score: Callable[[str], list[str]]
+) -> None:
+    settings, *others = score("[structure.density for structure in structures]")
+    raw = json.loads(settings.removeprefix("--settings=")) | {"memory": {"known": 0.5}}
+    words = [f"--settings={json.dumps(raw)}", *others]
+    with pytest.raises(ValueError, match=r"memory\.known needs the dataset: give its"):
+        run(folder, *words, policy="pretrain", number=1, out="round-1")
+
+
 def test_code_that_is_not_trusted_does_not_run(
     folder: Path, score: Callable[[str], list[str]]
 ) -> None:

@@ -1,6 +1,7 @@
 """The table of all crystals, and what is remembered of it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,24 @@ def test_rows(rollouts: list[Rollout]) -> None:
     for formula, structure in zip(rows["formula"], rollouts[0].structures, strict=True):
         if structure is not None:
             assert formula == structure.composition.element_composition.reduced_formula
+
+
+def test_what_the_dataset_has_counts_less_from_the_first_time_on(rollouts: list[Rollout]) -> None:
+    first = rollouts[0]
+    formulas = np.array([s.reduced_formula if s else "" for s in first.structures])
+    counted = first.rewards.valid
+    known = frozenset(formulas[counted][:1])
+    new = Past(MemorySettings(by=None, known=0.25), EliteSettings(), known)
+    expected = np.where(counted & np.isin(formulas, list(known)), 0.25, 1.0)
+    np.testing.assert_array_equal(new.weights(first.tokens, counted), expected)
+    both = replace(PAST, memory_settings=MemorySettings(full=1, none=3, known=0.25), known=known)
+    np.testing.assert_allclose(
+        both.weights(first.tokens, counted), expected * PAST.weights(first.tokens, counted)
+    )
+    rows = crystal_rows(1, first, weight=expected, advantage=np.zeros(15))
+    share = np.isin(formulas[counted], list(known)).mean()
+    assert new.metrics(rows, new.after([rows]))["known_fraction"] == pytest.approx(share)
+    assert "known_fraction" not in PAST.metrics(rows, PAST.after([rows]))
 
 
 def test_a_checkpoint_holds_every_row(rollouts: list[Rollout], tmp_path: Path) -> None:
