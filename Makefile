@@ -2,6 +2,7 @@
 #             make run ARGS="--configfile config/mp20.yaml"
 # make check  style, types, imports, generated files and the fast unit tests: under two minutes
 # make test   the same checks and every test
+# make dist   a wheel with everything that the package needs outside the repository, in dist/
 # make docs   the documentation as a site, in site/
 # make clean  removes .venv and caches; results/ stay
 
@@ -11,7 +12,7 @@ RECENT := -c "import sys; sys.exit(sys.version_info < (3, 11))"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run check test lint docs clean
+.PHONY: run check test lint dist docs clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -31,6 +32,9 @@ lint: .venv/installed-dev
 	snakemake --lint
 	lint-imports
 	crystalformer-rl configure --check
+
+dist: .venv/installed
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 docs: .venv/installed-dev
 	mkdocs build --strict

@@ -8,11 +8,12 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from crystalformer_rl.shipped import RESOURCES
 from crystalformer_rl.signatures import stand_in, start_of
 
 Hex40 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-MANIFEST = Path(__file__).parents[2] / "resources" / "manifest.yaml"
+MANIFEST = RESOURCES / "manifest.yaml"
 DOWNLOADS = "resources/downloads/"
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crystalformer_rl.files import check_tensors, read_json
+from crystalformer_rl.shipped import RESOURCES
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-PRETRAINED = Path(__file__).parents[3] / "resources" / "pretrained"
+PRETRAINED = RESOURCES / "pretrained"
 WITHOUT_HISTOGRAM = (
     "name space groups (space_groups), set space_group_weights: uniform, or import the policy with "
     "a histogram (import-checkpoint --space-groups mp20-small)"

@@ -36,13 +36,13 @@ from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.jobs.pool import spread
 from crystalformer_rl.layout import shard_name
+from crystalformer_rl.shipped import RESOURCES
 from crystalformer_rl.stages import options as flags
 from crystalformer_rl.stages.dataset import KeptRow, structures_table
 from crystalformer_rl.stages.external import write_shards
 from crystalformer_rl.stages.hull import build_hull
 from crystalformer_rl.verbs import add_arguments as add_arguments_of
 
-RESOURCES = Path(__file__).parents[3] / "resources"
 REFERENCE = RESOURCES / "mp20"
 KNOWN, COMPARISON = "crystals.parquet", "formation_energies.csv.xz"
 # Crystals of a shard, which is one piece of work of a process.
