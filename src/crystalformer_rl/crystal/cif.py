@@ -1,8 +1,8 @@
 """CIF text to structures, each compared with what the CIF says of itself.
 
-Every data block with a cell or atoms is a crystal. Its formula, number of formula units, volume and
-space group, where they are given, must be those of the atoms that were read. A crystal may have
-more symmetry than its CIF declares, but not less.
+Every data block with a cell or atoms is a crystal. Its formula, number of formula units, volume,
+space group and the multiplicities of its sites, where they are given, must be those of the atoms
+that were read. A crystal may have more symmetry than its CIF declares, but not less.
 """
 
 import re
@@ -174,10 +174,8 @@ def _expand(
     """The whole crystal, if it has the contents that the block declares."""
     formula = block.first("_chemical_formula_sum")
     found: Expanded = expand(
-        sites.symbols,
-        sites.positions,
+        sites,
         operations,
-        sites.lattice.matrix,
         merge_below=merge_below,
         merge_sites=len(operations) > 1 or formula is not None,
     )

@@ -21,6 +21,7 @@ _FULL = 1e-3
 # Relative tolerance of pymatgen's CifParser: thirds this close are thirds.
 _SAME_FRACTION = 1e-4
 _FRACTIONAL = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
+_MULTIPLICITIES = ("_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity")
 _EDGES = tuple(f"_cell_length_{axis}" for axis in "abc")
 _ANGLES = tuple(f"_cell_angle_{axis}" for axis in ("alpha", "beta", "gamma"))
 
@@ -41,11 +42,17 @@ class Sites:
         ``(m,)`` elements.
     positions
         ``(m, 3)`` fractional coordinates.
+    names
+        ``(m,)`` what the block calls them.
+    multiplicities
+        ``(m,)`` declared numbers of atoms of the site in the cell, None where there is none.
     """
 
     lattice: Lattice
     symbols: list[str]
     positions: NDArray[np.float64]
+    names: list[str]
+    multiplicities: list[int | None]
 
 
 def number_of(text: str, what: str) -> float:
@@ -90,7 +97,9 @@ def sites_of(block: Block) -> Sites:
         ]
         for tag in _FRACTIONAL
     ]
-    return Sites(lattice, _symbols(block, names), np.array(columns).T)
+    return Sites(
+        lattice, _symbols(block, names), np.array(columns).T, names, _multiplicities(block, names)
+    )
 
 
 def _column(block: Block, tag: str, names: list[str]) -> list[tuple[str, str]]:
@@ -157,6 +166,18 @@ def _refuse_odd_sites(block: Block, names: list[str]) -> None:
     for name, value in _column(block, "_atom_site_calc_flag", names):
         if value.lower() == "dum":
             raise ValueError(f"site {name} is a dummy, not an atom")
+
+
+def _multiplicities(block: Block, names: list[str]) -> list[int | None]:
+    for tag in _MULTIPLICITIES:
+        values = [
+            None if value in {".", "?"} else number_of(value, f"the multiplicity of site {name}")
+            for name, value in _column(block, tag, names)
+        ]
+        # Programs that do not know the multiplicities write 1 for all sites.
+        if any(value not in (None, 1) for value in values):
+            return [int(value) if value and value.is_integer() else None for value in values]
+    return [None] * len(names)
 
 
 def _symbols(block: Block, names: list[str]) -> list[str]:

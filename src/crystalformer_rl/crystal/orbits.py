@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalformer_rl.crystal.cif_sites import Sites
 from crystalformer_rl.crystal.operations import Operations
 
 # Å. Images this close are one atom whatever the tolerance: coordinates have four digits or more.
@@ -31,13 +32,7 @@ class Expanded:
 
 
 def expand(
-    symbols: list[str],
-    positions: NDArray[np.float64],
-    operations: Operations,
-    matrix: NDArray[np.float64],
-    *,
-    merge_below: float,
-    merge_sites: bool,
+    sites: Sites, operations: Operations, *, merge_below: float, merge_sites: bool
 ) -> Expanded:
     """Apply the operations to each site.
 
@@ -46,10 +41,6 @@ def expand(
 
     Parameters
     ----------
-    symbols, positions
-        ``(m,)`` and ``(m, 3)``: the sites.
-    matrix
-        Rows are the cell vectors, Å.
     merge_below
         Å.
     merge_sites
@@ -58,13 +49,18 @@ def expand(
     Raises
     ------
     ValueError
-        If a site is closer to a special position than ``merge_below`` without belonging to it.
+        If a site is closer to a special position than ``merge_below`` without belonging to it, or
+        has another multiplicity than declared.
     """
+    matrix = sites.lattice.matrix
     found: list[tuple[str, NDArray[np.float64]]] = []
     merged = 0
-    for symbol, position in zip(symbols, positions, strict=True):
+    for symbol, position, name, declared in zip(
+        sites.symbols, sites.positions, sites.names, sites.multiplicities, strict=True
+    ):
         orbit, lost = _orbit(symbol, position, operations, matrix, merge_below)
-        earlier = [other for name, other in found if name == symbol]
+        _refuse_other_multiplicity(name, declared, len(orbit), len(operations))
+        earlier = [other for kind, other in found if kind == symbol]
         nearest = min(
             (float(_distances(orbit[:1], other, matrix).min()) for other in earlier),
             default=np.inf,
@@ -74,8 +70,18 @@ def expand(
             continue
         merged += lost
         found.append((symbol, orbit))
-    names = [name for name, orbit in found for _ in orbit]
-    return Expanded(names, np.concatenate([orbit for _, orbit in found]), merged)
+    symbols = [symbol for symbol, orbit in found for _ in orbit]
+    return Expanded(symbols, np.concatenate([orbit for _, orbit in found]), merged)
+
+
+def _refuse_other_multiplicity(name: str, declared: int | None, found: int, order: int) -> None:
+    """Raise unless a site has the declared number of atoms among ``order`` operations."""
+    # SHELXL writes the order of the site symmetry instead.
+    if declared not in (None, found, order // found):
+        raise ValueError(
+            f"the CIF declares multiplicity {declared} of site {name}, its symmetry operations "
+            f"give {found}"
+        )
 
 
 def _orbit(

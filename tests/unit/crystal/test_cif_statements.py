@@ -315,6 +315,45 @@ def test_fewer_atoms_than_the_formula_has() -> None:
     assert structure_from_cif(text.replace("Na4 Cl4", "Na Cl")).formula == "Na1 Cl1"
 
 
+@pytest.mark.parametrize("tag", ["symmetry_multiplicity", "site_symmetry_multiplicity"])
+@pytest.mark.parametrize(
+    ("declared", "good"),
+    [
+        (("2", "4"), True),
+        (("2.0", "4.0"), True),
+        ((".", "4"), True),
+        (("2", "?"), True),
+        # SHELXL writes the order of the site symmetry.
+        (("8", "4"), True),
+        # Of a program that does not know the multiplicities.
+        (("1", "1"), True),
+        # No multiplicity, whatever it is.
+        (("2", "4.5"), True),
+        (("2", "8"), False),
+        (("4", "4"), False),
+        (("1", "4"), False),
+    ],
+)
+def test_multiplicities(tag: str, declared: tuple[str, str], good: bool) -> None:
+    sites = [f"{site} {one}" for site, one in zip(RUTILE, declared, strict=True)]
+    columns = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", tag)
+    crystal = _one(cif(sites, TETRAGONAL, symbol="P 42/m n m", columns=columns))
+    assert (crystal.structure is not None) == good
+    if not good:
+        assert re.search("declares multiplicity . of site .*, its .* give [24]", str(crystal.error))
+
+
+def test_a_multiplicity_shows_operations_that_were_cut_off_or_a_damaged_coordinate() -> None:
+    columns = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "symmetry_multiplicity")
+    sites = ["Ti1 Ti 0 0 0 2", "O1 O 0.3053 0.3053 0 4"]
+    text = cif(sites, TETRAGONAL, symbol=None, operations=OPERATIONS, columns=columns)
+    assert structure_from_cif(text).formula == "Ti2 O4"
+    cut = cif(sites, TETRAGONAL, symbol=None, operations=OPERATIONS[:1], columns=columns)
+    assert "multiplicity 2 of site Ti1" in str(_one(cut).error)
+    moved = text.replace("0.3053 0.3053", "0.3053 0.2053")
+    assert "multiplicity 4 of site O1, its symmetry operations give 8" in str(_one(moved).error)
+
+
 def test_sites_of_two_disorder_groups_are_not_both_occupied() -> None:
     columns = ("label", "fract_x", "fract_y", "fract_z", "disorder_group")
     text = cif(["Na1 0 0 0 .", "Cl1 .5 .5 .5 1", "Cl2 .7 .5 .5 2"], columns=columns)
