@@ -20,6 +20,7 @@ _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _SEPARATORS = (",", ";", "\t", "|")
 # The line with which Excel names the separator of the lines below.
 _NAMED = re.compile(r"sep=.\n")
+_JSON = re.compile(r"\s*(?:\[\s*\{|\{\s*\")")
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,18 @@ def load_csv(path: Path, *, names: Collection[str], last_line_ends: bool = False
         text = decoded(data)
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
-    if last_line_ends and text and not text.endswith("\n"):
+    # Old programs of the Macintosh end lines by a carriage return alone.
+    ends = "\n" if "\n" in text else "\r"
+    if last_line_ends and text.strip() and not text.endswith(ends):
         raise ValueError(
-            f"{path}: ends within line {text.count(chr(10)) + 1}: it is truncated or lacks its "
+            f"{path}: ends within line {text.count(ends) + 1}: it is truncated or lacks its "
             "last line end"
         )
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise ValueError(f"{path}: cannot be read as CSV: the file is empty")
+    if _JSON.match(text):
+        raise ValueError(f"{path}: cannot be read as CSV: it is JSON")
     text = _NAMED.sub("", text, count=1) if _NAMED.match(text) else text
     separator = _separator(text, names)
     try:
@@ -99,8 +104,9 @@ def load_csv(path: Path, *, names: Collection[str], last_line_ends: bool = False
 
 def _separator(text: str, names: Collection[str]) -> str:
     """What separates the fields of the header: the one that gives a column of names."""
-    header = text.split("\n", 1)[0]
+    header = text.split("\n", 1)[0].lower()
+    wanted = {name.lower() for name in names}
     for separator in _SEPARATORS:
-        if {*names} & {name.strip('" ') for name in header.split(separator)}:
+        if wanted & {name.strip('" ') for name in header.split(separator)}:
             return separator
     return ","

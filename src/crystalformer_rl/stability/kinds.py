@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.entries import HullEntry
+from crystalformer_rl.stability.functionals import PBE, PBE_U, is_pbe, kind_of
 
-# The run types of PBE, with and without a Hubbard U.
-_PBE, _PBE_U = ("GGA", "PBE"), ("GGA+U", "PBE+U")
 # eV/atom. The lowest crystal of an element has a formation energy of 0, apart from the noise of a
 # calculation; a file may only have a high one.
 _ELEMENT_RANGE = (-0.1, 1.0)
@@ -32,10 +31,10 @@ def refuse_other_functionals(source: str, entries: Sequence[HullEntry]) -> list[
     others: dict[str, HullEntry] = {}
     found: list[HullEntry] = []
     for entry in entries:
-        kind = (entry.run_type or _PBE[0]).strip().upper().replace("_", "+").replace(" ", "")
-        if kind not in (*_PBE, *_PBE_U):
-            others.setdefault(kind, entry)
-        needless = kind in _PBE_U and entry.problem is None and entry.scheme is None
+        run_type = entry.run_type or PBE[0]
+        if not is_pbe(run_type):
+            others.setdefault(kind_of(run_type), entry)
+        needless = kind_of(run_type) in PBE_U and entry.problem is None and entry.scheme is None
         found.append(_without_needless_u(entry) if needless else entry)
     if others:
         named = "; ".join(

@@ -16,6 +16,7 @@ from crystalformer_rl.csv_tables import Table, load_csv
 from crystalformer_rl.signatures import stand_in, start_of
 from crystalformer_rl.stability.elements import parse_formula
 from crystalformer_rl.stability.entries import UNSTATED, HullEntry
+from crystalformer_rl.stability.functionals import stated_functional
 from crystalformer_rl.stability.records import entry_of, records
 
 FORMULA_COLUMNS = ("formula", "pretty_formula", "formula_pretty")
@@ -34,8 +35,9 @@ def read_csv(path: Path) -> list[HullEntry]:
     """Formation energies, eV/atom with the elements at 0, from a CSV.
 
     Columns ``formula`` (or ``pretty_formula``, ``formula_pretty``) and
-    ``formation_energy_per_atom``; optional ``material_id`` or ``id``, ``run_type`` (``GGA``), and
-    ``scheme``, the corrections in the energy (``MP2020``, ``TRI2024``). Commas, semicolons and tabs
+    ``formation_energy_per_atom``; optional ``material_id`` or ``id``, ``run_type`` (``GGA``) or
+    another of :data:`~.functionals.KEYS`, and ``scheme``, the corrections in the energy
+    (``MP2020``, ``TRI2024``). Names of columns may be in any case. Commas, semicolons and tabs
     separate fields; where commas do not, they are read as decimal commas. An entry has a
     ``problem`` if its row has another length than the header, its energy is not a finite number, or
     its formula cannot be read or has a charge. The file is plain (``.csv``) or compressed
@@ -50,7 +52,10 @@ def read_csv(path: Path) -> list[HullEntry]:
     """
     _opener(path, ".csv")
     table = load_csv(path, names=FORMULA_COLUMNS, last_line_ends=True)
-    columns = {name.strip(): values for name, values in table.columns.items()}
+    columns = {name.strip().lower(): values for name, values in table.columns.items()}
+    if len(columns) < len(table.columns):
+        shown = [name[:40] for name in list(table.columns)[:20]]
+        raise ValueError(f"{path}: columns of the header differ only in case or spaces: {shown}")
     formulas = next((columns[name] for name in FORMULA_COLUMNS if name in columns), None)
     if formulas is None or ENERGY_COLUMN not in columns:
         found = {"formula": formulas, ENERGY_COLUMN: columns.get(ENERGY_COLUMN)}
@@ -92,8 +97,10 @@ def read_entries(path: Path) -> Iterator[HullEntry]:
                     unread.append(entry)
                 yield entry
         except DAMAGED as error:
-            if found := stand_in(start_of(path)):
+            if found := stand_in(start := start_of(path)):
                 raise ValueError(f"{path}: it is {found}") from error
+            if not start.strip():
+                raise ValueError(f"{path}: it is empty") from error
             what = str(error).splitlines()[0] if str(error) else "no message"
             raise ValueError(
                 f"{path}: truncated or damaged after {count} entries, before byte {stream.tell()} "
@@ -134,7 +141,7 @@ def _csv_entry(table: Table, cells: Mapping[str, str], row: int, *, name: str) -
         cells.get("scheme") or UNSTATED,
         cells.get("material_id", cells.get("id")),
         problem or _problem(formula),
-        cells.get("run_type") or None,
+        stated_functional([cells]),
         f"{name}: row {row + 1}",
     )
 

@@ -14,6 +14,7 @@ from crystalformer_rl.signatures import START, signature
 from crystalformer_rl.stability.corrections import MP2020, TRI2024
 from crystalformer_rl.stability.elements import element_amounts, parse_formula
 from crystalformer_rl.stability.entries import HullEntry
+from crystalformer_rl.stability.functionals import NAMES, stated_functional
 
 # Python writes these words for numbers that JSON does not have.
 _NOT_FINITE = re.compile(rb"(^|(?<=[:,\[]))(\s*)(?:NaN|-?Infinity)(?=\s*[,}\]])")
@@ -21,7 +22,8 @@ _ENDS = b",}]"
 # Keys that only an entry has, not an object that contains entries.
 _ENTRY_KEYS = frozenset({"@module", "@class", "energy", "composition", "entry_id"})
 # Ids of the Materials Project's clients end in the run type.
-_RUN_TYPE = re.compile(r"-(r2SCAN|SCAN|PBEsol|HSE06|GGA(?:[+_]U)?)$", re.IGNORECASE)
+_END_OF_ID = re.compile(rf"-({NAMES})$", re.IGNORECASE)
+_RUN_TYPE = re.compile(NAMES, re.IGNORECASE)
 # eV per cell.
 _SAME_CORRECTION = 0.01
 
@@ -81,7 +83,10 @@ def records(stream: BinaryIO, *, compressed: bool) -> Iterator[Any]:
     for item in found:
         inner = item.get("entries") if isinstance(item, Mapping) else None
         if isinstance(inner, Mapping):
-            yield from inner.values()
+            thermo = {"thermo_type": item["thermo_type"]} if "thermo_type" in item else {}
+            for name, entry in inner.items():
+                stated = {"run_type": name} if _RUN_TYPE.fullmatch(name) else {}
+                yield thermo | stated | entry if isinstance(entry, Mapping) else entry
         elif isinstance(inner, list):
             yield from inner
         else:
@@ -117,6 +122,7 @@ def entry_of(record: Any, *, place: str) -> HullEntry:
     run_type: str | None = None
     formula = ""
     try:
+        _refuse_without(record, "energy")
         data = record.get("data") or {}
         ids = (record.get("entry_id"), data.get("material_id"), data.get("mat_id"))
         name = next((str(one) for one in ids if one is not None), None)
@@ -158,13 +164,13 @@ def _number(value: Any) -> float:
 
 
 def _run_type(record: Mapping[str, Any], name: str | None) -> str | None:
-    for part in ("parameters", "data"):
-        value = (record.get(part) or {}).get("run_type")
-        if isinstance(value, Mapping):
-            value = value.get("value")
-        if value:
-            return str(value).removeprefix("RunType.")
-    suffix = _RUN_TYPE.search(name or "")
+    parameters = record.get("parameters") or {}
+    stated = stated_functional((record, parameters, record.get("data") or {}))
+    if stated is not None:
+        return stated
+    if parameters.get("is_hubbard") or any((parameters.get("hubbards") or {}).values()):
+        return "GGA+U"
+    suffix = _END_OF_ID.search(name or "")
     return suffix[1] if suffix else None
 
 
@@ -214,8 +220,16 @@ def _sum(adjustments: list[Mapping[str, Any]]) -> float | None:
     return total
 
 
+def _refuse_without(record: Any, *keys: str) -> None:
+    if not isinstance(record, Mapping):
+        raise TypeError(f"{str(record)[:40]!r} is not an object")
+    if not any(key in record for key in keys):
+        raise ValueError(f"it has no {' or '.join(keys)}; it has {', '.join(record)[:80]}")
+
+
 def _composition(record: Mapping[str, Any]) -> Composition:
     """Composition of the cell; entries of some versions have it only in the structure."""
+    _refuse_without(record, "composition", "structure")
     if "composition" in record and (record["composition"] or "structure" not in record):
         return Composition(record["composition"])
     amounts: dict[str, float] = {}

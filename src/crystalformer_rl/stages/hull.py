@@ -141,7 +141,7 @@ def build_hull(
         entries, rejected = _tables(known, source=settings.reference)
     if entries.empty:
         named = ", ".join(map(str, sources))
-        reasons = "; ".join(map(str, rejected["reason"][:3]))
+        reasons = "; ".join(map(str, rejected["reason"][:3])) or "there is none"
         raise ValueError(
             f"{named}: no entry for the hull; {len(rejected)} rows were rejected: {reasons}"
         )

@@ -125,14 +125,15 @@ def test_a_file_cut_in_the_middle_is_named_with_the_place(tmp_path: Path, suffix
     [
         ("hull.json", "[]", "no entries; it must be an array, or an object"),
         ("hull.json", '{"Na": {}}', "no entries"),
-        ("hull.json", "", "truncated or damaged after 0 entries"),
+        ("hull.json", "", "it is empty"),
         ("hull.json", "formula,energy", "truncated or damaged after 0 entries, before byte 14"),
         (
             "hull.json",
             '[{"energy": 1}]',
-            "1 of 1 .*: not a ComputedEntry of pymatgen: KeyError",
+            "1 of 1 .*: not a ComputedEntry .*: it has no composition or structure; it has energy",
         ),
-        ("hull.json", "[7]", "1 of 1 .*: not a ComputedEntry of pymatgen: Attribute"),
+        ("hull.json", '[{"formula": "Na"}]', "1 of 1 .*: it has no energy; it has formula"),
+        ("hull.json", "[7]", "1 of 1 .*: not a ComputedEntry .*: '7' is not an object"),
         ("hull.json", '[{"energy": nan}]', "truncated or damaged after 0 entries, before byte 17"),
         (
             "hull.json",
@@ -245,6 +246,8 @@ def test_other_kinds_of_tables_are_refused(tmp_path: Path, name: str) -> None:
         "formula,formation_energy_per_atom\nMgO,\u22123.25\n".encode(),
         "formula,formation_energy_per_atom\r\nMgO,-325e-2\r\n".encode("utf-16"),
         b"formula_pretty,formation_energy_per_atom\nMgO,-3.25\n",
+        b"formula,formation_energy_per_atom\rMgO,-3.25\r",
+        b"Formula;Formation_Energy_Per_Atom\nMgO;-3.25\n",
         f"formula,formation_energy_per_atom,cif\nMgO,-3.25,{'x' * 140_000}\n".encode(),
     ],
 )
@@ -252,6 +255,23 @@ def test_csv_as_people_write_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "hull.csv"
     path.write_bytes(content)
     assert read_csv(path) == [HullEntry("MgO", -3.25, UNSTATED)]
+
+
+@pytest.mark.parametrize("name", ["run_type", "Run_Type", "functional", "calc_type"])
+def test_the_column_of_the_functional(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_text(f"formula,formation_energy_per_atom,{name}\nMgO,-3,PBE\nCaO,-3,R2SCAN\n")
+    assert [entry.run_type for entry in read_csv(path)] == ["PBE", "R2SCAN"]
+
+
+def test_tables_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "hull.csv"
+    path.write_text('[{"energy": -1}]\n')
+    with pytest.raises(ValueError, match="it is JSON"):
+        read_csv(path)
+    path.write_text("formula,Formula,formation_energy_per_atom\nMgO,CaO,-3\n")
+    with pytest.raises(ValueError, match="differ only in case"):
+        read_csv(path)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,50 @@ def test_an_unreadable_entry_costs_one_entry(tmp_path: Path) -> None:
     assert (found[0].id, found[3].place) == ("0", "hull.json: entry 4")
 
 
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"run_type": "R2SCAN"},
+        {"parameters": {"functional": "r2SCAN"}},
+        {"data": {"calc_type": "R2SCAN Structure Optimization"}},
+        {"parameters": {"run_type": "GGA"}, "data": {"thermo_type": "R2SCAN"}},
+        {"parameters": {}, "data": {"thermo_type": "ThermoType.GGA_GGA_U_R2SCAN"}},
+    ],
+)
+def test_every_statement_of_the_functional_counts(
+    tmp_path: Path, places: dict[str, object]
+) -> None:
+    path = written(tmp_path / "hull.json", [record("Na"), record("Cl") | places])
+    with pytest.raises(ValueError, match=r"entry 2, .*: run_type .*2SCAN"):
+        refuse_other_functionals(str(path), list(read_entries(path)))
+
+
+def test_documents_of_the_materials_project_state_the_functional_of_their_entries(
+    tmp_path: Path,
+) -> None:
+    entries = [record(name) | {"parameters": {}, "data": {}} for name in ("Na", "Cl")]
+    path = tmp_path / "thermo.json"
+    good = [{"thermo_type": "GGA_GGA+U", "entries": {"GGA": entry}} for entry in entries]
+    found = list(read_entries(written(path, good)))
+    assert [entry.run_type for entry in found] == ["GGA", "GGA"]
+    assert refuse_other_functionals("thermo.json", found) == found
+    for document in (
+        {"thermo_type": "R2SCAN", "entries": {"mp-1": entries[0]}},
+        {"entries": {"R2SCAN": entries[0]}},
+        {"thermo_type": "GGA_GGA+U_R2SCAN", "entries": {"GGA": entries[0]}},
+    ):
+        found = list(read_entries(written(path, [*good, document])))
+        with pytest.raises(ValueError, match=r"entry 3, .*: run_type .*R2SCAN"):
+            refuse_other_functionals("thermo.json", found)
+
+
+def test_a_hubbard_u_shows_the_run_type_that_is_not_stated(tmp_path: Path) -> None:
+    stated = [{"is_hubbard": True}, {"hubbards": {"Fe": 5.3}}, {"hubbards": {"Fe": 0.0}}]
+    records = [record("Fe") | {"parameters": one} for one in stated]
+    found = list(read_entries(written(tmp_path / "hull.json", records)))
+    assert [entry.run_type for entry in found] == ["GGA+U", "GGA+U", None]
+
+
 @pytest.mark.parametrize("name", ["R2SCAN", "r2SCAN", "SCAN", "PBEsol", "HSE06", "LDA"])
 def test_other_functionals_are_refused(tmp_path: Path, name: str) -> None:
     records = [record("Na"), record("Cl")]
