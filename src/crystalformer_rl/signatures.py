@@ -15,7 +15,9 @@ _STAND_INS = (
     (b"<head", _PAGE),
     (b"<?xml", _XML),
 )
-_COMPRESSED = "compressed with {}: decompress it, or give a table or CIF a name that ends in {}"
+_COMPRESSED = (
+    "compressed with {}: decompress it, or give a table, CIF or POSCAR a name that ends in {}"
+)
 _ARCHIVES = (
     (b"PK\x03\x04", "a zip archive (files of PyTorch and NumPy are such archives too): unpack it"),
     (b"\x1f\x8b", _COMPRESSED.format("gzip", ".gz")),

@@ -84,8 +84,8 @@ def source_files(source: Path) -> list[Path]:
     return [path for path in _files(source) if _left_out(path.relative_to(source)) is None]
 
 
-def cif_text(path: Path) -> str:
-    """The text of a CIF, perhaps compressed.
+def text_of(path: Path) -> str:
+    """The text of a file, perhaps compressed (``.gz``).
 
     Raises
     ------

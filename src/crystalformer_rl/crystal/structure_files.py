@@ -4,13 +4,12 @@ import logging
 from pathlib import Path
 
 from pymatgen.core import Structure
-from pymatgen.io.vasp import Poscar
 
 from crystalformer_rl.crystal.cif import crystals_of_cif
 from crystalformer_rl.crystal.extxyz import read_frames
 from crystalformer_rl.crystal.physical import refuse_unphysical
-from crystalformer_rl.crystal.readers import CIF_SUFFIXES, cif_text
-from crystalformer_rl.encoding import decoded
+from crystalformer_rl.crystal.poscar import structure_of_poscar
+from crystalformer_rl.crystal.readers import CIF_SUFFIXES, text_of
 
 XYZ_SUFFIXES = (".extxyz", ".xyz")
 POSCAR_SUFFIXES = (".vasp", ".poscar", ".contcar")
@@ -41,16 +40,16 @@ def read_structure(path: Path) -> Structure:
 
 
 def _read(path: Path) -> Structure:
-    name = path.name.lower()
+    name = path.name.lower().removesuffix(".gz")
     if name.endswith(CIF_SUFFIXES):
         return _of_cif(path)
     if name.endswith(XYZ_SUFFIXES):
-        first, *others = read_frames(decoded(path.read_bytes()))
+        first, *others = read_frames(text_of(path))
         _tell_of_others(path, len(others))
         return first.structure()
     try:
         if name.startswith(POSCAR_NAMES) or name.endswith(POSCAR_SUFFIXES):
-            return _of_poscar(decoded(path.read_bytes()))
+            return structure_of_poscar(text_of(path))
         return Structure.from_file(path)
     except ValueError:
         raise
@@ -60,31 +59,11 @@ def _read(path: Path) -> Structure:
 
 
 def _of_cif(path: Path) -> Structure:
-    first, *others = crystals_of_cif(cif_text(path))
+    first, *others = crystals_of_cif(text_of(path))
     _tell_of_others(path, len(others))
     if first.structure is None:
         raise ValueError(first.error)
     return first.structure
-
-
-def _of_poscar(text: str) -> Structure:
-    lines = text.splitlines() + [""] * 8
-    symbols, counts = (line.split() for line in lines[5:7])
-    if all(word.isdecimal() for word in symbols):
-        raise ValueError(
-            "a POSCAR of VASP 4 does not say which elements it has: put a line with their symbols "
-            "above the numbers of atoms"
-        )
-    if len(symbols) != len(counts):
-        raise ValueError(f"{len(symbols)} elements have {len(counts)} numbers of atoms")
-    if lines[7][:1].lower() == "s":
-        atoms = sum(int(count) for count in counts if count.isdecimal())
-        for place, line in enumerate(lines[9 : 9 + atoms], 10):
-            if len(line.split()) < 6:
-                raise ValueError(
-                    f"line {place}: with selective dynamics each atom needs three flags, T or F"
-                )
-    return Poscar.from_str(text).structure
 
 
 def _tell_of_others(path: Path, others: int) -> None:

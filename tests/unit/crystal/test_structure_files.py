@@ -38,6 +38,10 @@ O 3.6995482 0.8944518 1.4795
 """
 _HEAD, _SITES = POSCAR.split("Direct\n")
 SELECTIVE = _HEAD + "Selective dynamics\nDirect\n" + _SITES.replace("\n", " T T F\n")
+_LABELLED = "".join(
+    f"{line} {label}\n"
+    for line, label in zip(_SITES.splitlines(), ["Ti"] * 2 + ["O"] * 4, strict=True)
+)
 VELOCITIES = "\n" + "0 0 0\n" * 6
 
 
@@ -54,8 +58,14 @@ def _read(folder: Path, name: str, text: str | bytes) -> Structure:
         ("CONTCAR", POSCAR + VELOCITIES),
         ("rutile.vasp", SELECTIVE),
         ("POSCAR_pot", POSCAR.replace("Ti O", "Ti_pv/0123456789ab O_s/0123456789ab")),
+        ("POSCAR.gz", gzip.compress(POSCAR.encode())),
+        ("POSCAR_mac", POSCAR.replace("\n", "\r")),
+        ("POSCAR_mark", "\ufeff" + POSCAR.replace("\n", "\r\n")),
+        ("POSCAR_labels", _HEAD + "Direct\n" + _LABELLED),
+        ("POSCAR_corrector", POSCAR + VELOCITIES + "\n1\n1.0\n" + "0 0 0\n" * 18),
         ("POSCAR_volume", POSCAR.replace("1.0", f"-{RUTILE.volume}")),
         ("a.extxyz", XYZ),
+        ("a.extxyz.gz", gzip.compress(XYZ.encode())),
         ("a.XYZ", XYZ + XYZ),
         ("a.cif", str(CifWriter(RUTILE, symprec=0.01))),
         ("A.CIF", str(CifWriter(RUTILE))),
@@ -76,10 +86,27 @@ def test_one_crystal_in_many_files(name: str, text: str | bytes, tmp_path: Path)
     [
         ("POSCAR", POSCAR.replace("Ti O\n", ""), "POSCAR of VASP 4 does not say which elements"),
         ("POSCAR", POSCAR.replace("2 4", "6"), "2 elements have 1 numbers of atoms"),
-        ("POSCAR", POSCAR.replace("Ti O", "Ti Qq"), "Qq"),
-        ("POSCAR", POSCAR[:120], "Cannot parse coordinates"),
+        ("POSCAR", POSCAR.replace("Ti O", "Ti Qq"), "line 6: not an element: 'Qq'"),
+        ("POSCAR", POSCAR.replace("Ti O", "Ti OH"), "line 6: not an element: 'OH'"),
+        ("POSCAR", POSCAR[:120], "line 14 must begin with three coordinates"),
+        ("POSCAR", POSCAR.replace("2 4", "2 3"), "declares 5 atoms, and more lines follow"),
+        ("POSCAR", POSCAR.replace("2 4", "2 5"), "line 15 must be an atom, and is empty"),
+        ("POSCAR", POSCAR.replace("2 4", "2 6"), "declares 8 atoms, 7 lines follow"),
+        ("POSCAR", POSCAR.replace("2 4", f"2 {10**15}"), "lines follow"),
+        ("POSCAR", POSCAR.replace("2 4", "6 0"), "line 7 must be numbers of atoms above 0"),
+        ("POSCAR", POSCAR.replace("2 4", "2.0 4.0"), "line 7 must be numbers of atoms"),
+        ("POSCAR", POSCAR.replace("1.0", "0"), "line 2 must be one scale factor, not 0"),
+        ("POSCAR", POSCAR.replace("1.0", "1 1 1"), "line 2 must be one scale factor"),
+        ("POSCAR", POSCAR.replace("1.0", "nan"), "line 2 must be one scale factor"),
+        ("POSCAR", "\n" + POSCAR, "line 2 must be one scale factor, not 0: 'rutile'"),
+        ("POSCAR", POSCAR.replace("0 0 2.959\n", ""), "line 5 must be three numbers"),
+        ("POSCAR", POSCAR.replace("Direct\n", ""), "line 8 must be Direct or Cartesian"),
+        ("POSCAR", _HEAD + "Direct\n" + _LABELLED.replace("3 0 O", "3 0 Ti"), "atom of O .* Ti"),
+        ("POSCAR", _HEAD, "line 8 must be Direct"),
+        ("POSCAR", "rutile\n1.0\n", "it ends after line 3"),
+        ("POSCAR", " \n", "it is empty"),
         ("POSCAR", POSCAR.replace(".5 .5 .5", "0 0 0"), "atoms are 0.000 Å apart"),
-        ("POSCAR", POSCAR.replace(".5 .5 .5", "nan .5 .5"), "not finite"),
+        ("POSCAR", POSCAR.replace(".5 .5 .5", "nan .5 .5"), "line 10 must begin"),
         ("POSCAR", SELECTIVE.replace(".5 .5 .5 T T F", ".5 .5 .5"), "line 11: with selective"),
         ("a.extxyz", XYZ.replace("Lattice", "lattice"), "the frame has no Lattice"),
         ("a.extxyz", XYZ.replace("id=a", 'pbc="T T F"'), "not periodic in all three directions"),
