@@ -109,21 +109,41 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     ValueError
         If the file cannot be read as parquet or lacks a column; the message names the file.
     """
+    with _readable_parquet(path):
+        if not any(_decimals(kind) for kind in pa.parquet.read_schema(path).types):
+            return pd.read_parquet(path, columns=columns)
+        floats: pd.DataFrame = _read_arrow(path, columns).to_pandas()
+        return floats
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Read a parquet table as it is stored; decimal numbers become floats.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read as parquet; the message names the file.
+    """
+    with _readable_parquet(path):
+        return _read_arrow(path, None)
+
+
+@contextmanager
+def _readable_parquet(path: Path) -> Iterator[None]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        return _read_parquet(path, columns)
+        yield
     except Exception as error:
         reason = explained(path, error)
         raise ValueError(f"{path}: cannot be read as a parquet table: {reason}") from error
 
 
-def _read_parquet(path: Path, columns: list[str] | None) -> pd.DataFrame:
-    if not any(_decimals(kind) for kind in pa.parquet.read_schema(path).types):
-        return pd.read_parquet(path, columns=columns)
-    table = pa.parquet.read_table(path, columns=columns)
-    floats: pd.DataFrame = table.cast(pa.schema(map(_float_field, table.schema))).to_pandas()
-    return floats
+def _read_arrow(path: Path, columns: list[str] | None) -> pa.Table:
+    # Unlike read_table of pyarrow, it reads columns of one name.
+    with pa.parquet.ParquetFile(path) as file:
+        table = file.read(columns=columns)
+    return table.cast(pa.schema(map(_float_field, table.schema), table.schema.metadata))
 
 
 def _decimals(kind: pa.DataType) -> bool:

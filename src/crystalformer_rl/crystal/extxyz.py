@@ -22,6 +22,8 @@ _PAIR = re.compile(
     r"""|(?P<set>[\[{][^\]}]*[\]}])|(?P<bare>\S+))"""
 )
 _LATTICE = re.compile(r"""(?<!\S)Lattice=("[^"]*"|'[^']*'|\[[^\]]*\]|\{[^}]*\})""")
+# What ASE takes for the coordinates, and nothing else: it would read none as 0.
+_COORDINATES = {"pos", "positions"}
 _TRUE = {"t", "true", "1"}
 # ASE writes the occupancies of a CIF as {"0": {"Na": 0.5, "K": 0.5}}, and one atom for each site.
 _AMOUNT = re.compile(r""""[A-Za-z]+": *(\d+\.?\d*(?:[eE][+-]?\d+)?)""")
@@ -65,12 +67,15 @@ class Frame:
             raise ValueError("the frame has no atoms")
         if any(float(number) != 1 for number in _AMOUNT.findall(self.info.get("occupancy", ""))):
             raise ValueError("a site is partially occupied: see occupancy in the comment line")
+        self._refuse_odd_columns()
         comment = f'Lattice="{self.info["Lattice"]}" pbc="T T T"'
         if "Properties" in self.info:
             comment += f" Properties={self.info['Properties']}"
         text = "\n".join([str(len(self.atoms)), comment, *self.atoms]) + "\n"
         try:
             atoms = ase.io.read(io.StringIO(text), format="extxyz")
+        except KeyError as error:
+            raise ValueError(f"unknown element {error}") from error
         except Exception as error:
             # ase reports a damaged frame with errors of many kinds.
             raise ValueError(f"not extended XYZ: {type(error).__name__}: {error}") from error
@@ -87,16 +92,40 @@ class Frame:
             Lattice(matrix), atoms.numbers.tolist(), atoms.positions, coords_are_cartesian=True
         )
 
+    def _columns(self) -> dict[str, slice]:
+        """The places of each column in the lines of the atoms; {} without ``Properties``."""
+        fields = self.info.get("Properties", "").split(":")
+        columns, place = {}, 0
+        for name, width in zip(fields[::3], fields[2::3], strict=False):
+            if not width.isdecimal():
+                raise ValueError(f"Properties={':'.join(fields)[:60]} cannot be read")
+            columns[name] = slice(place, place + int(width))
+            place += int(width)
+        return columns
+
+    def _refuse_odd_columns(self) -> None:
+        """Raise if ``Properties`` names no coordinates, or is not what the lines have."""
+        columns = self._columns()
+        if not columns:
+            return
+        if not _COORDINATES & columns.keys():
+            raise ValueError(
+                f"Properties has no column pos (Cartesian coordinates, Å): {', '.join(columns)}"
+            )
+        width = max(column.stop for column in columns.values())
+        for atom, line in enumerate(self.atoms):
+            if (found := len(line.split())) != width:
+                raise ValueError(
+                    f"atom {atom} (counted from 0) has {found} values, Properties has {width}"
+                )
+
     def _refuse_other_elements(self, numbers: list[int]) -> None:
         """Raise if the frame has columns of symbols and of atomic numbers that contradict."""
-        fields = self.info.get("Properties", "").split(":")
-        starts, place = {}, 0
-        for name, width in zip(fields[::3], fields[2::3], strict=False):
-            starts[name], place = place, place + int(width)
-        if not {"species", "Z"} <= starts.keys():
+        columns = self._columns()
+        if not {"species", "Z"} <= columns.keys():
             return
-        symbols = [line.split()[starts["species"]] for line in self.atoms]
-        for atom, (symbol, number) in enumerate(zip(symbols, numbers, strict=True)):
+        for atom, (line, number) in enumerate(zip(self.atoms, numbers, strict=True)):
+            symbol = line.split()[columns["species"].start]
             if atomic_numbers.get(symbol) != number:
                 raise ValueError(f"atom {atom} (counted from 0) is {symbol} and has Z = {number}")
 
@@ -149,8 +178,12 @@ def read_frames(text: str) -> Iterator[Frame]:
         comment = inner[0] if inner else ""
         atoms = [line for line in inner[1:] if line.strip()]
         info = comment_of(comment)
+        twice = {key for key, text in _pairs(comment) if text != info[key]}
         if len(lattices := set(_LATTICE.findall(comment))) > 1:
             yield Frame(info, [], f"the frame has {len(lattices)} different Lattices")
+        elif twice:
+            error = f"the frame has different values of {', '.join(sorted(twice))}"
+            yield Frame(info, [], error)
         elif not _is_count(lines[start]):
             error = f"line {start + 1} is not a number of atoms: {lines[start].strip()[:40]!r}"
             yield Frame(info, [], error)
@@ -190,11 +223,13 @@ def _is_count(line: str) -> bool:
 
 def comment_of(line: str) -> dict[str, str]:
     """Keys and texts of a comment line, without quotation marks."""
-    found = {}
+    return dict(_pairs(line))
+
+
+def _pairs(line: str) -> Iterator[tuple[str, str]]:
     for match in _PAIR.finditer(line):
         text = match["bare"] or match["set"] or ""
         for quoted in (match["double"], match["single"]):
             if quoted is not None:
                 text = re.sub(r"\\(.)", r"\1", quoted)
-        found[match["key"]] = text
-    return found
+        yield match["key"], text

@@ -181,7 +181,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _left_out(inside: PurePath) -> str | None:
     """Why a file of a folder or an archive is not read, None if it is."""
-    if any(part.startswith((".", "__MACOSX")) for part in inside.parts):
+    if any(part.startswith((".", "__MACOSX")) and part != ".." for part in inside.parts):
         return "a hidden file"
     if not _is_cif(inside):
         return f"not a CIF: the suffix must be one of {', '.join(CIF_SUFFIXES)}"

@@ -148,9 +148,12 @@ def _flat(values: Any) -> NDArray[np.float64]:
     try:
         if len(values) and isinstance(values[0], list | tuple | np.ndarray):
             values = np.concatenate([np.asarray(row) for row in values])
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
+        numbers = np.asarray(values, dtype=float)
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{str(values)[:60]}: not a list of numbers") from error
+    if np.asarray(values).dtype == bool:
+        raise ValueError(f"{str(values)[:60]}: true and false are not numbers")
+    return numbers
 
 
 def _is_null(value: Any) -> bool:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
@@ -15,7 +16,7 @@ from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
 from crystalformer_rl.crystal.structures import COLUMNS, structure_of, structure_of_json
 from crystalformer_rl.csv_tables import Table, load_csv
 from crystalformer_rl.encoding import decoded
-from crystalformer_rl.files import read_table
+from crystalformer_rl.files import read_arrow
 
 ID_COLUMNS = ("material_id", "id")
 LEMAT_COLUMNS = ("structure", "LeMatStructs", "cif_string")
@@ -45,16 +46,35 @@ def open_parquet(path: Path, *, merge_below: float) -> Source:
     ValueError
         If it cannot be read, or lacks a column.
     """
-    table = read_table(path)
-    if set(table.index.names) & set(ID_COLUMNS):
-        table = table.reset_index()
-    columns = {str(name): [_text(value) for value in table[name]] for name in table.columns}
+    table = read_arrow(path)
+    if twice := sorted({name for name in table.column_names if table.column_names.count(name) > 1}):
+        raise ValueError(f"{path}: there are columns twice: {listing(twice)}")
+    columns = {name: _values(table[name]) for name in table.column_names}
     return _open(path, Table(columns, {}), merge_below)
 
 
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column, texts of any encoding; lists of numbers are arrays."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        # Not every writer makes sure that texts are UTF-8.
+        column = column.cast(pa.large_binary())
+    if pa.types.is_nested(kind):
+        return list(column.to_pandas())
+    return [_text(value) for value in column.to_pylist()]
+
+
 def _text(value: Any) -> Any:
-    """The text of a value in bytes, as some writers store texts; any other value as it is."""
-    return decoded(value) if isinstance(value, bytes) else value
+    """The text of a value in bytes; any other value as it is."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return decoded(value)
+    except ValueError:
+        # What is wrong is said where the text is read.
+        return value.decode("latin-1")
 
 
 def _open(path: Path, table: Table, merge_below: float) -> Source:

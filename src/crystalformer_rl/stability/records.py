@@ -86,7 +86,7 @@ def records(stream: BinaryIO, *, compressed: bool) -> Iterator[Any]:
             thermo = {"thermo_type": item["thermo_type"]} if "thermo_type" in item else {}
             for name, entry in inner.items():
                 stated = {"run_type": name} if _RUN_TYPE.fullmatch(name) else {}
-                yield thermo | stated | entry if isinstance(entry, Mapping) else entry
+                yield {**thermo, **stated, **entry} if isinstance(entry, Mapping) else entry
         elif isinstance(inner, list):
             yield from inner
         else:

@@ -4,7 +4,10 @@ import codecs
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
@@ -165,7 +168,13 @@ def test_labels_of_frames(tmp_path: Path) -> None:
         (("3.4 0 0 0", "3.4 0 nan 0"), "the lattice is not finite"),
         (('0 3.4"', '0 0"'), "the cell has no volume"),
         (('pbc="T T T"', 'pbc="F F F"'), "pbc F F F: not periodic"),
-        (("Cl ", "Xx "), "not extended XYZ: KeyError"),
+        (("Cl ", "Xx "), "unknown element 'Xx'"),
+        (("pos:R:3", "frac_pos:R:3"), "no column pos .*: species, frac_pos"),
+        (("pos:R:3", "scaled_positions:R:3"), "no column pos"),
+        (("pos:R:3", "pos:R:three"), "Properties=.* cannot be read"),
+        (("1.7 1.7 1.7", "1.7 1.7 1.7 0.5"), "atom 1 .* has 5 values, Properties has 4"),
+        (("1.7 1.7 1.7", "1.7 1.7"), "atom 1 .* has 3 values, Properties has 4"),
+        (('pbc="T T T"', 'pbc="T T T" pbc="T T F"'), "different values of pbc"),
         (("Cl ", "X "), "atomic numbers 0"),
         (("1.7 1.7 1.7", "0 0 0.1"), "atoms are 0.100 Å apart"),
         (('pbc="T T T"', 'pbc=""'), "not periodic"),
@@ -221,6 +230,57 @@ def test_texts_in_bytes(tmp_path: Path) -> None:
     table.to_parquet(tmp_path / "a.parquet")
     (first, _) = read_crystals(tmp_path / "a.parquet")
     assert (first.id, first.structure) == (row.id, row.structure)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_a_text_that_is_not_utf8_costs_at_most_its_row(kind: pa.DataType, tmp_path: Path) -> None:
+    cells = [b"a", b"caf\xe9", b"\x80"]
+    cifs = [CIF.encode(), b"# \xe9\n" + CIF.encode(), b"\x80" + CIF.encode()[5:]]
+    table = pa.table({"id": _stored(cells, kind), "cif": _stored(cifs, kind)})
+    table = table.append_column("note", _stored(cells, kind))
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    rows = list(read_crystals(tmp_path / "a.parquet"))
+    assert [(row.id, row.reason) for row in rows] == [
+        ("a", None), ("café", None), ("\x80", "unreadable"),
+    ]  # fmt: skip
+
+
+def _stored(values: list[bytes], kind: pa.DataType) -> pa.Array:
+    """An array of texts as its bytes, which pyarrow does not check."""
+    width = np.int64 if kind == pa.large_string() else np.int32
+    ends = np.cumsum([0, *map(len, values)]).astype(width)
+    buffers = [None, pa.py_buffer(ends.tobytes()), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_numbers_are_ids_as_they_are_stored(metadata: bool, tmp_path: Path) -> None:
+    ids = [2**60 + 1, None, 3]
+    if metadata:
+        frame = pd.DataFrame({"id": pd.array(ids, dtype="Int64"), "cif": [CIF] * 3})
+        frame.to_parquet(tmp_path / "a.parquet")
+    else:
+        pa.parquet.write_table(pa.table({"id": ids, "cif": [CIF] * 3}), tmp_path / "a.parquet")
+    names = [row.id for row in read_crystals(tmp_path / "a.parquet")]
+    assert names == ["1152921504606846977", "a-000001", "3"]
+
+
+def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    arrays = [pa.array(["a"]), pa.array([CIF]), pa.array([CIF])]
+    table = pa.Table.from_arrays(arrays, names=["id", "cif", "cif"])
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet: there are columns twice: \[cif\]"):
+        open_source(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("numbers", [[True, True], {"a": 1}])
+def test_what_is_no_list_of_numbers_costs_that_row(numbers: object, tmp_path: Path) -> None:
+    row = {"id": "a", "lattice": [2.0, 0, 0, 0, 2, 0, 0, 0, 2], "positions": [0.0] * 6}
+    table = pa.Table.from_pylist([row | {"numbers": numbers}])
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    (found,) = read_crystals(tmp_path / "a.parquet")
+    assert found.reason == "unreadable"
+    assert "numbers" in str(found.error)
 
 
 def test_two_damaged_frames_in_a_row_are_two_rows(tmp_path: Path) -> None:
