@@ -30,6 +30,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Runs, policies and machine": {
         "status": ("tools.status.command", "Say how far a run is"),
+        "compare": ("tools.compare.command", "Put finished runs side by side in one page"),
         "import-checkpoint": ("tools.import_checkpoint", "Convert a published JAX checkpoint"),
         "publish": ("tools.publish", "Pack a trained policy into a small folder to share"),
         "download": ("stages.download", "Download and verify a file of resources/manifest.yaml"),

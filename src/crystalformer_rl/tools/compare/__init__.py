@@ -1,0 +1,1 @@
+"""Runs side by side: their settings, their fractions, and the differences between them."""
