@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
             ends = [100 * row[name] for name in ("difference", "low", "high")]
             log.info(
                 "%s, %s: %+.1f points over base [%.1f, %.1f], %d runs",
-                *(row["policy"], BY_NAME[row["quantity"]].heading, *ends, row["runs"]),
+                *(row["policy"], _label(row["quantity"]), *ends, row["runs"]),
             )
     log.info("the page: %s", args.out / "index.html")
 
@@ -102,6 +102,12 @@ def sections(found: list[Finished]) -> list[Section]:
     ]  # fmt: skip
 
 
+def _label(quantity: str) -> str:
+    """The heading of a quantity; those of the judge say so."""
+    by_judge = ", by the judge" if quantity in tables.OF_THE_JUDGE else ""
+    return BY_NAME[quantity].heading + by_judge
+
+
 def _settings(table: pd.DataFrame, names: list[str]) -> Markup:
     if table.empty:
         return Markup("<p>None: the runs have the same settings, the seed included.</p>")
@@ -112,7 +118,7 @@ def _settings(table: pd.DataFrame, names: list[str]) -> Markup:
 def _fractions(table: pd.DataFrame, names: list[str]) -> Markup:
     cells: dict[str, dict[str, Markup]] = {}
     for row in table.to_dict("records"):
-        label = f"{row['policy']}, {BY_NAME[row['quantity']].heading}"
+        label = f"{row['policy']}, {_label(row['quantity'])}"
         share = Share(row["k"], row["n"], row["low"], row["high"])
         cells.setdefault(label, {})[row["run"]] = markup.share(share)
     rows = [[label, *(by.get(name, MISSING) for name in names)] for label, by in cells.items()]
@@ -130,7 +136,7 @@ def _differences(table: pd.DataFrame, last: str) -> Markup:
         text = Markup("{} [{}, {}]").format(*(number(100 * end, 1) for end in (middle, low, high)))
         if not low <= 0 <= high:
             text = Markup("<strong>{}</strong>").format(text)
-        rows.append([row["policy"], BY_NAME[row["quantity"]].heading, str(row[last]), text])
+        rows.append([row["policy"], _label(row["quantity"]), str(row[last]), text])
     return markup.table(
         ["policy", "quantity", last, "difference, percentage points"],
         rows,

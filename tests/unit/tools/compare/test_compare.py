@@ -92,6 +92,8 @@ def test_the_page_has_every_table(caplog: pytest.LogCaptureFixture) -> None:
     page = Path("page/index.html").read_text()
     for words in ("Settings that differ", "Differences to one", "90/200", "rl-a"):
         assert words in page
+    # A row per quantity and policy in one table, and per difference in two others.
+    assert page.count("by the judge") == 4 * (2 + 2 + 1)
     names = {path.name for path in Path("page").glob("*.csv")}
     assert names == {"settings.csv", "fractions.csv", "differences.csv", "gains.csv"}
     assert len(pd.read_csv("page/fractions.csv")) == 2 * 2 * 12
