@@ -175,6 +175,22 @@ def test_numbers_are_finite(
         read(raw(value))
 
 
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        ({"seed": True}, "^seed must be a number, but YAML reads it as true or false"),
+        ({"sample": {"count": False}}, "^sample: count must be a number"),
+        ({"sample": {"space_groups": [225, True]}}, "^sample: space_groups must be a number"),
+        ({"rl": {"fom": {"reward": {"kind": "ehull", "scale": True}}}}, "reward: scale must be a"),
+        ({"hull": {"min_references": False}}, "^hull: min_references must be a number"),
+    ],
+)
+def test_true_and_false_are_no_numbers(raw: dict[str, object], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        read(raw)
+    assert read({"jobs": {"tensorboard": 1}}).jobs.tensorboard
+
+
 def test_a_date_is_a_name_and_a_number_must_be_quoted() -> None:
     day = datetime.date(2026, 11, 28)
     config = read({"run": day, "rl": {day: {}}})

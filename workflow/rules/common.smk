@@ -19,8 +19,8 @@ for variable, path in (
     os.environ[variable] = f"{path}{os.pathsep}{before}" if before else str(path)
 
 from crystalformer_rl.config import canonical, read
-from crystalformer_rl.config.duplicates import repeated_keys
 from crystalformer_rl.config.removals import idle_removals
+from crystalformer_rl.config.spellings import mistakes
 from crystalformer_rl.jobs.cleanup import forget_finished
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.layout import Layout, write_settings
@@ -59,8 +59,8 @@ def settings_of(raw):
         for path in workflow.configfiles
     }
     for path, text in texts.items():
-        if repeated := repeated_keys(text):
-            refuse("\n".join(f"{path}: {line}" for line in repeated))
+        if found := mistakes(text):
+            refuse("\n".join(f"{path}: {line}" for line in found))
     if idle := idle_removals(texts):
         refuse("\n".join(idle))
     try:

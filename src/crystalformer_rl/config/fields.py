@@ -4,7 +4,7 @@ import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -112,6 +112,37 @@ class Section(BaseModel):
         if not isinstance(value, Mapping):
             return value
         return {key: None if item == NULL else item for key, item in value.items()}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any) -> Any:
+        """Python takes true for 1, and YAML the words on and yes for true."""
+        given = value.items() if isinstance(value, Mapping) else ()
+        for key, item in given:
+            field = cls.model_fields.get(str(key))
+            kinds = _kinds(field.annotation) if field is not None else []
+            if (int in kinds or float in kinds) and bool not in kinds and _has_truth(item):
+                raise ValueError(f"{key} must be a number, but YAML reads it as true or false")
+        return value
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The types in an annotation, those of lists and mappings too; not those of sections."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    return [annotation, *(kind for inner in get_args(annotation) for kind in _kinds(inner))]
+
+
+def _has_truth(value: Any) -> bool:
+    match value:
+        case bool():
+            return True
+        case list() | tuple():
+            return any(map(_has_truth, value))
+        case Mapping():
+            return any(map(_has_truth, value.values()))
+        case _:
+            return False
 
 
 def without_nulls(value: Any) -> Any:
