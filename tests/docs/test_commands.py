@@ -32,7 +32,7 @@ MARKS = (
 )
 # Programs of the system, whose arguments are not checked.
 SYSTEM = {
-    "apt-get", "cd", "chgrp", "chmod", "cp", "find", "git", "pip", "sacct", "sbatch", "scancel",
+    "apptainer", "apt-get", "cd", "chgrp", "chmod", "cp", "docker", "find", "git", "pip", "sacct", "sbatch", "scancel",
     "source", "squeue", "tail", "umask",
 }  # fmt: skip
 BLOCKS = [block for page in pages() for block in blocks(page)]
