@@ -32,8 +32,8 @@ MARKS = (
 )
 # Programs of the system, whose arguments are not checked.
 SYSTEM = {
-    "apptainer", "apt-get", "cd", "chgrp", "chmod", "cp", "docker", "find", "git", "pip", "sacct", "sbatch", "scancel",
-    "source", "squeue", "tail", "umask",
+    "apptainer", "apt-get", "cd", "chgrp", "chmod", "cp", "docker", "find", "git", "pip", "sacct",
+    "sbatch", "scancel", "source", "squeue", "tail", "umask",
 }  # fmt: skip
 BLOCKS = [block for page in pages() for block in blocks(page)]
 COMMANDS = [block for block in BLOCKS if block.language == "bash"]
