@@ -15,6 +15,7 @@ Hex40 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MANIFEST = RESOURCES / "manifest.yaml"
 DOWNLOADS = "resources/downloads/"
+UNTRIED = "the authors name this address, but it was not tried here"
 
 
 class Entry(BaseModel):
@@ -29,6 +30,7 @@ class Entry(BaseModel):
     licence: str
     citation: str
     description: str
+    tried: bool = True
 
     @property
     def checksum(self) -> str:
@@ -38,6 +40,11 @@ class Entry(BaseModel):
         if self.git_blob is not None:
             return f"git blob {self.git_blob}"
         return "checksum unknown"
+
+    @property
+    def caveat(self) -> str:
+        """What to know of an address that nobody has tried here; empty if it has been tried."""
+        return "" if self.tried else UNTRIED
 
 
 def read_manifest(path: Path) -> Mapping[str, Entry]:

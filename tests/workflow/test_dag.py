@@ -104,15 +104,18 @@ def test_a_file_in_a_combination_is_checked_before_anything_runs(copy: Copy) -> 
 
 
 def test_data_to_be_put_in_place_by_hand(copy: Copy) -> None:
-    output = copy.snakemake("--dry-run", "--configfile", "config/alex20.yaml", check=False)
-    assert "dataset.sources.train = data/alex_20/train.csv: no such file or folder" in output
+    own = "dataset={sources: {train: null, val: null, test: null, all: data/alexandria}}"
+    words = ("--configfile", "config/alex20.yaml", "--config", own)
+    output = copy.snakemake("--dry-run", *words, check=False)
+    assert "dataset.sources.all = data/alexandria: no such file or folder" in output
     assert "a table with the columns material_id and cif" in output
     assert "where its crystals come from (config/alex20.yaml)" in output
-    for split in ("train", "val", "test"):
-        file = copy.folder / f"data/alex_20/{split}.csv"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("material_id,cif\n")
-    assert "Pretraining" in copy.planned("--configfile", "config/alex20.yaml")
+    (copy.folder / "data/alexandria").mkdir(parents=True)
+    (copy.folder / "data/alexandria/a.json").write_text('{"entries": []}')
+    planned = copy.planned(*words)
+    assert "Pretraining" in planned
+    assert "Downloading" not in planned
+    assert "Downloading alex_20/train.csv" in copy.planned("--configfile", "config/alex20.yaml")
 
 
 def test_own_files_instead_of_the_download(copy: Copy) -> None:

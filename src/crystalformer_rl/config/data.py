@@ -23,12 +23,18 @@ class DatasetSettings(Section):
 
     sources: dict[Literal["train", "val", "test", "all"], FilePath] = Field(
         default={"all": "resources/mp20/crystals.parquet"},
-        description="File or folder per split (csv, csv.gz, csv.xz, parquet, extxyz or a folder of "
-        "CIFs). `all` is a single source: its column `split` gives the split of each row, or it is "
-        "split 80/10/10 by a hash of the id. In an overlay, null removes a source.",
+        description="File or folder per split (csv, csv.gz, csv.xz, parquet, extxyz, a folder of "
+        "CIFs, or json, json.bz2 of pymatgen's entries). `all` is a single source: its column "
+        "`split` gives the split of each row, or it is split 80/10/10 by a hash of the id. In an "
+        "overlay, null removes a source.",
     )
     max_atoms: PositiveInt = Field(
         default=20, description="Reject crystals with more atoms in the primitive cell."
+    )
+    max_e_above_hull: Annotated[float | None, Neutral(None)] = Field(
+        default=None,
+        description="Reject crystals whose label `e_above_hull` is above this, eV/atom, or "
+        "missing; null: keep all.",
     )
     merge_below: PositiveFloat = Field(
         default=0.1,

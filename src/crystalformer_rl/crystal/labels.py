@@ -17,6 +17,10 @@ NUMBER_COLUMNS = {
     "band_gap": "band_gap",
     "spacegroup.number": "space_group",
     "space_group": "space_group",
+    # Alexandria's names.
+    "e_form": "formation_energy_per_atom",
+    "band_gap_ind": "band_gap",
+    "spg": "space_group",
 }
 TEXT_COLUMNS = ("potential", "prototype")
 _ENERGY_BY = "energy_per_atom:"

@@ -1,4 +1,4 @@
-"""Read crystals from the files people have: CSV, parquet, extxyz, folders and zips of CIFs.
+"""Read crystals from the files people have: tables, extxyz, folders and zips of CIFs, entries.
 
 A crystal that cannot be read is a row with an error; a file that cannot be read is an exception
 that names it.
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 
 from crystalformer_rl.crystal.cif import MERGE_BELOW, crystals_of_cif
+from crystalformer_rl.crystal.entries import is_entries, open_entries
 from crystalformer_rl.crystal.extxyz import open_extxyz
 from crystalformer_rl.crystal.rows import Row, Source
 from crystalformer_rl.crystal.tables import CSV_SUFFIXES, open_csv, open_parquet
@@ -20,7 +21,8 @@ from crystalformer_rl.signatures import START, explained, explained_start
 
 CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
 FORMATS = (
-    "a folder or .zip of .cif files, or a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file"
+    "a folder or .zip of .cif files, a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file, or "
+    "pymatgen's entries, a .json, .json.gz, .json.bz2 or .json.xz file or a folder of them"
 )
 # Bytes of a file in an archive: far more than a CIF needs, far less than the memory.
 MAX_MEMBER = 100_000_000
@@ -38,7 +40,8 @@ def open_source(path: Path, *, merge_below: float = MERGE_BELOW) -> Source:
     Extended XYZ takes the same names from the comment line. CIFs (in any case ``.cif``, ``.mcif``,
     or either with ``.gz``) are searched in folders, their subfolders and zip archives, and named by
     their path inside without the suffix; if a CIF has several crystals, the names of their blocks
-    follow.
+    follow. A folder of JSON files without a CIF is one of pymatgen's entries
+    (:func:`~.entries.open_entries`).
 
     Parameters
     ----------
@@ -57,18 +60,7 @@ def open_source(path: Path, *, merge_below: float = MERGE_BELOW) -> Source:
         return _open_folder(path, merge_below)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file or folder")
-    if path.name.lower().endswith(CSV_SUFFIXES):
-        return open_csv(path, merge_below=merge_below)
-    if path.suffix.lower() == ".parquet":
-        return open_parquet(path, merge_below=merge_below)
-    if path.suffix.lower() in {".extxyz", ".xyz"}:
-        return open_extxyz(path)
-    if path.suffix.lower() == ".zip":
-        return _open_zip(path, merge_below)
-    if _is_cif(path):
-        name = _stem(path.name)
-        return Source(path, lambda: _rows_of_cif(path.name, path.read_bytes, name, merge_below))
-    raise ValueError(f"{path}: unknown kind of source; allowed: {FORMATS}")
+    return _open_file(path, merge_below)
 
 
 def read_crystals(path: Path, *, merge_below: float = MERGE_BELOW) -> Iterator[Row]:
@@ -81,6 +73,8 @@ def source_files(source: Path) -> list[Path]:
     source = Path(source)
     if not source.is_dir():
         return [source]
+    if entries := _entries(source):
+        return entries
     return [path for path in _files(source) if _left_out(path.relative_to(source)) is None]
 
 
@@ -95,6 +89,23 @@ def text_of(path: Path) -> str:
     return _text(path.name, path.read_bytes())
 
 
+def _open_file(path: Path, merge_below: float) -> Source:
+    if path.name.lower().endswith(CSV_SUFFIXES):
+        return open_csv(path, merge_below=merge_below)
+    if path.suffix.lower() == ".parquet":
+        return open_parquet(path, merge_below=merge_below)
+    if path.suffix.lower() in {".extxyz", ".xyz"}:
+        return open_extxyz(path)
+    if path.suffix.lower() == ".zip":
+        return _open_zip(path, merge_below)
+    if is_entries(path):
+        return open_entries(path, [path])
+    if _is_cif(path):
+        name = _stem(path.name)
+        return Source(path, lambda: _rows_of_cif(path.name, path.read_bytes, name, merge_below))
+    raise ValueError(f"{path}: unknown kind of source; allowed: {FORMATS}")
+
+
 def _text(name: str, data: bytes) -> str:
     if name.lower().endswith(".gz"):
         try:
@@ -106,9 +117,11 @@ def _text(name: str, data: bytes) -> str:
 
 
 def _open_folder(folder: Path, merge_below: float) -> Source:
+    if entries := _entries(folder):
+        return open_entries(folder, entries)
     files: Files = [(path.relative_to(folder), path.read_bytes) for path in _files(folder)]
     if not any(_left_out(inside) is None for inside, _ in files):
-        raise ValueError(f"{folder}: the folder has no .cif files")
+        raise ValueError(f"{folder}: the folder has no .cif files, and no .json files of entries")
     return Source(folder, lambda: _rows_of_files(files, merge_below))
 
 
@@ -177,6 +190,14 @@ def _rows_of_cif(
 def _files(folder: Path) -> list[Path]:
     """All files of a folder and its subfolders, in the order of their names."""
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The JSON files of a folder, if it has no CIF."""
+    files = _files(folder)
+    if any(_left_out(path.relative_to(folder)) is None for path in files):
+        return []
+    return [path for path in files if is_entries(path) and not path.name.startswith(".")]
 
 
 def _left_out(inside: PurePath) -> str | None:

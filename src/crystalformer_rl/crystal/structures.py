@@ -3,6 +3,7 @@
 We write nine numbers of a lattice, and also read six, as in a CIF.
 """
 
+import ast
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -121,9 +122,9 @@ def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None
 
 
 def structure_of_json(text: str) -> Structure:
-    """The structure of pymatgen's JSON (``Structure.as_dict``): lattice, elements, coordinates.
+    """The structure of pymatgen's JSON, or of the same dictionary as Python prints it.
 
-    Nothing else is read. pymatgen's own decoder would import the classes that the text names.
+    pandas prints the dictionaries of a table so; the published Alex-20 is such a table.
 
     Raises
     ------
@@ -131,7 +132,23 @@ def structure_of_json(text: str) -> Structure:
         If the text is damaged or has no structure, or an element is unknown.
     """
     try:
-        record = json.loads(text)
+        record = ast.literal_eval(text) if text.startswith("{'") else json.loads(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"not a structure of pymatgen: {type(error).__name__}: {error}") from error
+    return structure_of_record(record)
+
+
+def structure_of_record(record: Any) -> Structure:
+    """The structure of pymatgen's dictionary (``Structure.as_dict``): lattice, elements, positions.
+
+    Nothing else is read. pymatgen's own decoder would import the classes that the record names.
+
+    Raises
+    ------
+    ValueError
+        If the record has no structure, or an element is unknown.
+    """
+    try:
         matrix = np.array(record["lattice"]["matrix"], dtype=float).reshape(3, 3)
         species = [
             {Element(one["element"]): float(one["occu"]) for one in site["species"]}

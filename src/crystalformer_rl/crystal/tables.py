@@ -18,7 +18,7 @@ from crystalformer_rl.csv_tables import Table, load_csv
 from crystalformer_rl.encoding import decoded
 from crystalformer_rl.files import read_arrow
 
-ID_COLUMNS = ("material_id", "id")
+ID_COLUMNS = ("material_id", "id", "mat_id")
 LEMAT_COLUMNS = ("structure", "LeMatStructs", "cif_string")
 """Columns of LeMat-GenBench's tables, in its order: pymatgen's JSON or CIFs. Ids are optional."""
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.xz")

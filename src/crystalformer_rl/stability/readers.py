@@ -25,6 +25,7 @@ DAMAGED = (EOFError, OSError, UnicodeError, lzma.LZMAError, zlib.error, ijson.JS
 _OPENERS: Mapping[str, Callable[..., Any]] = {
     "": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
 }  # fmt: skip
+JSON_SUFFIXES = tuple(f".json{suffix}" for suffix in _OPENERS)
 # float() would also read 3_2 as 32, and inf.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _HYDRATE = re.compile(r"\.\d*H2O\)?$")
@@ -86,16 +87,30 @@ def read_entries(path: Path) -> Iterator[HullEntry]:
         If the file is truncated or damaged, or more than half of its items are not entries; the
         message says which.
     """
-    count = 0
     unread: list[HullEntry] = []
+    count = 0
+    for count, record in enumerate(entry_records(path), start=1):
+        entry = entry_of(record, place=f"{path.name}: entry {count}")
+        if np.isnan(entry.energy):
+            unread.append(entry)
+        yield entry
+    _refuse_unread(path, unread, count)
+
+
+def entry_records(path: Path) -> Iterator[Any]:
+    """The dictionaries of a file of pymatgen's entries, one at a time; see :func:`read_entries`.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, damaged or without entries; the message names it.
+    """
+    count = 0
     with _opener(path, ".json")(path, "rb") as stream:
         try:
             for record in records(stream, compressed=path.suffix != ".json"):
                 count += 1
-                entry = entry_of(record, place=f"{path.name}: entry {count}")
-                if np.isnan(entry.energy):
-                    unread.append(entry)
-                yield entry
+                yield record
         except DAMAGED as error:
             if found := stand_in(start := start_of(path)):
                 raise ValueError(f"{path}: it is {found}") from error
@@ -110,7 +125,6 @@ def read_entries(path: Path) -> Iterator[HullEntry]:
             raise ValueError(f"{path}: {error}") from error
     if not count:
         raise ValueError(f'{path}: no entries; it must be an array, or an object with "entries"')
-    _refuse_unread(path, unread, count)
 
 
 def _refuse_unread(path: Path, unread: list[HullEntry], count: int) -> None:

@@ -101,10 +101,9 @@ def run(args: argparse.Namespace) -> None:
     """Write ``structures.parquet``, ``rejected.parquet`` and ``provenance.json``.
 
     Structures are in primitive cells. Reasons of rejection: ``unreadable`` (also a CIF that
-    contradicts itself), ``not_physical``, ``disordered``, ``too_many_atoms``, ``repeated_id`` for
-    later rows of a source with an id that is taken, and ``left_out`` for files of a folder that
-    are not read. ``rejected.parquet`` is written before an empty split is
-    refused.
+    contradicts itself), ``not_physical``, ``disordered``, ``above_hull``, ``too_many_atoms``,
+    ``repeated_id`` for later rows of a source with an id that is taken, and ``left_out`` for files
+    of a folder that are not read. ``rejected.parquet`` is written before an empty split is refused.
 
     Raises
     ------
@@ -271,7 +270,7 @@ def _select_from(name: str, source: Source, settings: DatasetSettings) -> Select
             detail = f"a row of {source.path} before has the same id"
             part.rejected.append((row.id, split, "repeated_id", detail))
             continue
-        result = _keep(row, settings.max_atoms)
+        result = _keep(row, settings)
         if isinstance(result, KeptRow):
             part.kept.append(result)
             part.merged += row.merged
@@ -281,15 +280,22 @@ def _select_from(name: str, source: Source, settings: DatasetSettings) -> Select
     return part
 
 
-def _keep(row: Row, max_atoms: int) -> KeptRow | tuple[str, str]:
+def _keep(row: Row, settings: DatasetSettings) -> KeptRow | tuple[str, str]:
     """The row in its primitive cell, or the reason and the detail why it is rejected."""
     if row.structure is None:
         return str(row.reason), str(row.error)
+    highest = settings.max_e_above_hull
+    if highest is not None:
+        energy = row.properties.get("e_above_hull")
+        if not isinstance(energy, float):
+            return "above_hull", "no label e_above_hull"
+        if energy > highest:
+            return "above_hull", f"e_above_hull is {energy:g}, at most {highest:g} eV/atom"
     structure = primitive(row.structure, symprec=PRIMITIVE_SYMPREC)
-    if len(structure) > max_atoms:
+    if len(structure) > settings.max_atoms:
         return (
             "too_many_atoms",
-            f"{len(structure)} atoms in the primitive cell, at most {max_atoms}",
+            f"{len(structure)} atoms in the primitive cell, at most {settings.max_atoms}",
         )
     return KeptRow.of(row, structure)
 

@@ -47,7 +47,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.name}: not in {args.manifest}, which has: {', '.join(entries)}")
     entry = entries[args.name]
     by_hand = f"to download by hand, save {entry.url} ({entry.checksum}) as {args.out}"
+    if entry.caveat:
+        by_hand = f"{entry.caveat}; {by_hand}"
     log.info("%s: %s, licence: %s", args.name, entry.description, entry.licence)
+    if entry.caveat:
+        log.warning("%s: %s; %s", args.name, entry.caveat, entry.checksum)
     sidecar = sidecar_of(args.out)
     with atomic(args.out) as temporary:
         try:

@@ -82,7 +82,7 @@ def test_one_table_in_many_spellings(text: bytes, tmp_path: Path) -> None:
         (CSV.replace("cif", "CIF"), "write 'CIF' in lower case, without spaces"),
         (CSV.replace(",cif", ", cif"), "write ' cif' in lower case, without spaces"),
         (CSV.replace("material_id", "Material_ID"), "write 'Material_ID' in lower case"),
-        ("# by hand\n" + CSV, r"no column 'material_id' or 'id'; it has \[# by hand\]"),
+        ("# by hand\n" + CSV, r"no column 'material_id' or 'id' or 'mat_id'; it has \[# by hand\]"),
         (CSV.replace("band_gap", "cif"), r"the header has columns twice: \[cif\]"),
         (CSV.replace("data_x", "data_\0x"), "it has a zero byte at character"),
         ("version https://git-lfs.github.com/spec/v1\noid", "it is a Git LFS pointer"),

@@ -41,6 +41,19 @@ def _three(folder: Path, table: pd.DataFrame, first: int, second: int) -> dict[s
     return _sources(folder, **parts)
 
 
+def test_crystals_above_the_hull_are_rejected_with_the_reason(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    energies = [0.0] * 13 + [0.1, 0.11, None]
+    sources = _three(tmp_path, table.assign(e_above_hull=energies), 11, 13)
+    kept, rejected = _run(tmp_path / "out", sources=sources, max_e_above_hull=0.1)
+    assert kept["id"].tolist() == table["material_id"].tolist()[:14]
+    assert rejected["reason"].tolist() == ["above_hull"] * 2
+    assert rejected["detail"].tolist() == [
+        "e_above_hull is 0.11, at most 0.1 eV/atom", "no label e_above_hull",
+    ]  # fmt: skip
+
+
 def test_one_source_per_split(table: pd.DataFrame, tmp_path: Path) -> None:
     sources = _three(tmp_path, table, 12, 14)
     kept, rejected = _run(tmp_path / "out", sources=sources)

@@ -143,7 +143,15 @@ def test_the_manifest_of_the_repository() -> None:
     assert {"mp_20/train.csv", "mp_20/val.csv", "mp_20/test.csv"} <= set(entries)
     for entry in entries.values():
         assert entry.url.startswith("https://")
-        assert entry.sha256 or entry.git_blob
+        assert bool(entry.sha256 or entry.git_blob) == entry.tried
+    assert {"alex_20/train.csv", "crystalformer/alex20/PBE/epoch_005500.pkl"} <= set(entries)
+
+
+def test_an_address_that_was_not_tried(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source.unlink()
+    with pytest.raises(ConnectionError, match=r"it was not tried here; to download by hand"):
+        fetch(source, sha256=None, tried=False)
+    assert "but it was not tried here; checksum unknown" in caplog.text
 
 
 def test_a_file_in_the_place_of_a_download_is_verified(tmp_path: Path) -> None:

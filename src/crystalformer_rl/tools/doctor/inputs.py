@@ -55,6 +55,7 @@ def potentials(config: Config, config_files: Sequence[Path], *, device: str) -> 
 
 def _download(path: Path, entry: Entry, *, needed: bool) -> Finding:
     topic = f"download {path.relative_to(DOWNLOADS)}"
+    caveat = f" ({entry.caveat})" if entry.caveat else ""
     if path.is_file():
         problem = mismatch(path, entry, sha256=recorded(path))
         if problem is None:
@@ -62,8 +63,8 @@ def _download(path: Path, entry: Entry, *, needed: bool) -> Finding:
         change = f"rm {path}, and it is downloaded again from {entry.url}"
         return Finding(topic, "problem" if needed else "warning", f"{path}: {problem}", change)
     if not needed:
-        return Finding(topic, "ok", f"missing, and not needed: {entry.url}")
-    found = f"missing: snakemake downloads it, on this machine, from {entry.url}"
+        return Finding(topic, "ok", f"missing, and not needed: {entry.url}{caveat}")
+    found = f"missing: snakemake downloads it, on this machine, from {entry.url}{caveat}"
     change = f"without network, put it at {path.absolute()} yourself ({entry.checksum})"
     return Finding(topic, "warning", found, change)
 

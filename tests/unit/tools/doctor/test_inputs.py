@@ -77,6 +77,13 @@ def test_a_download_that_is_not_needed(folder: Path) -> None:
     assert found(raw, mp_train=ENTRY)["download mp/train.csv"].status == "ok"
 
 
+def test_a_download_whose_address_was_not_tried(folder: Path) -> None:
+    entry = ENTRY.model_copy(update={"tried": False, "sha256": None})
+    for path in ("resources/downloads/mp/train.csv", "a.csv"):
+        finding = found({"dataset": {"sources": {"all": path}}}, mp_train=entry)
+        assert "it was not tried here" in finding["download mp/train.csv"].found
+
+
 def test_a_base_policy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crystalformer_rl.model.folder.PRETRAINED", folder / "resources/pretrained")
     ours = folder / "resources/pretrained/ours"

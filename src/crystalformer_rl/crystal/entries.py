@@ -1,0 +1,63 @@
+"""Crystals of pymatgen's entries as JSON, in which Alexandria publishes its database."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pymatgen.core import Structure
+
+from crystalformer_rl.crystal.labels import Value, labels_of
+from crystalformer_rl.crystal.rows import Row, Source, row_of
+from crystalformer_rl.crystal.structures import structure_of_record
+from crystalformer_rl.stability.readers import JSON_SUFFIXES, entry_records
+
+ID_KEYS = ("mat_id", "material_id", "id")
+
+
+def open_entries(path: Path, files: Sequence[Path]) -> Source:
+    """The crystals of files of ``ComputedStructureEntry``, in the order of the files.
+
+    One entry is in memory at a time. Labels are those of an entry's ``data``; Alexandria calls
+    them ``e_form``, ``e_above_hull``, ``band_gap_ind`` and ``spg``. An entry that cannot be read is
+    a row with an error.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of ``files``.
+    files
+        ``.json``, or compressed (``.json.gz``, ``.json.bz2``, ``.json.xz``).
+    """
+    return Source(path, lambda: _rows(files))
+
+
+def is_entries(path: Path) -> bool:
+    """Whether the name is that of a JSON file, perhaps compressed."""
+    return path.name.lower().endswith(JSON_SUFFIXES)
+
+
+def _rows(files: Sequence[Path]) -> Iterator[Row]:
+    for path in files:
+        for number, record in enumerate(entry_records(path)):
+            yield _row(record, default=f"{path.name.partition('.')[0]}-{number}")
+
+
+def _row(record: Any, *, default: str) -> Row:
+    if not isinstance(record, Mapping):
+        return Row(default, None, "not an entry of pymatgen, but a list or a value", "unreadable")
+    found = record.get("data")
+    data = found if isinstance(found, Mapping) else {}
+    ids = (*(data.get(key) for key in ID_KEYS), record.get("entry_id"))
+    name = next((str(one) for one in ids if one is not None), default)
+    return row_of(name, lambda: _structure(record), properties=_labels(data))
+
+
+def _structure(record: Mapping[str, Any]) -> Structure:
+    if "structure" not in record:
+        raise ValueError("no structure: a ComputedStructureEntry of pymatgen is needed")
+    return structure_of_record(record["structure"])
+
+
+def _labels(data: Mapping[str, Any]) -> Mapping[str, Value]:
+    (labels,), _ = labels_of({str(name): [value] for name, value in data.items()}, 1)
+    return labels
