@@ -39,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _start_log(arguments.log_file)
         arguments.run(arguments)
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has ended. Python must not write to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except (ValueError, OSError) as error:
         log.debug("%s failed", arguments.verb, exc_info=error)
         where = f" (details in {arguments.log_file})" if arguments.log_file else ""

@@ -70,6 +70,14 @@ def test_the_version_is_that_of_the_package() -> None:
     assert call("--version").stdout == f"crystalformer-rl {version('crystalformer-rl')}\n"
 
 
+def test_a_reader_that_ends_early_is_no_error() -> None:
+    command = (
+        f"{sys.executable} -m crystalformer_rl completion bash | true; echo ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("141", "")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_knows_verbs_and_their_options(shell: str) -> None:
     done = call("completion", shell)
