@@ -1,5 +1,7 @@
 """Advantages: what the policy gradient multiplies the probability of each crystal with."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,38 @@ from crystalformer_rl.config import RLSettings
 from crystalformer_rl.rewards.base import RewardBatch
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the gains r − b of a batch become advantages.
+
+    Attributes
+    ----------
+    spread
+        s: standard deviation of r − b over the crystals that count, or 1 for a raw advantage; 0
+        where all gains are the same.
+    cut
+        c: what the clip takes from the scaled gains of these crystals, on average.
+    """
+
+    spread: float
+    cut: float
+
+    def apply(self, gain: Floats, *, settings: RLSettings) -> Floats:
+        """(n,) scaled and clipped gains, with the mean that they had before the clip."""
+        scaled = gain / self.spread if self.spread > 0 else np.zeros_like(gain)
+        return _clipped(scaled, settings) + self.cut
+
+
+def scale_of(rewards: RewardBatch, baseline: Floats, *, settings: RLSettings) -> Scale:
+    """The scale of a batch."""
+    gain = (rewards.value - baseline)[~rewards.abstain]
+    if not gain.size:
+        return Scale(0.0, 0.0)
+    spread = float(gain.std()) if settings.advantage == "standardised" else 1.0
+    scaled = gain / spread if spread > 0 else np.zeros_like(gain)
+    return Scale(spread, float((scaled - _clipped(scaled, settings)).mean()))
 
 
 def advantages(
@@ -17,17 +51,19 @@ def advantages(
     baseline: Floats,
     tau: float,
     settings: RLSettings,
-    spread: float | None = None,
+    scale: Scale | None = None,
 ) -> Floats:
-    """(B,) weight · clip(G) − τ ln(p_old/p_base) − η (ln p_d − mean ln p_d).
+    """(B,) weight · (clip(G) + c) − τ ln(p_old/p_base) − η (ln p_d − mean ln p_d).
 
-    G = r − b, or with ``standardised`` G = (r − b)/s, where s is the standard deviation of r − b
-    over the crystals that count. A positive affine change of all rewards does not change it, so
-    that τ is then in units of this spread per nat. s = 0 gives G = 0.
+    G = r − b, or with ``standardised`` G = (r − b)/s. A positive affine change of all rewards does
+    not change it, so that τ is then in units of this spread per nat. s = 0 gives G = 0. c restores
+    the mean of G: a reward that is large for a few crystals loses more at its upper end than at its
+    lower one, and the crystals that count would have negative gains on average. Those from which
+    the reward abstains have none and would gain probability. s and c are those of :class:`Scale`.
 
     The KL penalty is evaluated once, with the policy that sampled the crystals, and stays fixed
     over the gradient steps on the batch: it is part of the reward, not of the loss. Where the
-    reward abstains, G is 0 and the penalty is left. Without it such crystals would gain probability
+    reward abstains, only the penalty is left. Without it such crystals would gain probability
     relative to all others as the policy moves away from the base.
 
     η = ``settings.entropy`` weights the entropy of letters and elements. Their ln p_d is the
@@ -45,23 +81,19 @@ def advantages(
         (B,) see :func:`crystalformer_rl.training.baselines.baseline`.
     tau
         Weight of the KL penalty in this step.
-    spread
-        s, for crystals that do not belong to the batch; None: of these crystals.
+    scale
+        For crystals that do not belong to the batch; None: of these crystals.
     """
-    gain = np.where(rewards.abstain, 0.0, rewards.value - baseline)
-    if settings.advantage == "standardised":
-        if spread is None:
-            spread = spread_of(rewards, baseline)
-        gain = gain / spread if spread > 0 else np.zeros_like(gain)
-    if settings.advantage_clip is not None:
-        gain = np.clip(gain, -settings.advantage_clip, settings.advantage_clip)
+    scale = scale or scale_of(rewards, baseline, settings=settings)
+    gain = scale.apply(rewards.value - baseline, settings=settings)
+    gain = np.where(rewards.abstain, 0.0, gain)
     surprise = log_discrete - log_discrete.mean()
     return np.asarray(
         settings.weight * gain - tau * log_ratio_to_base - settings.entropy * surprise
     )
 
 
-def spread_of(rewards: RewardBatch, baseline: Floats) -> float:
-    """Standard deviation of r − b over the crystals that count; 0 if there is none."""
-    gain = (rewards.value - baseline)[~rewards.abstain]
-    return float(gain.std()) if gain.size else 0.0
+def _clipped(scaled: Floats, settings: RLSettings) -> Floats:
+    if settings.advantage_clip is None:
+        return scaled
+    return np.clip(scaled, -settings.advantage_clip, settings.advantage_clip)

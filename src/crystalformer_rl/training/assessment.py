@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.rewards.base import RewardBatch
-from crystalformer_rl.training.advantages import advantages, spread_of
+from crystalformer_rl.training.advantages import advantages, scale_of
 from crystalformer_rl.training.baselines import BaselineState, baseline, baseline_outside
 from crystalformer_rl.training.rollout import Rollout
 from crystalformer_rl.training.round_state import RoundState
@@ -49,7 +49,7 @@ class Assessment:
     ) -> Floats:
         """The (n,) advantages of n crystals with a reward that are not among those of the batch.
 
-        They are compared with the baseline and the spread of the batch, and have no entropy term.
+        They are compared with the baseline and the scale of the batch, and have no entropy term.
         """
         none = np.zeros(len(value), dtype=bool)
         return advantages(
@@ -59,7 +59,7 @@ class Assessment:
             baseline=baseline_outside(self.state, self.rewards, space_groups, settings=settings),
             tau=self.tau,
             settings=settings,
-            spread=spread_of(self.rewards, self.baseline),
+            scale=scale_of(self.rewards, self.baseline, settings=settings),
         )
 
 

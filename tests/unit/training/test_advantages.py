@@ -60,7 +60,27 @@ def test_standardised_formula() -> None:
         advantage_clip=1.5,
     )
     spread = np.sqrt((1 + 0 + 16) / 3 - 1)
-    assert gain == pytest.approx([2 * -1 / spread, -0.1, 2 * 1.5 + 0.1, -0.2])
+    cut = (4 / spread - 1.5) / 3
+    scaled = np.array([-1 / spread, 0, 1.5]) + cut
+    assert gain == pytest.approx([*(2 * scaled - 0.1 * np.array([0.0, 1.0, -1.0])), -0.2])
+
+
+@given(NUMBERS, st.floats(0.1, 3))
+def test_the_clip_does_not_favour_those_from_which_the_reward_abstains(
+    numbers: list[float], clip: float
+) -> None:
+    """Their gain is 0, and so is the mean of the others, however skewed the reward is."""
+    values = np.append(numbers, 7.0)
+    abstain = np.arange(len(values)) == len(numbers)
+    gain = found(
+        values,
+        abstain=abstain,
+        baseline=float(np.mean(numbers)),
+        advantage="standardised",
+        advantage_clip=clip,
+    )
+    assert gain[abstain] == [0]
+    assert gain[~abstain].mean() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_constant_reward_has_no_advantage() -> None:

@@ -14,7 +14,7 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
-from crystalformer_rl.training.advantages import spread_of
+from crystalformer_rl.training.advantages import scale_of
 from crystalformer_rl.training.algorithm import Batch
 from crystalformer_rl.training.assessment import Assessment, assess
 from crystalformer_rl.training.crystals import crystal_rows
@@ -96,7 +96,7 @@ def test_an_elite_is_worth_what_a_sample_is(
     )
     batch, assessed = batch_of(rollout, settings)
     more = with_elites(batch, policy, past_of(rollout, settings), assessed, settings=settings)
-    spread = spread_of(rollout.rewards, assessed.baseline) if advantage == "standardised" else 1
+    spread = scale_of(rollout.rewards, assessed.baseline, settings=settings).spread
     gain = 2 * more.advantage[30:] + 0.2 * 0.1
     expected = more.rewards.value[30:] - gain * spread
     mean = rollout.rewards.value.mean()
