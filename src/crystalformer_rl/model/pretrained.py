@@ -19,7 +19,7 @@ from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.config.errors import explain
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.transformer import ELEMENTS, GROUPS, TOKENS_PER_SITE, rotary_order
-from crystalformer_rl.signatures import explained
+from crystalformer_rl.signatures import explained_start, start_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ _OPTIMISER_STATES = {
     ("optax._src.transform", "ScaleByScheduleState"),
     ("optax._src.transform", "ScaleState"),
 }
+# Protocols 2 and later; the code writes 5.
+_PICKLE = b"\x80"
 _NUMBERS = ("f4", "f8", "i4", "i8", "u4", "u8")
 _EMBEDDINGS = {
     "space_group.weight": "~/g_embeddings",
@@ -54,6 +56,7 @@ def read_checkpoint(path: Path) -> Arrays:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    start = start_of(path)
     with Path(path).open("rb") as stream:
         try:
             content = _Unpickler(stream).load()
@@ -61,7 +64,10 @@ def read_checkpoint(path: Path) -> Arrays:
             raise ValueError(f"{path}: refused: {error}") from error
         # A damaged pickle can raise any exception; none of its code has run.
         except Exception as error:
-            reason = explained(path, repr(error))
+            found = repr(error)
+            if not start.startswith(_PICKLE):
+                found = f"it is no pickle, but starts with {start[:20]!r}"
+            reason = explained_start(start, found)
             raise ValueError(f"{path}: damaged or not a checkpoint: {reason}") from error
     parameters = content.get("params") if isinstance(content, dict) else None
     try:

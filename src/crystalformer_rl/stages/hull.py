@@ -228,7 +228,8 @@ def _energies(
     if lacking := [name for name in ids[missing] if name not in computed]:
         raise ValueError(
             f"{len(lacking)} crystals have no energy by {potential}, such as {lacking[0]!r}: "
-            "compute them (crystalformer-rl energies) and name all shards with --energies"
+            "compute them with crystalformer-rl energies, and name the folder of its shards and "
+            "their number: --energies FOLDER:COUNT"
         )
     for row in missing:
         energies[row], reasons[row] = computed[ids[row]]

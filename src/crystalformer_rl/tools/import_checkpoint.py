@@ -67,6 +67,11 @@ def run(args: argparse.Namespace) -> None:
         the source of the histogram has none; if ``args.out`` holds anything but an earlier import.
     """
     _refuse_other_contents(args.out)
+    if args.checkpoint.is_dir():
+        raise ValueError(
+            f"{args.checkpoint}: a folder, must be a file of the published code, such as "
+            "epoch_003800.pkl"
+        )
     if not args.checkpoint.is_file():
         raise FileNotFoundError(f"{args.checkpoint}: no such file")
     source = None if args.space_groups is None else _source(args.space_groups)

@@ -86,6 +86,7 @@ def test_where_no_histogram_is(
         ("cut", "damaged or not a checkpoint"),
         ("code", "it names posix.system"),
         ("missing", "epoch_000001.pkl: no such file"),
+        ("folder", "epoch_000001.pkl: a folder, must be a file"),
         ("heads", "not a multiple of 7 heads"),
         ("histogram", "not a space_groups.json of a tokenize stage"),
         ("group", "space group 231 must be 1 to 230"),
@@ -99,6 +100,8 @@ def test_faults_end_with_one_clear_line(
     whole = GOLDEN.read_bytes()
     if fault == "cut":
         file.write_bytes(whole[: len(whole) // 2])
+    elif fault == "folder":
+        file.mkdir()
     elif fault == "code":
         file.write_bytes(pickle.dumps({"params": _Harmful(tmp_path / "ran")}))
     elif fault != "missing":
@@ -126,6 +129,8 @@ def test_faults_end_with_one_clear_line(
         (b"PK\x03\x04" + bytes(100), "it is a zip archive (files of PyTorch and NumPy"),
         (b"\x1f\x8b" + bytes(100), "it is compressed with gzip: decompress it"),
         (b"", "it is empty"),
+        (b'{"params": 1}', "it is no pickle, but starts with"),
+        (b"\x90" + bytes(7) + b'{"__metadata__":{}}', "it is no pickle, but starts with"),
     ],
 )
 def test_another_file_in_place_of_a_checkpoint(

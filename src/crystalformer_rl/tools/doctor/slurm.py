@@ -66,12 +66,13 @@ def _node(line: str) -> Node:
     name, partition, available, state, cpus, memory, gres, limit = fields
     plain = state.lower().rstrip(MARKS)
     answers = "*" not in state
+    up = available.lower() == "up"
     return Node(
         name=name,
         partition=partition.removesuffix("*"),
         is_default=partition.endswith("*"),
-        usable=available == "up" and plain in USABLE and answers,
-        state=state if available == "up" else f"{state}, partition {available}",
+        usable=up and plain in USABLE and answers,
+        state=state if up else f"{state}, partition {available}",
         cpus=_count(cpus, THOUSANDS),
         mem_mb=_count(memory, MEGABYTES),
         gpus=tuple(gpus(gres)),
@@ -83,7 +84,7 @@ def gpus(gres: str) -> Iterable[tuple[str | None, int]]:
     """Model and number of GPUs in ``gpu:h200:2(S:0-1),gpu:4,shard:8``."""
     for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
         kind, *rest = (part for part in entry.strip().split(":") if part != "no_consume")
-        if kind == "gpu":
+        if kind.lower().removeprefix("gres/") == "gpu":
             number = int(rest.pop()) if rest and rest[-1].isdecimal() else 1
             yield (rest[0] if rest else None), number
 

@@ -64,6 +64,7 @@ def test_which_nodes_take_jobs(available: str, state: str, usable: bool) -> None
         ("gpu:v100", [("v100", 1)]),
         ("gpu:a100:no_consume:4,tmpdisk:2T", [("a100", 4)]),
         ("gpu:no_consume:4", [(None, 4)]),
+        ("gres/gpu:A100:4", [("A100", 4)]),
         ("craynetwork:4", []),
     ],
 )
