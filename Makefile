@@ -2,6 +2,7 @@
 #             make run ARGS="--configfile config/mp20.yaml"
 # make check  style, types, imports, generated files and the fast unit tests: under two minutes
 # make test   the same checks and every test
+# make test-gpu  the tests marked gpu on the GPU of this machine, and benchmarks
 # make dist   a wheel with everything that the package needs outside the repository, in dist/
 # make docs   the documentation as a site, in site/
 # make clean  removes .venv and caches; results/ stay
@@ -12,7 +13,7 @@ RECENT := -c "import sys; sys.exit(sys.version_info < (3, 11))"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run check test lint dist docs clean
+.PHONY: run check test test-gpu lint dist docs clean
 .DELETE_ON_ERROR:
 
 run: .venv/installed
@@ -23,6 +24,12 @@ check: lint
 
 test: lint
 	pytest -n auto --dist loadfile
+	pytest -n auto --dist loadfile --gpu=pretend -m gpu tests/unit
+
+test-gpu: .venv/installed-dev
+	pytest --gpu=real -m gpu tests/unit
+	python benchmarks/model.py --device cuda --batch 1000 --samples 50000
+	python benchmarks/relax.py tests/fixtures/mp20_val_16.csv
 
 lint: .venv/installed-dev
 	ruff check .

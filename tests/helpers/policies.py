@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from crystalformer_rl.config import ModelSettings
+from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.model.policy import Policy
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -35,7 +36,7 @@ MakePolicy = Callable[..., Policy]
 
 def uneven_policy(seed: int = 1, **changes: object) -> Policy:
     """A small policy whose weights are large enough to make its distributions uneven."""
-    policy = Policy(SMALL.model_copy(update=changes), seed=seed)
+    policy = Policy(SMALL.model_copy(update=changes), seed=seed).to(best_device())
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             if "norm" not in name:

@@ -10,16 +10,18 @@ from helpers.policies import MakePolicy
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_json, read_tensors, write_json, write_tensors
+from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.model.folder import DESCRIPTION, WEIGHTS
 from crystalformer_rl.model.policy import Policy
 
 
+@pytest.mark.gpu
 def test_round_trip(make_policy: MakePolicy, crystals: CrystalTokens, tmp_path: Path) -> None:
     policy = make_policy()
     policy.space_group_counts[[2, 225]] = 3, 4
     policy.metadata["trained_by"] = "test"
     policy.save(tmp_path)
-    loaded = Policy.load(tmp_path)
+    loaded = Policy.load(tmp_path, device=best_device())
     assert loaded.settings == policy.settings
     assert loaded.metadata == {"trained_by": "test"}
     np.testing.assert_array_equal(loaded.space_group_counts, policy.space_group_counts)

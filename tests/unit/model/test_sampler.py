@@ -21,7 +21,7 @@ def only(*elements: int, sites: int = 21) -> Constraints:
 
 def scores(policy: Policy, tokens: CrystalTokens, **options: object) -> np.ndarray:
     with torch.no_grad():
-        return policy.log_prob(tokens, **options).total.numpy()  # type: ignore[arg-type]
+        return policy.log_prob(tokens, **options).total.cpu().numpy()  # type: ignore[arg-type]
 
 
 FORMS: dict[str, dict[str, str]] = {
@@ -98,6 +98,7 @@ def test_samples_obey_the_symmetry(policy: Policy, crystals: CrystalTokens) -> N
             )
 
 
+@pytest.mark.gpu
 def test_same_seed_same_crystals_whatever_the_batch_holds_up(policy: Policy) -> None:
     first, second, other = (policy.sample(ALL_GROUPS, seed=s) for s in (1, 1, 2))
     for name, array in first.tokens.to_arrays().items():
@@ -115,6 +116,7 @@ def test_batches_that_are_joined_are_put_together_in_order(policy: Policy, batch
     np.testing.assert_array_equal(samples.log_prob, again.log_prob)
 
 
+@pytest.mark.gpu
 def test_a_sequence_may_end_without_a_pad(make_policy: MakePolicy) -> None:
     policy = make_policy(max_sites=3)
     samples = policy.sample([1] * 200, seed=0)

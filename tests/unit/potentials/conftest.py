@@ -3,6 +3,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
 
@@ -10,7 +11,7 @@ from crystalformer_rl.potentials.registry import load
 @pytest.fixture(scope="session")
 def chgnet() -> Potential:
     torch.set_num_threads(1)
-    return load("chgnet")
+    return load("chgnet", device=best_device())
 
 
 def rocksalt(first: str, second: str, length: float) -> Structure:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.stability.hull import Hull
@@ -15,7 +16,7 @@ from crystalformer_rl.stability.reference import Elements, ReferenceHull
 @pytest.fixture(scope="session")
 def chgnet() -> Potential:
     torch.set_num_threads(1)
-    return load("chgnet")
+    return load("chgnet", device=best_device())
 
 
 @pytest.fixture(scope="session")

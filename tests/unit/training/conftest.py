@@ -10,6 +10,7 @@ from helpers.policies import TINY
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.checkpoints import Checkpoints
+from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.loop import Loop
 from crystalformer_rl.model.policy import Policy
 
@@ -24,7 +25,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def new_policy() -> Callable[[], Policy]:
-    return lambda: Policy(TINY, seed=1)
+    return lambda: Policy(TINY, seed=1).to(best_device())
 
 
 @pytest.fixture
