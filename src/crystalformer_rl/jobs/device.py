@@ -1,8 +1,92 @@
-"""The device of a stage."""
+"""The device of a stage: which one, its memory, and what it says when it has none left."""
+
+import logging
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+COMPILERS = ("cc", "gcc", "clang")
+
+log = logging.getLogger(__name__)
 
 
 def best_device() -> str:
     """``cuda`` (the first visible GPU) or, without a GPU, ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on a GPU or on the CPU.
+
+    Only the CUDA allocator and Python raise a specific exception; other failures are recognised by
+    their message.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that this process can still allocate on a GPU; None on a CPU.
+
+    What torch keeps for itself, but does not use, counts as free.
+    """
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def missing_for_compiling() -> str | None:
+    """What ``torch.compile`` needs on a GPU and this machine does not have, or None.
+
+    Triton compiles the launcher of its kernels in C, with the header of Python.
+    """
+    compiler = os.environ.get("CC")
+    if not any(map(shutil.which, [compiler] if compiler else COMPILERS)):
+        return f"a C compiler ({compiler or ', '.join(COMPILERS)})"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    return None if header.is_file() else f"the header {header}"
+
+
+class Room:
+    """The largest amount of work at once, which is halved when it does not fit into memory.
+
+    Parameters
+    ----------
+    most
+        Units of work, such as tokens; at least one.
+    unit
+        Their name, in the plural, for the log.
+    """
+
+    def __init__(self, most: int, *, unit: str) -> None:
+        self.most, self._unit = max(1, most), unit
+
+    def attempt(self, work: Callable[[int], T]) -> T:
+        """``work(most)``; while memory is short, again from its start with half as much.
+
+        ``work`` must be repeatable: it must set or reset whatever it changes.
+
+        Raises
+        ------
+        RuntimeError, MemoryError
+            If a single unit does not fit, or for another reason.
+        """
+        while True:
+            try:
+                return work(self.most)
+            except (RuntimeError, MemoryError) as error:
+                if self.most == 1 or not is_out_of_memory(error):
+                    raise
+            # Only after the except block does the error no longer reference the tensors.
+            torch.cuda.empty_cache()
+            log.warning("%d %s do not fit into memory: now half of it", self.most, self._unit)
+            self.most //= 2

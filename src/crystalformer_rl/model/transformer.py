@@ -171,8 +171,10 @@ class Transformer(nn.Module):
     def compile_blocks(self, *, backend: str = "inductor") -> None:
         """Compile the blocks with torch; one compilation serves all blocks and lengths.
 
-        For training on a GPU. The sampler's cache does not support it.
+        For training on a GPU. The sampler's cache does not support it. If the compilation fails,
+        torch warns and the blocks run as they are.
         """
+        torch._dynamo.config.suppress_errors = True
         for block in self.blocks:
             block.compile(dynamic=True, backend=backend)
 

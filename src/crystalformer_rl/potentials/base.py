@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than
+from crystalformer_rl.jobs.device import is_out_of_memory
 
 EnergyConvention = Literal["mp2020_corrected", "uncorrected", "matpes", "omat24"]
 """The kind of energies that a potential was trained on.
@@ -34,7 +35,6 @@ MAX_LENGTH_ANGSTROM = 100.0
 LOWEST_ENERGY_EV_PER_ATOM = -20.0
 STRUCTURE_ERRORS = (RuntimeError, MemoryError, ValueError, ArithmeticError, LookupError)
 """What a potential may raise for a structure that it cannot evaluate."""
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -107,17 +107,6 @@ def convention_of(name: str) -> EnergyConvention:
     if "matpes" in name.lower():
         return "matpes"
     return "omat24" if "omat" in name.lower() else "uncorrected"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on a GPU or on the CPU.
-
-    Only the CUDA allocator and Python raise a specific exception; other failures are recognised by
-    their message.
-    """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
 
 
 def is_lost_gpu(error: BaseException) -> bool:

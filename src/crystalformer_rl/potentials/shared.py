@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 
 from pymatgen.core import Structure
 
+from crystalformer_rl.jobs.device import is_out_of_memory
 from crystalformer_rl.jobs.parallel import Parallel, in_order
 from crystalformer_rl.potentials.base import (
     STRUCTURE_ERRORS,
     Evaluation,
     Potential,
     is_lost_gpu,
-    is_out_of_memory,
 )
 
 

@@ -51,6 +51,32 @@ def length_batches(lengths: Indices, *, batch_size: int) -> list[Indices]:
     return list(_cut(np.argsort(lengths, kind="stable"), batch_size))
 
 
+def parts_within(lengths: Indices, *, most: int) -> list[Indices]:
+    """All crystals in as few parts as possible, each of at most ``most`` tokens, pads included.
+
+    The crystals of a part have similar lengths. If one part is enough, it has the crystals in their
+    order. A crystal with more tokens is a part of its own.
+
+    Parameters
+    ----------
+    lengths
+        (n,) tokens per crystal.
+    """
+    everything = np.arange(len(lengths))
+    if len(lengths) * lengths.max(initial=0) <= most:
+        return [everything] if len(lengths) else []
+    order = np.argsort(lengths, kind="stable")[::-1]
+    parts: list[Indices] = []
+    while len(order):
+        size = max(1, most // int(lengths[order[0]]))
+        parts.append(order[:size])
+        order = order[size:]
+    if len(parts) > 1 and len(parts[-1]) == 1 < len(parts[-2]):
+        # A compiled network is compiled once more for a single crystal.
+        parts[-2:] = [parts[-2][:-1], np.append(parts[-2][-1:], parts[-1])]
+    return parts
+
+
 def cheapest_batches(lengths: Indices, *, most: int, overhead: int) -> list[slice]:
     """Consecutive batches that cost the least together.
 

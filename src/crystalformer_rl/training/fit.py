@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from crystalformer_rl.config import OptimiserSettings
+from crystalformer_rl.jobs.device import missing_for_compiling
 from crystalformer_rl.jobs.loop import Loop
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.policy import Policy
@@ -15,6 +16,9 @@ from crystalformer_rl.training.losses import finite
 
 Row = dict[str, Any]
 Track = Callable[[Iterable[int]], Iterable[int]]
+
+COMPILED_FROM = 1000
+"""Steps from which compilation is worth its time, which is about a minute."""
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +43,11 @@ def fit(
     Adam with linear warm-up to a learning rate that is proportional to the batch size and then
     constant or falling (``settings.schedule``), and a clipped gradient norm. Batches contain
     crystals of similar length and change with every epoch. Every step seeds its own dropout, so
-    that a resumed training equals an uninterrupted one, bit for bit on a CPU. On a GPU the blocks
-    are compiled and run in bfloat16 autocast. With ``settings.ema_decay`` the moving averages of
-    the weights are validated and kept (:class:`crystalformer_rl.training.averages.Averages`).
+    that a resumed training equals an uninterrupted one, bit for bit on a CPU. A step computes as
+    many tokens at once as fit into memory and sums the gradients. On a GPU the blocks run in
+    bfloat16 autocast, and are compiled for a long training. With ``settings.ema_decay`` the moving
+    averages of the weights are validated and kept
+    (:class:`crystalformer_rl.training.averages.Averages`).
 
     Parameters
     ----------
@@ -83,8 +89,6 @@ def fit(
         raise ValueError("no crystals to train on: see rejected.parquet of the tokenize stage")
     if patience is not None and len(validation) == 0:
         raise ValueError("patience needs validation crystals, but there are none")
-    if parallel.device.type == "cuda":
-        policy.network.compile_blocks()
     parallel.broadcast(policy.state_dict().values())
     lengths, size = train.num_sites, settings.batch_size
     per_epoch = -(-len(train) // size)
@@ -101,6 +105,8 @@ def fit(
     if (checkpoint := loop.resume()) is not None:
         state.restore(checkpoint)
     parallel.check_same_step(state.step)
+    if parallel.device.type == "cuda" and state.total - state.step >= COMPILED_FROM:
+        _compile(policy)
     if not state.history:
         state.start(train, validation)
     batches: list[Indices] = []
@@ -116,7 +122,7 @@ def fit(
         share = train[parallel.share(indices)]
         fault = state.advance(share, batch=len(indices), stop=loop.wants_to_stop)
         if fault is not None:
-            good = finite(policy, train[indices])
+            good = finite(policy, train[indices], room=state.room)
             wrong, right = indices[~good].tolist(), indices[good].tolist()
             names = [f"{name_of(index)} (not finite by itself)" for index in wrong]
             names += map(name_of, right)
@@ -126,3 +132,11 @@ def fit(
         loop.step_done(state.step, state.checkpoint, stop=state.stop)
     state.finish()
     return state.history
+
+
+def _compile(policy: Policy) -> None:
+    """Compile the blocks, or warn that this machine cannot; the training then runs without."""
+    if (missing := missing_for_compiling()) is not None:
+        log.warning("the network is not compiled, and slower: this machine lacks %s", missing)
+        return
+    policy.network.compile_blocks()

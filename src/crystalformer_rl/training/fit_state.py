@@ -21,8 +21,9 @@ from crystalformer_rl.jobs.parallel import Parallel
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.training.averages import Averages
-from crystalformer_rl.training.batches import Crystals
+from crystalformer_rl.training.batches import Crystals, parts_within
 from crystalformer_rl.training.losses import PARTS, log_prob_parts, mean_loss
+from crystalformer_rl.training.room import tokens_of, training_room
 
 RATE_BATCH = 100
 """Batch size to which the learning rate of the settings refers."""
@@ -67,6 +68,7 @@ class FitState:
 
     def __post_init__(self) -> None:
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=self.rate)
+        self.room = training_room(self.policy)
         decay = self.settings.ema_decay
         self.averages = None if decay is None else Averages(self.policy, decay=decay)
 
@@ -127,16 +129,9 @@ class FitState:
             Returns whether this process wants to stop.
         """
         self.policy.train()
-        others = () if self.parallel.first else (self.parallel.rank,)
-        torch.manual_seed(derive_seed(self.seed, "dropout", self.step, *others))
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
-        self.optimiser.zero_grad(set_to_none=True)
-        sums = torch.zeros(len(PARTS), dtype=torch.float64, device=self.parallel.device)
-        if len(share):
-            parts = log_prob_parts(self.policy, share)
-            (-parts.sum() / batch).backward()  # type: ignore[no-untyped-call]
-            sums = -parts.detach().double().sum(dim=1)
+        sums = self.room.attempt(lambda most: self.gradient(share, batch=batch, most=most))
         weights = list(self.policy.parameters())
         flag = sums.new_full((1,), float(stop()))
         totals = self.parallel.sum_gradients(weights, torch.cat([sums, flag]))
@@ -154,6 +149,22 @@ class FitState:
         self.seen += batch
         self.stop = None if self.parallel.size == 1 else stops > 0
         return None
+
+    def gradient(self, share: CrystalTokens, *, batch: int, most: int) -> torch.Tensor:
+        """Set the gradients from at most ``most`` tokens at once; return the loss summed by part.
+
+        The sum of the gradients of parts is the gradient of the whole. The parts only differ in
+        their dropout.
+        """
+        others = () if self.parallel.first else (self.parallel.rank,)
+        torch.manual_seed(derive_seed(self.seed, "dropout", self.step, *others))
+        self.optimiser.zero_grad(set_to_none=True)
+        sums = torch.zeros(len(PARTS), dtype=torch.float64, device=self.parallel.device)
+        for rows in parts_within(tokens_of(share), most=most):
+            parts = log_prob_parts(self.policy, share if len(rows) == len(share) else share[rows])
+            (-parts.sum() / batch).backward()  # type: ignore[no-untyped-call]
+            sums = sums - parts.detach().double().sum(dim=1)
+        return sums
 
     def end_epoch(self, epoch: int, validation: Crystals) -> None:
         """Add the next row of the history."""
@@ -181,7 +192,9 @@ class FitState:
             return None
         size = self.settings.batch_size
         with self._validated_weights():
-            return mean_loss(self.policy, crystals, batch_size=size, parallel=self.parallel)
+            return mean_loss(
+                self.policy, crystals, batch_size=size, room=self.room, parallel=self.parallel
+            )
 
     def _add(self, row: dict[str, Any]) -> None:
         self.history.append(row)

@@ -88,6 +88,7 @@ def _findings(overlays: Sequence[Path], name: str | None) -> Iterator[Finding]:
     yield from machine.packages(REQUIREMENTS)
     wanted = any(request.gpus for request in planned.requests)
     yield from machine.gpus(jobs_want_gpus=wanted)
+    yield from machine.compiler(jobs_want_gpus=wanted)
     files = [BASE_CONFIG, *overlays]
     try:
         config = _settings(files)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from crystalformer_rl.config import Config
+from crystalformer_rl.jobs.device import missing_for_compiling
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.tools.doctor.findings import Finding
 
@@ -91,6 +92,17 @@ def gpus(*, jobs_want_gpus: bool) -> Iterator[Finding]:
             return
         yield Finding("torch", "ok", f"{about}; GPUs: {torch.cuda.device_count()}")
         yield from map(_gpu, range(torch.cuda.device_count()))
+
+
+def compiler(*, jobs_want_gpus: bool) -> Iterator[Finding]:
+    """Whether trainings can be compiled, where there are GPUs for them."""
+    if not (jobs_want_gpus or DRIVER.is_file()):
+        return
+    if (missing := missing_for_compiling()) is None:
+        yield Finding("compiler", "ok", "torch can compile trainings on a GPU")
+        return
+    words = f"this machine lacks {missing}: trainings on a GPU are not compiled, and slower"
+    yield Finding("compiler", "warning", words, "install gcc and the headers of Python")
 
 
 def _gpu(index: int) -> Finding:

@@ -49,6 +49,14 @@ def test_gpus_are_counted() -> None:
     assert [finding.topic for finding in each] == [f"GPU {i}" for i in range(len(each))]
 
 
+def test_a_missing_compiler_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not list(machine.compiler(jobs_want_gpus=False)) or machine.DRIVER.is_file()
+    monkeypatch.setenv("CC", "no-such-compiler")
+    (found,) = machine.compiler(jobs_want_gpus=True)
+    assert found.status == "warning"
+    assert "lacks a C compiler (no-such-compiler)" in found.found
+
+
 def test_room_grows_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = machine.estimate(read({}))
