@@ -55,7 +55,7 @@ def for_two_nodes(profile: str) -> str:
     before, start, after = profile.partition("    # nodes: 2\n")
     block, end, rest = after.partition("  sft:")
     lines = re.sub("^    # ", "    ", start + block, flags=re.MULTILINE)
-    return before + lines.replace("node: 4", "node: 1").replace("gpu: 8", "gpu: 2") + end + rest
+    return before + lines.replace("node: 4", "node: 1").replace("gpu:4", "gpu:1") + end + rest
 
 
 def test_a_second_cluster_is_refused(slurm: Cluster, tmp_path: Path) -> None:

@@ -203,6 +203,9 @@ def join(kind: str) -> Iterator[Parallel]:
     kind
         ``cpu`` or ``cuda``. The GPU is number ``LOCAL_RANK`` of the visible ones.
 
+    A process that fails by itself leaves without a word to the others: they may be waiting for it
+    in a collective, and it would wait for them. Torchrun sees it end, and ends them.
+
     Raises
     ------
     ValueError
@@ -218,11 +221,16 @@ def join(kind: str) -> Iterator[Parallel]:
             f"all of {', '.join(VARIABLES)}"
         )
     device = _device(kind, int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    if kind == "cuda":
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
     try:
         yield Parallel(dist.get_rank(), size, device)
-    finally:
+    except SystemExit:  # by which all leave together
         dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
 
 
 def _device(kind: str, local_rank: int) -> torch.device:

@@ -64,6 +64,7 @@ class Provenance:
             "code": fingerprint(module, potential=potential, reward=reward),
             "seed": seed,
             "device": device,
+            **_gpu(device),
             "inputs": {
                 name: [{"path": str(p), "sha256": file_digest(p)} for p in _as_list(paths)]
                 for name, paths in inputs.items()
@@ -101,6 +102,15 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _gpu(device: str) -> dict[str, str | None]:
+    """The name of the card and the version of CUDA, if the stage computes on a GPU."""
+    if device != "cuda":
+        return {}
+    import torch  # noqa: PLC0415 - most stages do not need it
+
+    return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
 
 
 def _git_commit() -> str | None:

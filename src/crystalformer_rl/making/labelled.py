@@ -17,7 +17,7 @@ from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each
 from crystalformer_rl.seeds import file_digest
 
-CHUNK = 64
+CHUNK = 512
 Floats = NDArray[np.float64]
 
 log = logging.getLogger(__name__)

@@ -17,13 +17,15 @@ from ase import Atoms
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation, is_out_of_memory
+from crystalformer_rl.jobs.device import is_out_of_memory
+from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 
 ATOMS_ON_CPU = 96
 ATOMS_ON_GPU = 512
 TRIALS = 3
 GAIN = 1.1
 FULL = 0.75
+PATIENCE = 10
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,9 @@ class BatchSize:
     """Atoms per batch.
 
     The size is doubled as long as this raises the throughput by more than a tenth, and is constant
-    afterwards. If a batch does not fit into memory, the size is halved and no longer increased.
+    afterwards. If a batch does not fit into memory, the size is halved. It is doubled again after
+    ten full batches, because another process on the device may have been the reason, but never
+    beyond half of the largest batch that failed. If that fails too, it waits for twice as many.
 
     Parameters
     ----------
@@ -47,6 +51,8 @@ class BatchSize:
         self._grows = grows
         self._best = 0.0
         self._rates: list[float] = []
+        self._ceiling = 0  # 0: no batch has failed
+        self._patience, self._full, self._regrown = PATIENCE, 0, False
 
     def take(self, structures: Sequence[Structure]) -> Sequence[Structure]:
         """The first ``structures`` that fit into a batch, at least one."""
@@ -63,7 +69,15 @@ class BatchSize:
         The fastest of three batches counts, because the first ones include the warm-up of the
         device. Batches that are far from full are ignored.
         """
-        if not self._grows or atoms < FULL * self.atoms:
+        if atoms < FULL * self.atoms:
+            return
+        if self.atoms < self._ceiling:
+            self._full += 1
+            if self._full == self._patience:
+                self.atoms = min(2 * self.atoms, self._ceiling)
+                self._full, self._regrown = 0, True
+            return
+        if not self._grows:
             return
         self._rates.append(atoms / seconds)
         if len(self._rates) < TRIALS:
@@ -80,7 +94,10 @@ class BatchSize:
     def shrink(self, atoms: int) -> None:
         """Record that a batch of ``atoms`` did not fit into memory."""
         self.atoms = max(1, atoms // 2)
-        self._grows = False
+        self._ceiling = max(self._ceiling, self.atoms)
+        if self._regrown:
+            self._patience *= 2
+        self._full, self._regrown, self._grows = 0, False, False
         log.info("a batch of %d atoms does not fit into memory: the next has %d", atoms, self.atoms)
 
 
@@ -171,17 +188,24 @@ def evaluations(
     stresses
         (m, 3, 3) eV/Å³, or None.
     """
-    counts = [len(structure) for structure in structures]
+    # One copy from the device each, and not one per crystal.
     totals = array(energies)
-    each_forces = None if forces is None else torch.split(forces, counts)
+    each_forces = None if forces is None else split(forces, structures)
+    each_stress = None if stresses is None else array(stresses)
     return [
         Evaluation(
             energy=float(totals[i]),
-            forces=None if each_forces is None else array(each_forces[i]),
-            stress=None if stresses is None else array(stresses[i]),
+            forces=None if each_forces is None else each_forces[i],
+            stress=None if each_stress is None else each_stress[i],
         )
         for i in range(len(structures))
     ]
+
+
+def split(rows: torch.Tensor, structures: Sequence[Structure]) -> list[NDArray[np.float64]]:
+    """The rows of the atoms of each structure, as arrays."""
+    ends = np.cumsum([len(structure) for structure in structures])[:-1]
+    return np.split(array(rows), ends)
 
 
 def array(tensor: torch.Tensor) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from chgnet.model.model import CHGNet
 from pymatgen.core import Element, Structure
 
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
-from crystalformer_rl.potentials.batching import BatchedPotential, array
+from crystalformer_rl.potentials.batching import BatchedPotential, array, split
 from crystalformer_rl.potentials.chgnet_graph import graph_of
 from crystalformer_rl.potentials.chgnet_network import Network
 from crystalformer_rl.potentials.self_test import weights_digest
@@ -70,13 +70,13 @@ class Chgnet(BatchedPotential):
         on_atoms = strains = None
         if forces:
             (slopes,) = torch.autograd.grad(energies.sum(), [graph.vectors])
-            on_atoms = torch.split(graph.forces(slopes), counts)
+            on_atoms = split(graph.forces(slopes), structures)
             strains = array(graph.virials(slopes))
         totals, means = array(energies), array(features) / np.array(counts)[:, None]
         return [
             Evaluation(
                 energy=float(totals[i] + references[i]),
-                forces=None if on_atoms is None else array(on_atoms[i]),
+                forces=None if on_atoms is None else on_atoms[i],
                 stress=None if strains is None else strains[i] / structures[i].volume,
                 features=means[i],
             )

@@ -47,7 +47,7 @@ def load(
     trust = {"trust_pickles": trust_pickles} if info.pickled else {}
     potential: Potential = module.build(model, device=device, **trust)
     if check:
-        verify(potential)
+        verify(potential, device=device)
     return potential
 
 

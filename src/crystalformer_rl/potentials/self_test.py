@@ -2,7 +2,8 @@
 
 Weights can load without an error and still be wrong: matgl 4 reads a folder of matgl 2 and returns
 correct energies for elements, but −2.3 instead of −5.9 eV/atom for MgO. The results are cached
-under the digest of the weights, so that later loads cost nothing.
+under the digest of the weights, the device and the version of torch, so that later loads cost
+nothing, and a check on the CPU of a login node does not stand for the GPU of a compute node.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.files import read_json, write_json
@@ -82,8 +84,8 @@ def _face_centred(length: float) -> Lattice:
     return Lattice(length / 2 * (1 - np.eye(3)))
 
 
-def verify(potential: Potential) -> None:
-    """Run the self-test of ``potential``, or read its results from the cache.
+def verify(potential: Potential, *, device: str = "cpu") -> None:
+    """Run the self-test of ``potential`` on its device, or read its results from the cache.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def verify(potential: Potential) -> None:
             f"{_title(potential)} does not know {', '.join(unknown)}: its self-test needs "
             f"{', '.join(crystal.name for crystal in crystals)}"
         )
-    path = _cache_folder() / f"{_cache_key(potential, crystals)}.json"
+    path = _cache_folder() / f"{_cache_key(potential, crystals, device)}.json"
     cached = _read(path, [crystal.name for crystal in crystals])
     results = _evaluate(potential, crystals) if cached is None else cached
     failed = False
@@ -156,9 +158,11 @@ def _cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "crystalformer-rl" / "known-answers"
 
 
-def _cache_key(potential: Potential, crystals: tuple[SelfTestCrystal, ...]) -> str:
+def _cache_key(potential: Potential, crystals: tuple[SelfTestCrystal, ...], device: str) -> str:
     geometry = json.dumps([crystal.structure.as_dict() for crystal in crystals], sort_keys=True)
-    text = f"{potential.name} {potential.digest} {geometry}"
+    kind = torch.device(device).type
+    where = f"{torch.cuda.get_device_name()} CUDA {torch.version.cuda}" if kind == "cuda" else kind
+    text = f"{potential.name} {potential.digest} {where} torch {version('torch')} {geometry}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

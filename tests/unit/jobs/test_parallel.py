@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.failing_rank import MESSAGE
 from helpers.launch import two_processes
 from helpers.policies import TINY
 from helpers.ranks import train, weights_of
@@ -100,6 +101,12 @@ def test_no_thread_of_the_group_is_left(results: list[dict[str, Any]]) -> None:
     for result in results:
         assert result["threads"]
         assert not [name for name in result["threads"] if "gloo" in name]
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_ends_the_other_with_its_message(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=MESSAGE):
+        two_processes("failing_rank.py", tmp_path)
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

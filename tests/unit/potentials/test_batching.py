@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each, is_out_of_memory
+from crystalformer_rl.jobs.device import is_out_of_memory
+from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
 from crystalformer_rl.potentials.batching import BatchedPotential, BatchSize
 
 
@@ -120,3 +121,26 @@ def test_a_batch_that_is_not_full_says_nothing() -> None:
     for _ in range(10):
         size.learn(40, 1.0)
     assert size.atoms == 64
+
+
+def test_a_halved_batch_grows_again() -> None:
+    """Five failures of a neighbour on the card are forgotten, up to half of what failed first."""
+    size = BatchSize(512, grows=True)
+    for _ in range(5):
+        size.shrink(size.atoms)
+    assert size.atoms == 16
+    for _ in range(60):
+        size.learn(size.atoms, 1.0)
+    assert size.atoms == 256
+
+
+def test_a_limit_that_stays_is_tried_ever_less() -> None:
+    size, failures, limit = BatchSize(512, grows=True), [], 100
+    for batch in range(2000):
+        if size.atoms > limit:
+            failures.append(batch)
+            size.shrink(size.atoms)
+        else:
+            size.learn(size.atoms, 1.0)
+    assert len(failures) < 12
+    assert failures[-1] - failures[-2] > 2 * (failures[-3] - failures[-4])
