@@ -1,6 +1,7 @@
 """From tokens to structures: orbits of the sites in the primitive cell."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,10 +16,15 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 
 @dataclass(frozen=True)
 class Decoded:
-    """A structure, or why there is none: exactly one of the two is None."""
+    """A crystal, or why there is none: exactly one of ``cell`` and ``error`` is None."""
 
-    structure: Structure | None
+    cell: Cell | None
     error: str | None
+
+    @cached_property
+    def structure(self) -> Structure | None:
+        """The crystal as a pymatgen structure, which takes longer than all the decoding."""
+        return None if self.cell is None else self.cell.structure()
 
 
 def decode(tokens: CrystalTokens) -> list[Decoded]:
@@ -34,15 +40,50 @@ def decode(tokens: CrystalTokens) -> list[Decoded]:
         One per crystal; ``error`` says what forbids a crystal (a letter its group does not have,
         no sites, angles that close no cell, …).
     """
-    results = []
-    for crystal in range(len(tokens)):
-        try:
-            cell = _cell(tokens, crystal)
-        except ValueError as error:
-            results.append(Decoded(None, str(error)))
-        else:
-            results.append(Decoded(cell.structure(), None))
-    return results
+    results: list[Decoded | None] = [None] * len(tokens)
+    good = np.flatnonzero(_within_range(tokens))
+    chosen = tokens[good]
+    here = chosen.wyckoff > 0
+    num_atoms = (tables.multiplicities()[chosen.space_group[:, None], chosen.wyckoff] * here).sum(1)
+    lattice = cells.constrain(chosen.space_group, chosen.lattice)
+    lattice[:, :3] *= np.cbrt(num_atoms)[:, None]
+    built = _cells(
+        chosen.space_group,
+        here.sum(axis=1),
+        cells.matrix(lattice),
+        sites=(chosen.wyckoff[here], chosen.element[here], chosen.position[here]),
+    )
+    for crystal, cell in zip(good.tolist(), built, strict=True):
+        results[crystal] = Decoded(cell, None)
+    return [
+        _one_by_one(tokens, crystal) if result is None else result
+        for crystal, result in enumerate(results)
+    ]
+
+
+def _within_range(tokens: CrystalTokens) -> NDArray[np.bool_]:
+    """(B,) whether :func:`primitive_cell` would refuse nothing of a crystal."""
+    group, letter, element = tokens.space_group, tokens.wyckoff, tokens.element
+    known = (group >= 1) & (group <= tables.NUM_GROUPS)
+    group = np.where(known, group, 1)
+    here = letter > 0
+    sites = np.arange(letter.shape[1]) < here.sum(axis=1)[:, None]
+    fits = (letter <= tables.max_letter()[group][:, None]) & (element <= MAX_ELEMENT)
+    fits &= (here == sites) & ((element > 0) == sites) & (letter >= 0) & (element >= 0)
+    fits &= np.isfinite(tokens.position).all(axis=2) | ~here
+    with np.errstate(invalid="ignore"):
+        lattice = cells.constrain(group, tokens.lattice)
+        closed = cells.volume(lattice) > 0
+        closed &= ((lattice > 0) & np.isfinite(lattice)).all(axis=1)
+        closed &= (lattice[:, 3:] < np.pi).all(axis=1)
+    return np.asarray(known & here.any(axis=1) & fits.all(axis=1) & closed)
+
+
+def _one_by_one(tokens: CrystalTokens, crystal: int) -> Decoded:
+    try:
+        return Decoded(_cell(tokens, crystal), None)
+    except ValueError as error:
+        return Decoded(None, str(error))
 
 
 def primitive_cell(
@@ -82,16 +123,45 @@ def primitive_cell(
     if not np.isfinite(xyz).all():
         raise ValueError("a coordinate is not a finite number")
     matrix = _conventional_matrix(space_group, letters, lattice)
-    maps = [tables.primitive_images(space_group, letter) for letter in letters.tolist()]
-    counts = [len(images) for images in maps]
-    images = np.concatenate(maps)
-    places = np.repeat(xyz, counts, axis=0)
+    one = np.array([space_group]), np.array([len(letters)])
+    (cell,) = _cells(*one, matrix[None], sites=(letters, elements, xyz))
+    return cell
+
+
+def _cells(
+    groups: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    matrices: NDArray[np.float64],
+    *,
+    sites: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
+) -> list[Cell]:
+    """The primitive cells of B crystals with S sites in all.
+
+    Parameters
+    ----------
+    groups, counts
+        ``(B,)`` space groups, and numbers of sites.
+    matrices
+        ``(B, 3, 3)`` conventional cells, Å.
+    sites
+        Letters ``(S,)``, elements ``(S,)`` and coordinates ``(S, 3)``, crystal by crystal.
+    """
+    letters, elements, xyz = sites
+    if not len(groups):
+        return []
+    owners, names = np.repeat(groups, counts).tolist(), groups.tolist()
+    maps = [tables.primitive_images(*site) for site in zip(owners, letters.tolist(), strict=True)]
+    sizes = np.array([len(images) for images in maps])
+    images, places = np.concatenate(maps), np.repeat(xyz, sizes, axis=0)
     atoms = (images[:, :, :3] @ places[:, :, None])[:, :, 0] + images[:, :, 3]
-    return Cell(
-        tables.primitive_basis(space_group) @ matrix,
-        np.repeat(elements, counts).astype(np.int64),
-        tables.wrap(atoms @ tables.to_primitive(space_group)),
-    )
+    num_atoms = np.add.reduceat(sizes, np.cumsum(counts) - counts)
+    turns = np.repeat(np.stack([tables.to_primitive(g) for g in names]), num_atoms, axis=0)
+    positions = tables.wrap((atoms[:, None] @ turns)[:, 0])
+    bases = np.stack([tables.primitive_basis(g) for g in names]) @ matrices
+    ends = np.cumsum(num_atoms)[:-1]
+    numbers = np.repeat(elements, sizes).astype(np.int64)
+    parts = zip(bases, np.split(numbers, ends), np.split(positions, ends), strict=True)
+    return [Cell(*part) for part in parts]
 
 
 def _cell(tokens: CrystalTokens, crystal: int) -> Cell:

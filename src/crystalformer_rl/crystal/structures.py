@@ -13,18 +13,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.core import Element, Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.cif_sites import exact_thirds, lattice_of
 from crystalformer_rl.crystal.physical import refuse_unknown_elements
 
 COLUMNS = ("lattice", "numbers", "positions")
+Columns = dict[str, list[list[float] | list[int] | None]]
 SPLITS = ("train", "val", "test")
 REJECTED_COLUMNS = ("id", "split", "reason", "detail")
 """Columns of the table of rejected crystals, of ``dataset`` and of ``tokenize``."""
 
 
-def structure_columns(
-    structures: Sequence[Structure | None], *, prefix: str = ""
-) -> dict[str, list[list[float] | list[int] | None]]:
+def structure_columns(structures: Sequence[Structure | None], *, prefix: str = "") -> Columns:
     """Columns ``lattice`` (9 floats, rows in Å), ``numbers`` (n), ``positions`` (3n fractional).
 
     Raises
@@ -32,16 +32,24 @@ def structure_columns(
     ValueError
         If a structure is disordered: a site has no single atomic number.
     """
-    columns: dict[str, list[list[float] | list[int] | None]] = {prefix + n: [] for n in COLUMNS}
+    cells: list[Cell | None] = []
     for place, structure in enumerate(structures):
+        if structure is not None and not structure.is_ordered:
+            raise ValueError(f"structure {place} ({structure.formula}) is disordered")
+        cells.append(None if structure is None else Cell.of(structure))
+    return cell_columns(cells, prefix=prefix)
+
+
+def cell_columns(cells: Sequence[Cell | None], *, prefix: str = "") -> Columns:
+    """The columns of :func:`structure_columns`, of crystals as arrays."""
+    columns: Columns = {prefix + name: [] for name in COLUMNS}
+    for cell in cells:
         values: tuple[list[float] | list[int] | None, ...] = (None, None, None)
-        if structure is not None:
-            if not structure.is_ordered:
-                raise ValueError(f"structure {place} ({structure.formula}) is disordered")
+        if cell is not None:
             values = (
-                structure.lattice.matrix.ravel().tolist(),
-                [int(number) for number in structure.atomic_numbers],
-                structure.frac_coords.ravel().tolist(),
+                cell.matrix.ravel().tolist(),
+                cell.numbers.tolist(),
+                cell.positions.ravel().tolist(),
             )
         for name, value in zip(COLUMNS, values, strict=True):
             columns[prefix + name].append(value)

@@ -13,7 +13,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
 from crystalformer_rl.crystal.decoding import decode
-from crystalformer_rl.crystal.structures import structure_columns, structures_of
+from crystalformer_rl.crystal.structures import cell_columns, structures_of
 from crystalformer_rl.crystal.token_table import token_columns
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import atomic, write_table, write_text
@@ -58,7 +58,7 @@ def crystal_table(
             **columns,
             "log_prob": log_prob,
             "decode_error": pd.Series([one.error for one in decoded], dtype="string"),
-            **structure_columns([one.structure for one in decoded]),
+            **cell_columns([one.cell for one in decoded]),
         }
     )
 

@@ -9,7 +9,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.crystal.decoding import decode
+from crystalformer_rl.crystal.decoding import decode, primitive_cell
 from crystalformer_rl.crystal.tokenizer import SiteTokens, batch, tokenize
 from crystalformer_rl.crystal.tokens import CrystalTokens
 
@@ -145,3 +145,21 @@ def test_cell_to_structure_and_back() -> None:
     assert decoded.structure is not None
     cell = Cell.of(decoded.structure)
     assert Cell.of(cell.structure()).numbers.tolist() == [11, 17]
+
+
+@settings(max_examples=20)
+@given(st.lists(random_crystals(), min_size=1, max_size=4), st.integers(0, 3))
+def test_a_crystal_is_decoded_alone_as_among_others(crystals: list[SiteTokens], bad: int) -> None:
+    tokens = batch(crystals, max_sites=4)
+    if bad < len(crystals):
+        tokens.element[bad, 0] = 0
+    together = decode(tokens)
+    for index, (found, crystal) in enumerate(zip(together, crystals, strict=True)):
+        if index == bad:
+            assert found.cell is found.structure is None
+            assert "a site follows a pad" in str(found.error) or "elements" in str(found.error)
+            continue
+        alone = primitive_cell(**vars(crystal))
+        assert found.cell is not None
+        for name in ("matrix", "numbers", "positions"):
+            np.testing.assert_array_equal(getattr(found.cell, name), getattr(alone, name))
