@@ -12,6 +12,7 @@ from pymatgen.core import Lattice
 from crystalformer_rl.crystal.formula import HYDROGEN, SYMBOLS
 from crystalformer_rl.crystal.star import Block
 
+_WHOLE = re.compile(r"(\d+)(?:\.0*)?(?:\(\d+\))?")
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d+\))?")
 # An element and perhaps its charge: Ti4+, O2-, Fe+2, Cl0.
 _TYPE = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*)")
@@ -170,13 +171,11 @@ def _refuse_odd_sites(block: Block, names: list[str]) -> None:
 
 def _multiplicities(block: Block, names: list[str]) -> list[int | None]:
     for tag in _MULTIPLICITIES:
-        values = [
-            None if value in {".", "?"} else number_of(value, f"the multiplicity of site {name}")
-            for name, value in _column(block, tag, names)
-        ]
+        matches = [_WHOLE.fullmatch(value) for _, value in _column(block, tag, names)]
+        values = [int(match[1]) if match else None for match in matches]
         # Programs that do not know the multiplicities write 1 for all sites.
         if any(value not in (None, 1) for value in values):
-            return [int(value) if value and value.is_integer() else None for value in values]
+            return values
     return [None] * len(names)
 
 

@@ -13,6 +13,8 @@ from crystalformer_rl.crystal.distances import (
 # Far outside what a crystal needs, and far inside what the libraries can compute with.
 MAX_LENGTH = 1000.0
 MAX_COORDINATE = 1000.0
+# Å³: hundreds of times that of a molecule in a box, a hundredth of that of a crystal in pm.
+MAX_VOLUME_PER_ATOM = 1e5
 MAX_ELEMENT = 118
 
 
@@ -34,7 +36,7 @@ def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANC
     ------
     UnphysicalError
         If it has no atoms, a number that is not finite, an unknown element, a cell without
-        volume, or atoms too close; the message says which.
+        volume or with far too much, or atoms too close; the message says which.
     """
     lattice = structure.lattice
     if not len(structure):
@@ -56,6 +58,11 @@ def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANC
         )
     if is_flat(lattice):
         raise UnphysicalError("the cell has no volume")
+    if lattice.volume > MAX_VOLUME_PER_ATOM * len(structure):
+        raise UnphysicalError(
+            f"{structure.formula} has {lattice.volume / len(structure):.3g} Å³ per atom, at most "
+            f"{MAX_VOLUME_PER_ATOM:g}: is the cell in pm?"
+        )
     found = closer_than(min_distance, structure) if min_distance else None
     if found is not None:
         raise UnphysicalError(

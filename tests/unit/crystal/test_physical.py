@@ -37,6 +37,7 @@ def test_a_crystal_passes() -> None:
         (_structure(np.diag([4, 4, 0.3])), r"atoms are 0\.300 Å apart"),
         (_structure(positions=[[0, 0, 0], [0, 0, 1]]), r"atoms are 0\.000 Å apart"),
         (_structure(positions=[[0, 0, 0.02], [0, 0, 0.93]]), r"atoms are 0\.360 Å apart"),
+        (_structure(np.diag([400, 400, 400])), r"Cs1 Cl1 has 3\.2e\+07 Å³ per atom, .* in pm"),
         (_structure(np.diag([4, 4, 4e9])), "cell edge of 4e\\+09"),
         (_structure(positions=[[0, 0, 0], [0, 0, 1e9]]), r"coordinate of 1e\+09"),
     ],
