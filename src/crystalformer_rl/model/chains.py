@@ -42,6 +42,7 @@ from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.distributions import Draw, check_within, draw_lattice
 from crystalformer_rl.model.likelihood import encode, lattice_parameters
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.streams import SharedStream
 from crystalformer_rl.model.substitution import another, enforce, has_all
 
 Move = Literal["elements", "positions"]
@@ -328,5 +329,5 @@ def draw_lattices(
     network = policy.network
     crystals, h = encode(network, policy.tables, tokens, int(tokens.num_sites.max()))
     mixture = lattice_parameters(network, crystals, h)
-    drawn = draw_lattice(mixture, Draw(generator), policy.settings.lattice_density)
+    drawn = draw_lattice(mixture, Draw(SharedStream(generator)), policy.settings.lattice_density)
     return lattice.constrain(tokens.space_group, drawn.double().cpu().numpy())

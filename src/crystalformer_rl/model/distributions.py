@@ -9,6 +9,7 @@ sampling (``top_p``) keeps the most probable choices until their sum exceeds p. 
 published sampler.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from crystalformer_rl.model.streams import Stream
 
 SMALLEST_WIDTH = 1e-3
 _TWO_PI = 2 * math.pi
@@ -26,9 +29,9 @@ _NEARLY_FLAT, _NEARLY_NORMAL = 1e-5, 1e6
 
 @dataclass(frozen=True)
 class Draw:
-    """How to sample: the random generator, the temperature and the nucleus."""
+    """How to sample: the random numbers, the temperature and the nucleus."""
 
-    generator: torch.Generator
+    stream: Stream
     temperature: float = 1.0
     top_p: float = 1.0
 
@@ -49,7 +52,7 @@ def draw_category(logits: Tensor, draw: Draw) -> Tensor:
         dropped = torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before > draw.top_p)
         logits = logits.masked_fill(dropped, -torch.inf)
     probability = (logits / draw.temperature).softmax(-1)
-    return torch.multinomial(probability, 1, generator=draw.generator)[:, 0]
+    return draw.stream.choice(probability)
 
 
 def von_mises_log_density(angle: Tensor, location: Tensor, concentration: Tensor) -> Tensor:
@@ -59,7 +62,7 @@ def von_mises_log_density(angle: Tensor, location: Tensor, concentration: Tensor
     return peak - torch.log(scaled) - math.log(_TWO_PI)
 
 
-def draw_von_mises(location: Tensor, concentration: Tensor, generator: torch.Generator) -> Tensor:
+def draw_von_mises(location: Tensor, concentration: Tensor, stream: Stream) -> Tensor:
     """Angles in [−π, π): rejection from a wrapped Cauchy (Best and Fisher, 1979), in float64.
 
     Each round makes twelve proposals per angle and takes the first accepted one. At least two
@@ -78,10 +81,11 @@ def draw_von_mises(location: Tensor, concentration: Tensor, generator: torch.Gen
     envelope = (1 + rho**2) / (2 * rho)
     cosine = torch.full_like(kappa, torch.nan)
     waiting = torch.arange(len(kappa), device=kappa.device)
-    while len(waiting):
+    for attempt in itertools.count():
+        if not len(waiting):
+            break
         r, k = envelope[waiting, None], inside[waiting, None]
-        shape = (2, len(waiting), _PROPOSALS)
-        u = torch.rand(shape, generator=generator, dtype=kappa.dtype, device=kappa.device)
+        u = stream.proposals(waiting, _PROPOSALS, attempt, kappa)
         z = torch.cos(math.pi * u[0])
         proposal = (1 + r * z) / (r + z)
         margin = k * (r - proposal)
@@ -89,9 +93,9 @@ def draw_von_mises(location: Tensor, concentration: Tensor, generator: torch.Gen
         first = accepted.int().argmax(-1, keepdim=True)
         cosine[waiting] = proposal.gather(-1, first)[:, 0]
         waiting = waiting[~accepted.any(-1)]
-    u = torch.rand(kappa.shape, generator=generator, dtype=kappa.dtype, device=kappa.device)
+    u = stream.uniform(kappa)
     angle = torch.where(u < 0.5, -1.0, 1.0) * torch.arccos(cosine.clamp(-1, 1))
-    normal = torch.randn(kappa.shape, generator=generator, dtype=kappa.dtype, device=kappa.device)
+    normal = stream.normal(kappa)
     angle = torch.where(kappa < _NEARLY_FLAT, _TWO_PI * u, angle)
     angle = torch.where(kappa > _NEARLY_NORMAL, normal / kappa.clamp_min(1).sqrt(), angle)
     turned = angle.view(location.shape) + location.double() + math.pi
@@ -113,7 +117,7 @@ def draw_coordinate(parameters: Tensor, draw: Draw) -> Tensor:
     angle = draw_von_mises(
         location.gather(-1, component)[:, 0],
         functional.softplus(concentration.gather(-1, component)[:, 0]) / draw.temperature,
-        draw.generator,
+        draw.stream,
     )
     return wrap(angle / _TWO_PI + 0.5)
 
@@ -161,7 +165,7 @@ def draw_lattice(
     repeated = logits.repeat_interleave(dimensions, dim=0)
     component = draw_category(repeated, draw).view(-1, 1, dimensions).expand(-1, 1, 6)
     mean, width = mean.gather(1, component)[:, 0], width.gather(1, component)[:, 0]
-    normal = torch.empty_like(mean).normal_(generator=draw.generator)
+    normal = draw.stream.normal(mean)
     return mean + width * math.sqrt(draw.temperature) * normal
 
 

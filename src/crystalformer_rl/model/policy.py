@@ -90,7 +90,7 @@ class Policy(nn.Module):
         top_p: float = 1.0,
         first_element_temperature: float | None = None,
         constraints: Constraints | None = None,
-        batch_size: int = 512,
+        batch_size: int | None = None,
     ) -> Samples:
         """One crystal per space group, see :func:`crystalformer_rl.model.sampler.sample`."""
         return sampler.sample(

@@ -3,11 +3,15 @@
 All crystals of a batch are at the same token. A crystal that has reached its pad letter gets its
 lattice and leaves the batch, so that no pads are computed; the remainders of several batches are
 merged. (The published sampler runs the whole padded sequence for each token.)
+
+The host decides by the letters which crystals end and which coordinates are drawn. It waits for a
+GPU once a site for them, and once per coordinate to hear whether an angle has been rejected.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,6 +21,7 @@ from torch import Tensor
 from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal.lattice import constrain
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.device import Room, free_memory
 from crystalformer_rl.model import distributions
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.distributions import Draw
@@ -27,15 +32,25 @@ from crystalformer_rl.model.likelihood import (
     check_space_groups,
 )
 from crystalformer_rl.model.masks import Masks
+from crystalformer_rl.model.streams import CrystalStreams, SharedStream, Stream
 from crystalformer_rl.model.transformer import (
     ELEMENTS,
     LETTERS,
     TOKENS_PER_SITE,
     Cache,
     Transformer,
+    cache_bytes,
     coordinate_size,
     lattice_size,
 )
+
+BATCH_ON_CPU: Final = 512
+LARGEST_BATCH: Final = 8192
+SHARE: Final = 0.25
+"""Fraction of the free memory of a GPU for the cache of a batch of the longest crystals; a cache
+that grows is in memory twice."""
+_DRAWS: Final = 8
+"""Numbers of draws per site: letter, element, x, y, z, lattice."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +75,13 @@ def sample(
     top_p: float = 1.0,
     first_element_temperature: float | None = None,
     constraints: Constraints,
-    batch_size: int = 512,
+    batch_size: int | None = None,
 ) -> Samples:
     """Sample one crystal per space group, in the given order.
 
-    The same arguments give the same crystals on the same kind of device.
+    The same arguments give the same crystals on the same kind of device. On a GPU the batch size
+    changes them by rounding only; a batch that does not fit into memory is halved and sampled
+    again.
 
     Parameters
     ----------
@@ -77,7 +94,8 @@ def sample(
     constraints
         Constraints that the crystals satisfy.
     batch_size
-        Crystals sampled at once; bounds the memory of the cache.
+        Crystals sampled at once, which bounds the memory of the cache; None: 512 on a CPU, and by
+        the free memory on a GPU.
 
     Raises
     ------
@@ -97,17 +115,32 @@ def sample(
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
     device = network.out.weight.device
     masks = Masks(constraints, groups, max_sites=network.settings.max_sites, device=device)
-    draw = Draw(torch.Generator(device=device).manual_seed(seed), temperature, top_p)
-    drawing = _Drawing(network, tables, masks, torch.tensor(groups, device=device), draw)
-    drawing.draw_first_element = replace(draw, temperature=first)
+    room = Room(batch_size or _batch_that_fits(network), unit="crystals at once")
+
+    def work(size: int) -> Samples:
+        stream: Stream = CrystalStreams(seed, torch.zeros(0, device=device))
+        if device.type == "cpu":
+            stream = SharedStream(torch.Generator().manual_seed(seed))
+        draw = Draw(stream, temperature, top_p)
+        drawing = _Drawing(network, tables, masks, groups, draw)
+        drawing.draw_first_element = replace(draw, temperature=first)
+        drawing.run(size)
+        return drawing.samples()
+
     training = network.training
     network.eval()
     try:
         with torch.inference_mode():
-            drawing.run(batch_size)
+            return room.attempt(work)
     finally:
         network.train(training)
-    return drawing.samples()
+
+
+def _batch_that_fits(network: Transformer) -> int:
+    free = free_memory(network.out.weight.device)
+    if free is None:
+        return BATCH_ON_CPU
+    return min(LARGEST_BATCH, int(SHARE * free / cache_bytes(network.settings)))
 
 
 @dataclass
@@ -118,25 +151,29 @@ class _Batch:
     ----------
     rows
         ``(b,)`` their indices among all crystals.
+    groups
+        ``(b,)`` their space groups, on the host.
     logits
         ``(b, 28)`` of their next letter.
     """
 
     site: int
     rows: Tensor
+    groups: NDArray[np.int64]
     logits: Tensor
     cache: Cache
 
-    def drop(self, ended: Tensor) -> Tensor:
-        """Remove the ``ended`` (bool) crystals; return the indices of the rest in their new order.
+    def drop(self, ended: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Remove the ``ended`` crystals; return the indices of the rest in their new order.
 
         The last ones fill the gaps, so that few keys and values are copied.
         """
-        rest = torch.nonzero(~ended)[:, 0]
-        gaps = torch.nonzero(ended[: len(rest)])[:, 0]
-        order = torch.arange(len(rest), device=rest.device)
+        rest = np.flatnonzero(~ended)
+        gaps = np.flatnonzero(ended[: len(rest)])
+        order = np.arange(len(rest))
         order[gaps] = rest[len(rest) - len(gaps) :]
-        self.rows = self.rows[order]
+        self.rows = self.rows[_on(self.rows, order)]
+        self.groups = self.groups[order]
         self.cache.keep(order)
         return order
 
@@ -146,6 +183,7 @@ class _Batch:
         return cls(
             site=batches[0].site,
             rows=torch.cat([batch.rows for batch in batches]),
+            groups=np.concatenate([batch.groups for batch in batches]),
             logits=torch.cat([batch.logits for batch in batches]),
             cache=Cache.join([batch.cache for batch in batches]),
         )
@@ -155,9 +193,16 @@ class _Drawing:
     """The crystals being sampled, as far as they have got."""
 
     def __init__(
-        self, network: Transformer, tables: Tables, masks: Masks, group: Tensor, draw: Draw
+        self,
+        network: Transformer,
+        tables: Tables,
+        masks: Masks,
+        groups: NDArray[np.int64],
+        draw: Draw,
     ) -> None:
-        self.network, self.tables, self.masks, self.group = network, tables, masks, group
+        self.network, self.tables, self.masks, self.groups = network, tables, masks, groups
+        self.group = group = torch.tensor(groups, device=network.out.weight.device)
+        self.drawn = tables.drawn.cpu().numpy()
         self.draw = self.draw_first_element = draw
         self.settings = settings = network.settings
         shape = len(group), settings.max_sites
@@ -172,8 +217,8 @@ class _Drawing:
         A batch that has shrunk below a quarter waits until the other batches have reached the same
         site, and continues merged with what is left of them.
         """
-        everyone = torch.arange(len(self.group), device=self.group.device)
-        fresh = deque(torch.split(everyone, batch_size))
+        everyone = np.arange(len(self.groups))
+        fresh = deque(np.split(everyone, everyone[batch_size::batch_size]))
         waiting: dict[int, _Batch] = {}
         while fresh or waiting:
             batch = self._start(fresh.popleft()) if fresh else waiting.pop(min(waiting))
@@ -189,9 +234,9 @@ class _Drawing:
 
     def samples(self) -> Samples:
         """The crystals, with symmetry-fixed lattice parameters set."""
-        groups = self.group.cpu().numpy()
+        groups = self.groups
         tokens = CrystalTokens(
-            space_group=groups,
+            space_group=groups.copy(),
             wyckoff=self.letter.cpu().numpy(),
             element=self.element.cpu().numpy(),
             position=self.position.cpu().double().numpy(),
@@ -199,10 +244,12 @@ class _Drawing:
         )
         return Samples(tokens, self.log_prob.cpu().numpy())
 
-    def _start(self, rows: Tensor) -> _Batch:
+    def _start(self, members: NDArray[np.int64]) -> _Batch:
+        rows = _on(self.group, members)
         return _Batch(
             site=0,
             rows=rows,
+            groups=self.groups[members],
             logits=self.network.first_letter(self.group[rows]),
             cache=Cache(self.settings.layers, capacity=TOKENS_PER_SITE * self.settings.max_sites),
         )
@@ -212,17 +259,20 @@ class _Drawing:
         group, letter = self.group[batch.rows], self._letter(batch)
         multiplicity = self.tables.multiplicity[group, letter]
         h = self._step(batch, self.network.letter_token(group, letter, multiplicity))
-        ended = letter == 0
+        known = letter.cpu().numpy()
+        ended = known == 0
         if batch.site == self.settings.max_sites - 1:
-            self._lattice(h, batch.rows)
+            self._lattice(batch, h, batch.rows)
         elif ended.any():
-            self._lattice(h[ended], batch.rows[ended])
+            places = _on(letter, np.flatnonzero(ended))
+            self._lattice(batch, h[places], batch.rows[places])
         if ended.any():
-            h = h[batch.drop(ended)]
+            order = batch.drop(ended)
+            known, h = known[order], h[_on(letter, order)]
         if len(batch.rows):
             h = self._element(batch, h)
-            for axis in range(3):
-                h = self._coordinate(batch, axis, h)
+            for axis, drawn in enumerate(self.drawn[batch.groups, known].T):
+                h = self._coordinate(batch, axis, np.flatnonzero(drawn), h)
             batch.logits = self.network.read(h, 0, LETTERS)
         batch.site += 1
 
@@ -238,7 +288,7 @@ class _Drawing:
             self.tables.allowed_letters[group, previous], group, before, self.element[rows, :site]
         )
         log_probs = allowed_log_probs(batch.logits, allowed)
-        letter = distributions.draw_category(log_probs, self.draw)
+        letter = distributions.draw_category(log_probs, _for(self.draw, rows, site, 0))
         self.letter[rows, site] = letter
         self._add(rows, log_probs.gather(1, letter[:, None])[:, 0])
         return letter
@@ -249,36 +299,48 @@ class _Drawing:
         allowed = self.masks.next_element(group, letters, self.element[rows, :site])
         log_probs = allowed_log_probs(self.network.read(h, 0, ELEMENTS), allowed)
         draw = self.draw if site else self.draw_first_element
-        element = distributions.draw_category(log_probs, draw)
+        element = distributions.draw_category(log_probs, _for(draw, rows, site, 1))
         self.element[rows, site] = element
         self._add(rows, log_probs.gather(1, element[:, None])[:, 0])
         return self._step(batch, self.network.element_token(group, element))
 
-    def _coordinate(self, batch: _Batch, axis: int, h: Tensor) -> Tensor:
-        """Sample x, y or z where it is free; otherwise compute it from the preceding ones."""
+    def _coordinate(self, batch: _Batch, axis: int, drawn: NDArray[np.int64], h: Tensor) -> Tensor:
+        """Sample x, y or z of the crystals ``drawn``; it follows from the others elsewhere."""
         rows, site = batch.rows, batch.site
         group, letter = self.group[rows], self.letter[rows, site]
         mixture = self.network.read(h, 0, coordinate_size(self.settings))
         operation = self.tables.operation[group, letter, axis]
         known = self.position[rows, site]
         value = distributions.wrap((operation[:, :3] * known).sum(1) + operation[:, 3])
-        drawn = self.tables.drawn[group, letter, axis]
-        if drawn.any():
-            random = distributions.draw_coordinate(mixture[drawn], self.draw)
-            value = value.masked_scatter(drawn, random)
+        if len(drawn):
+            places = _on(rows, drawn)
+            draw = _for(self.draw, rows[places], site, 2 + axis)
+            random = distributions.draw_coordinate(mixture[places], draw)
+            value = value.index_copy(0, places, random)
         self.position[rows, site, axis] = value
         log_density = distributions.coordinate_log_density(mixture, value)
         scored = self.tables.scored[group, letter, axis]
         self._add(rows, torch.where(scored, log_density, 0.0))
         return self._step(batch, self.network.coordinate_token(group, value, axis))
 
-    def _lattice(self, h: Tensor, rows: Tensor) -> None:
+    def _lattice(self, batch: _Batch, h: Tensor, rows: Tensor) -> None:
         parameters = self.network.read(h, ELEMENTS, ELEMENTS + lattice_size(self.settings))
         density = self.settings.lattice_density
-        cell = distributions.draw_lattice(parameters, self.draw, density)
+        draw = _for(self.draw, rows, batch.site, 5)
+        cell = distributions.draw_lattice(parameters, draw, density)
         free = self.tables.free_lattice[self.group[rows]]
         self.lattice[rows] = cell
         self._add(rows, distributions.lattice_log_density(parameters, cell, free, density))
 
     def _add(self, rows: Tensor, log_probs: Tensor) -> None:
         self.log_prob[rows] += log_probs.double()
+
+
+def _for(draw: Draw, rows: Tensor, site: int, kind: int) -> Draw:
+    """The draw with the random numbers of these crystals, for one token of a site."""
+    return replace(draw, stream=draw.stream.of(rows, _DRAWS * site + kind))
+
+
+def _on(like: Tensor, indices: NDArray[np.int64]) -> Tensor:
+    """Indices on the device of ``like``; an upload does not wait for the device."""
+    return torch.from_numpy(indices).to(like.device)

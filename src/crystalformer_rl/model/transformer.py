@@ -66,13 +66,19 @@ class Cache:
         store[:, :, :, self.length : end] = new
         return store[0, :, :, :end], store[1, :, :, :end]
 
-    def keep(self, rows: Tensor) -> None:
-        """Keep only the sequences ``rows`` (indices); only those that change place are copied."""
-        places = torch.nonzero(rows != torch.arange(len(rows), device=rows.device))[:, 0]
+    def keep(self, order: NDArray[np.int64]) -> None:
+        """Keep only the sequences ``order``; only those that change place are copied."""
+        moved = np.flatnonzero(order != np.arange(len(order)))
+        places = sources = None
         for layer, store in enumerate(self._store):
-            if store is not None:
-                store[:, places, :, : self.length] = store[:, rows[places], :, : self.length]
-                self._store[layer] = store[:, : len(rows)]
+            if store is None:
+                continue
+            if places is None or sources is None:
+                places, sources = (
+                    torch.from_numpy(x).to(store.device) for x in (moved, order[moved])
+                )
+            store[:, places, :, : self.length] = store[:, sources, :, : self.length]
+            self._store[layer] = store[:, : len(order)]
 
     @classmethod
     def join(cls, caches: "Sequence[Cache]") -> "Cache":
@@ -83,6 +89,12 @@ class Cache:
             seen = [store[:, :, :, : joined.length] for store in stores if store is not None]
             joined._store[layer] = torch.cat(seen, dim=1) if seen else None
         return joined
+
+
+def cache_bytes(settings: ModelSettings) -> int:
+    """Bytes of the keys and values of one sequence of full length, in single precision."""
+    tokens = TOKENS_PER_SITE * settings.max_sites
+    return 2 * settings.layers * settings.heads * settings.key_size * tokens * 4
 
 
 class Block(nn.Module):

@@ -16,16 +16,18 @@ fixed, ours come from the policy itself in every step; smoothing also applies to
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.config.algorithms import DpoSettings
+from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.training.algorithm import Batch, Update
-from crystalformer_rl.training.scoring import chunks, log_probs
+from crystalformer_rl.training.scoring import chunks, log_probs, scoring_room
 
 Pairs = NDArray[np.int64]
 
@@ -158,10 +160,8 @@ class DPO:
             found = objective(log_prob, base_log_prob, pairs, settings=self.settings)
             if not epoch:
                 columns |= {"dpo_loss": found.loss, "pair_accuracy": found.accuracy}
-            optimiser.zero_grad(set_to_none=True)
-            for indices, part in chunks(policy, tokens, batch.parallel):
-                total = policy.log_prob(part, constraints=batch.constraints).total.double()
-                (total * found.slope[indices].to(total.device)).sum().backward()  # type: ignore[no-untyped-call]
+            work = partial(_descend, policy, batch, tokens=tokens, slope=found.slope)
+            scoring_room(weights[0].device.type).attempt(work)
             batch.parallel.sum_gradients(weights, torch.zeros(0))
             norms.append(float(torch.nn.utils.clip_grad_norm_(weights, self.clip_norm)))
             columns["grad_norm"] = max(norms)
@@ -169,3 +169,14 @@ class DPO:
                 return Update(finite=False, columns=columns)
             optimiser.step()
         return Update(finite=True, columns=columns)
+
+
+def _descend(
+    policy: Policy, batch: Batch, most: int, *, tokens: CrystalTokens, slope: torch.Tensor
+) -> None:
+    """Set the gradients to those of Σ slope · ln p, at most ``most`` crystals at once."""
+    policy.zero_grad(set_to_none=True)
+    device = next(policy.parameters()).device
+    for indices, part in chunks(tokens, batch.parallel, most=most, device=device):
+        total = policy.log_prob(part, constraints=batch.constraints).total.double()
+        (total * slope[indices].to(device)).sum().backward()  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ import torch
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.algorithm import Batch, Update
-from crystalformer_rl.training.scoring import chunks
+from crystalformer_rl.training.scoring import chunks, scoring_room
 
 MAX_LOG_RATIO = 20.0
 
@@ -63,23 +63,30 @@ class PPO:
         old = batch.log_prob.to(device)
         gain = torch.from_numpy(batch.advantage).to(device)
         parallel = batch.parallel
-        parts = [
-            (indices.to(device), part) for indices, part in chunks(policy, batch.tokens, parallel)
-        ]
-        columns = {"ratio_max": 0.0, "grad_norm": 0.0, "kl_step": 0.0, "ppo_epochs": 0}
-        for _ in range(settings.ppo_epochs):
+
+        def work(most: int) -> tuple[torch.Tensor, torch.Tensor]:
+            """Set the gradients; of this process, return two sums and the largest ratio.
+
+            The sums are those of the KL terms, and of the chunks without a finite loss.
+            """
             optimiser.zero_grad(set_to_none=True)
-            # Of this process: the sum of the KL terms, and of the chunks without a finite loss.
-            sums = torch.zeros(2, dtype=torch.float64, device=device)
-            for indices, part in parts:
+            sums, largest = old.new_zeros(2), old.new_zeros(())
+            for chosen, part in chunks(batch.tokens, parallel, most=most, device=device):
+                indices = chosen.to(device)
                 log_prob = policy.log_prob(part, constraints=batch.constraints).total.double()
                 gains = surrogate(log_prob, old[indices], gain[indices], clip=settings.clip)
                 loss = -gains.sum() / len(batch.tokens)
                 loss.backward()  # type: ignore[no-untyped-call]
                 ratio = (log_prob.detach() - old[indices]).max().clamp(max=MAX_LOG_RATIO).exp()
-                columns["ratio_max"] = max(columns["ratio_max"], float(ratio))
+                largest = torch.maximum(largest, ratio)
                 sums[0] += kl_terms(log_prob.detach(), old[indices]).sum() / len(batch.tokens)
-                sums[1] += not torch.isfinite(loss)
+                sums[1] += ~torch.isfinite(loss)
+            return sums, largest
+
+        columns = {"ratio_max": 0.0, "grad_norm": 0.0, "kl_step": 0.0, "ppo_epochs": 0}
+        for _ in range(settings.ppo_epochs):
+            sums, largest = scoring_room(device.type).attempt(work)
+            columns["ratio_max"] = max(columns["ratio_max"], float(largest))
             moved, not_finite = parallel.sum_gradients(weights, sums).tolist()
             columns["kl_step"] = moved
             if settings.max_kl_step is not None and moved > settings.max_kl_step:

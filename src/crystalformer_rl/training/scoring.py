@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 import torch
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.device import Room
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
@@ -36,27 +38,39 @@ def log_probs(
     """ln p of every crystal without gradient or dropout; each process scores its share.
 
     Computed over the same chunks as the gradient steps, so that the ratio of the first step is
-    exactly 1.
+    exactly 1, unless a chunk of a gradient step does not fit into memory.
     """
     policy.eval()
-    found = torch.zeros(2, len(tokens), dtype=torch.float64)
-    with torch.no_grad():
-        for indices, chunk in chunks(policy, tokens, parallel):
-            scores = policy.log_prob(chunk, constraints=constraints)
-            both = torch.stack([scores.total, scores.wyckoff + scores.element])
-            found[:, indices] = both.double().cpu()
-    total, discrete = parallel.sum(found)
+
+    def work(most: int) -> torch.Tensor:
+        found = torch.zeros(2, len(tokens), dtype=torch.float64)
+        with torch.no_grad():
+            for indices, chunk in chunks(tokens, parallel, most=most, device=device):
+                scores = policy.log_prob(chunk, constraints=constraints)
+                both = torch.stack([scores.total, scores.wyckoff + scores.element])
+                found[:, indices] = both.double().cpu()
+        return found
+
+    device = next(policy.parameters()).device
+    total, discrete = parallel.sum(scoring_room(device.type).attempt(work))
     return BatchLogProb(total, discrete)
 
 
+@cache
+def scoring_room(kind: str) -> Room:
+    """Crystals that this process scores together on a type of device, with or without gradient."""
+    return Room(CHUNKS[kind][0], unit="crystals at once")
+
+
 def chunks(
-    policy: Policy, tokens: CrystalTokens, parallel: Parallel = SINGLE
+    tokens: CrystalTokens, parallel: Parallel, *, most: int, device: torch.device
 ) -> Iterator[tuple[torch.Tensor, CrystalTokens]]:
     """This process's share of the crystals in chunks of similar length, each with its indices.
 
-    The shares have the same lengths as far as possible, and with them the same work.
+    The shares have the same lengths as far as possible, and with them the same work. A chunk has at
+    most ``most`` crystals.
     """
-    most, overhead = CHUNKS[next(policy.parameters()).device.type]
+    _, overhead = CHUNKS[device.type]
     mine = parallel.share(np.argsort(tokens.num_sites, kind="stable"))
     lengths = TOKENS_PER_SITE * tokens.num_sites[mine] + 1
     for batch in cheapest_batches(lengths, most=most, overhead=overhead):

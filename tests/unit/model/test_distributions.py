@@ -1,5 +1,7 @@
 """Densities against scipy and numerical integrals, draws against the densities."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from scipy import integrate, stats
 
 from crystalformer_rl.model import distributions
 from crystalformer_rl.model.distributions import Draw
+from crystalformer_rl.model.streams import CrystalStreams, SharedStream, Stream
 
 SIGNIFICANT = 1e-3
 
@@ -15,18 +18,27 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+STREAMS: dict[str, Callable[[int], Stream]] = {
+    "shared": lambda _: SharedStream(generator()),
+    "of crystals": lambda count: CrystalStreams(0, torch.arange(count)).of(torch.arange(count), 3),
+}
+both = pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+Streams = Callable[[int], Stream]
+
+
 def random_parameters(size: int, *, seed: int = 0) -> torch.Tensor:
     return 2 * torch.randn(1, size, dtype=torch.float64, generator=generator(seed))
 
 
+@both
 @pytest.mark.parametrize("concentration", [0.0, 1e-7, 1e-5, 0.3, 2.0, 50.0, 1e4, 1e7])
-def test_von_mises_draws_follow_scipy(concentration: float) -> None:
+def test_von_mises_draws_follow_scipy(concentration: float, stream: Streams) -> None:
     location = 1.2
     count = 20000
     angles = distributions.draw_von_mises(
         torch.full((count,), location, dtype=torch.float64),
         torch.full((count,), concentration, dtype=torch.float64),
-        generator(),
+        stream(count),
     ).numpy()
     assert angles.min() >= -np.pi
     assert angles.max() < np.pi
@@ -59,7 +71,8 @@ def test_coordinate_density_integrates_to_one_per_radian() -> None:
     assert total * 2 * np.pi == pytest.approx(1, abs=1e-6)
 
 
-def test_coordinate_draws_follow_the_density() -> None:
+@both
+def test_coordinate_draws_follow_the_density(stream: Streams) -> None:
     parameters = random_parameters(12)
     edges = np.linspace(0, 1, 41)
     fine = torch.linspace(0, 1, 4001, dtype=torch.float64)
@@ -67,7 +80,7 @@ def test_coordinate_draws_follow_the_density() -> None:
     density = 2 * np.pi * log_density.exp().numpy()
     cdf = integrate.cumulative_trapezoid(density, fine.numpy(), initial=0)
     expected = np.diff(np.interp(edges, fine.numpy(), cdf))
-    draws = distributions.draw_coordinate(parameters.expand(20000, -1), Draw(generator())).numpy()
+    draws = distributions.draw_coordinate(parameters.expand(20000, -1), Draw(stream(20000))).numpy()
     assert draws.min() >= 0
     assert draws.max() < 1
     observed, _ = np.histogram(draws, edges)
@@ -100,14 +113,15 @@ def test_lattice_densities_are_the_two_formulas() -> None:
         assert float(found) == pytest.approx(value, abs=1e-10)
 
 
+@both
 @pytest.mark.parametrize("density", ["joint", "per_dimension"])
-def test_lattice_draws_follow_the_density(density: str) -> None:
+def test_lattice_draws_follow_the_density(density: str, stream: Streams) -> None:
     """Each number follows its mixture; together they follow one component only if joint."""
     parameters = torch.zeros(1, 26, dtype=torch.float64)
     parameters[0, 2:8], parameters[0, 8:14] = -5.0, 5.0
     draws = distributions.draw_lattice(
         parameters.expand(4000, -1),
-        Draw(generator()),
+        Draw(stream(4000)),
         density,  # type: ignore[arg-type]
     ).numpy()
     width = np.log(2) + distributions.SMALLEST_WIDTH
@@ -122,27 +136,29 @@ def test_lattice_draws_follow_the_density(density: str) -> None:
     assert agree == 1 if density == "joint" else agree < 0.1
 
 
-def test_nucleus_keeps_the_choice_that_passes_p() -> None:
+@both
+def test_nucleus_keeps_the_choice_that_passes_p(stream: Streams) -> None:
     logits = torch.tensor([0.1, 0.5, 0.4]).log().expand(2000, -1)
     for top_p, kept in ((0.3, {1}), (0.6, {1, 2}), (1.0, {0, 1, 2})):
-        drawn = distributions.draw_category(logits, Draw(generator(), top_p=top_p))
+        drawn = distributions.draw_category(logits, Draw(stream(2000), top_p=top_p))
         assert set(drawn.tolist()) == kept
 
 
-def test_temperature_sharpens() -> None:
+@both
+def test_temperature_sharpens(stream: Streams) -> None:
     logits = torch.tensor([0.2, 0.8]).log().expand(4000, -1)
-    drawn = distributions.draw_category(logits, Draw(generator(), temperature=0.5))
+    drawn = distributions.draw_category(logits, Draw(stream(4000), temperature=0.5))
     expected = 0.8**2 / (0.2**2 + 0.8**2)
     assert stats.binomtest(int(drawn.sum()), 4000, expected).pvalue > SIGNIFICANT
     parameters = torch.zeros(4000, 13, dtype=torch.float64)
     cold, hot = (
-        distributions.draw_lattice(parameters, Draw(generator(), temperature=t), "joint").std()
+        distributions.draw_lattice(parameters, Draw(stream(4000), temperature=t), "joint").std()
         for t in (0.25, 1.0)
     )
     assert float(hot / cold) == pytest.approx(2, rel=1e-6)
     flat = torch.zeros(4000, 3, dtype=torch.float64)
     cold_x, hot_x = (
-        distributions.draw_coordinate(flat, Draw(generator(), temperature=t)).std()
+        distributions.draw_coordinate(flat, Draw(stream(4000), temperature=t)).std()
         for t in (0.1, 1.0)
     )
     assert cold_x < hot_x
