@@ -82,43 +82,26 @@ def graph_of(
     ValueError
         If an atom has no neighbour.
     """
+    counts = np.array([len(structure) for structure in structures])
+    first = np.cumsum(counts) - counts
     parts: list[tuple[NDArray[Any], ...]] = []
-    atoms = bonds = neighbours = 0
-    for structure in structures:
+    for structure, start in zip(structures, first.tolist(), strict=True):
         centre, other, image, distance = structure.get_neighbor_list(cutoff, numerical_tol=1e-8)
-        if isolated := len(structure) - len(np.unique(centre)):
-            raise ValueError(
-                f"{structure.composition.reduced_formula}: {isolated} of {len(structure)} atoms "
-                f"are isolated, without a neighbour within {cutoff:g} Å"
-            )
-        bond, representative = _bonds(centre, other, np.asarray(image, dtype=np.int64))
         positions = structure.cart_coords
         vectors = positions[centre] - positions[other] - image @ structure.lattice.matrix
-        parts.append(
-            (
-                centre + atoms,
-                other + atoms,
-                vectors,
-                distance,
-                bond + bonds,
-                representative + neighbours,
-            )
-        )
-        atoms += len(structure)
-        bonds += len(representative)
-        neighbours += len(centre)
-    centre, other, vectors, distance, bond, representative = map(
-        np.concatenate, zip(*parts, strict=True)
-    )
+        parts.append((centre + start, other + start, image, vectors, distance))
+    centre, other, image, vectors, distance = map(np.concatenate, zip(*parts, strict=True))
+    owner = np.repeat(np.arange(len(structures)), counts)
+    _refuse_isolated(structures, owner[np.bincount(centre, minlength=len(owner)) == 0], cutoff)
+    bond, representative = _bonds(centre, other, np.asarray(image, dtype=np.int64))
     near = np.flatnonzero(distance < short_cutoff)
     arms = _pairs(near[np.argsort(centre[near], kind="stable")], centre)
     short, index = np.unique(bond[near], return_inverse=True)
-    indices = np.zeros(bonds, dtype=np.int64)
+    indices = np.zeros(len(representative), dtype=np.int64)
     indices[bond[near]] = index
-    counts = [len(structure) for structure in structures]
     arrays = {
         "numbers": np.concatenate([structure.atomic_numbers for structure in structures]),
-        "owner": np.repeat(np.arange(len(structures)), counts),
+        "owner": owner,
         "centre": centre,
         "other": other,
         "bond": bond,
@@ -136,6 +119,16 @@ def graph_of(
             for name, array in arrays.items()
         },
     )
+
+
+def _refuse_isolated(structures: Sequence[Structure], owners: Ints, cutoff: float) -> None:
+    """Raise ``ValueError`` for the first crystal among the ``owners`` of isolated atoms."""
+    if len(owners):
+        structure, isolated = structures[owners[0]], int((owners == owners[0]).sum())
+        raise ValueError(
+            f"{structure.composition.reduced_formula}: {isolated} of {len(structure)} atoms are "
+            f"isolated, without a neighbour within {cutoff:g} Å"
+        )
 
 
 def _bonds(centre: Ints, other: Ints, image: Ints) -> tuple[Ints, Ints]:
