@@ -46,9 +46,9 @@ from crystalformer_rl.model.transformer import (
 
 BATCH_ON_CPU: Final = 512
 LARGEST_BATCH: Final = 8192
-SHARE: Final = 0.25
-"""Fraction of the free memory of a GPU for the cache of a batch of the longest crystals; a cache
-that grows is in memory twice."""
+SHARE: Final = 0.5
+"""Fraction of the free memory of a GPU for the cache of a batch, if all its crystals were as long
+as the longest."""
 _DRAWS: Final = 8
 """Numbers of draws per site: letter, element, x, y, z, lattice."""
 
