@@ -2,8 +2,10 @@
 
 import argparse
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from crystalformer_rl.config.potentials import parse
 from crystalformer_rl.potentials.base import Potential
@@ -41,7 +43,7 @@ def load(
     if missing := [package for package in info.packages if not _installed(package)]:
         raise ValueError(
             f"potential {spec!r} needs packages that are not installed: {', '.join(missing)}. Run "
-            f'pip install "crystalformer-rl[{info.name}]"'
+            f"pip install {_requirements(info.name)}"
         )
     module: Any = import_module(info.module)
     trust = {"trust_pickles": trust_pickles} if info.pickled else {}
@@ -49,6 +51,19 @@ def load(
     if check:
         verify(potential, device=device)
     return potential
+
+
+def _requirements(extra: str) -> str:
+    """What an extra of this package asks for, as arguments of pip.
+
+    The extra itself cannot be named: pip would look for the package in its registry.
+    """
+    listed = map(Requirement, requires("crystalformer-rl") or [])
+    return " ".join(
+        f'"{one.name}{one.specifier}"'
+        for one in listed
+        if one.marker is not None and one.marker.evaluate({"extra": extra})
+    )
 
 
 def _installed(package: str) -> bool:

@@ -12,13 +12,15 @@ from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import _installed, load
 
 
-def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_comes_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     lacking = replace(POTENTIALS["mace"], packages=("mace-that-nobody-has",))
     monkeypatch.setattr(potentials, "POTENTIALS", {**POTENTIALS, "mace": lacking})
     with pytest.raises(ValueError) as error:
         load("mace:some.model")
     assert "not installed: mace-that-nobody-has. Run" in str(error.value)
-    assert 'pip install "crystalformer-rl[mace]"' in str(error.value)
+    assert 'pip install "mace-torch>=0.3.16"' in str(error.value)
 
 
 @pytest.mark.parametrize("name", POTENTIALS)
