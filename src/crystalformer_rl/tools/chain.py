@@ -215,7 +215,9 @@ def _start(structure: Structure, args: argparse.Namespace, *, max_sites: int) ->
         )
     group, letters = tokens.space_group[0], tokens.wyckoff[0, : tokens.num_sites[0]]
     described = " ".join(LETTERS[letter - 1] for letter in letters)
-    log.info("%s: space group %d, letters %s", structure.formula, group, described)
+    # The template may be a supercell.
+    crystal = decode(tokens)[0].structure or structure
+    log.info("%s: space group %d, letters %s", crystal.formula, group, described)
     return tokens[[0] * args.count]
 
 

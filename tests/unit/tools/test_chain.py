@@ -59,6 +59,16 @@ def test_positions_of_a_poscar(folder: Path) -> None:
     assert len(set(x)) > 3
 
 
+def test_a_supercell_is_the_crystal_that_it_repeats(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supercell = Structure.from_file(str(folder / "POSCAR")).make_supercell([2, 1, 1])
+    supercell.to(str(folder / "twice.vasp"), fmt="poscar")
+    table = ask(folder, "--move", "positions", "-n", "1", template="twice.vasp")
+    assert table["space_group"].tolist() == [136]
+    assert "Ti2 O4: space group 136, letters a f" in capsys.readouterr().err
+
+
 def test_both_and_the_seed(folder: Path) -> None:
     words = ["-n", "4", "--require", "O"]
     tables = [ask(folder, *words, *more, template="POSCAR") for more in ([], [], ["--seed", "1"])]
