@@ -134,11 +134,14 @@ def run(
     config: Config | None = None,
     histories: dict[str, list[pd.DataFrame]] | None = None,
     provenance: dict[str, dict[str, Any]] | None = None,
+    crystals: dict[str, pd.DataFrame] | None = None,
     **options: Any,
 ) -> Run:
     """A run for the report; ``options`` are those of :func:`summarise`."""
     summary = summarise(table, **options)
-    return Run(table, summary, config or Config(), histories or {}, provenance or {})
+    return Run(
+        table, summary, config or Config(), histories or {}, provenance or {}, crystals or {}
+    )
 
 
 def losses(*, epochs: int = 60, start: float = 31.0, end: float = 9.0) -> pd.DataFrame:
@@ -167,6 +170,21 @@ def round_history(number: int, *, steps: int = 12, merit: bool = False) -> pd.Da
     if merit:
         columns |= {"band_gap_mean": 1 + 0.05 * step, "dielectric_mean": 6 + 0.1 * step}
     return pd.DataFrame(columns)
+
+
+def rl_crystals(table: pd.DataFrame, *, steps: int, seed: int = 0) -> pd.DataFrame:
+    """Crystals that a branch sampled, ten in a step, of the kinds that are in a table."""
+    generator = np.random.default_rng(seed)
+    rows = table[table["formula"].notna()].sample(10 * steps, replace=True, random_state=seed)
+    return pd.DataFrame(
+        {
+            "step": np.repeat(np.arange(1, steps + 1), 10),
+            "formula": rows["formula"].to_numpy(),
+            "space_group": rows["space_group"].to_numpy(),
+            "valid": generator.random(10 * steps) > 0.1,
+            "e_above_hull": generator.gamma(1.5, 0.3, 10 * steps),
+        }
+    )
 
 
 def sft_history(number: int, *, epochs: int) -> pd.DataFrame:

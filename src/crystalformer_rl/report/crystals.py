@@ -1,4 +1,4 @@
-"""Pictures of crystals: spheres, bonds and the edges of the conventional cell, as SVG."""
+"""Pictures of crystals: spheres, bonds and the edges of the conventional cell."""
 
 from dataclasses import dataclass
 from html import escape
@@ -7,10 +7,12 @@ from itertools import pairwise
 import numpy as np
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.report.style import INK
+from crystalformer_rl.report.style import INK, canvas
 
 _SIZE = 240.0
 _MARGIN = 10.0
@@ -32,6 +34,62 @@ class _Scene:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A piece of an edge or a bond; ``depth`` grows towards the eye."""
+
+    depth: float
+    ends: tuple[tuple[float, float], tuple[float, float]]
+    colour: str
+    width: float
+    opacity: float = 1.0
+
+    def svg(self) -> str:
+        """The line as an element of SVG."""
+        (x1, y1), (x2, y2) = self.ends
+        faint = f' stroke-opacity="{self.opacity:g}"' if self.opacity < 1 else ""
+        return (
+            f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{self.colour}"{faint} '
+            f'stroke-width="{self.width:.1f}"/>'
+        )
+
+    def draw(self, axis: Axes, place: int) -> None:
+        """Draw the line above all earlier places."""
+        x, y = zip(*self.ends, strict=True)
+        axis.plot(
+            x, y, color=self.colour, lw=self.width, alpha=self.opacity, zorder=place,
+            solid_capstyle="round",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sphere:
+    """An atom."""
+
+    depth: float
+    middle: tuple[float, float]
+    radius: float
+    number: int
+
+    def svg(self) -> str:
+        """The sphere as an element of SVG, which refers to the gradient of its element."""
+        x, y = self.middle
+        return (
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{self.radius:.1f}" fill="url(#e{self.number})"/>'
+        )
+
+    def draw(self, axis: Axes, place: int) -> None:
+        """Draw the sphere above all earlier places: discs that shrink towards the light."""
+        stops, tones = zip(*_shades(self.number), strict=True)
+        for size in np.linspace(1, 0, 24, endpoint=False):
+            tone = [np.interp(size, stops, [one[i] for one in tones]) for i in range(3)]
+            shift = (1 - size) * self.radius
+            middle = (self.middle[0] - 0.32 * shift, self.middle[1] - 0.4 * shift)
+            axis.add_patch(
+                Circle(middle, size * self.radius, color=_hex(np.array(tone)), zorder=place, lw=0)
+            )
+
+
+@dataclass(frozen=True)
 class _View:
     middle: Array
     scale: float
@@ -40,15 +98,53 @@ class _View:
         x, y = (point[:2] - self.middle) * self.scale
         return _SIZE / 2 + float(x), _SIZE / 2 - float(y)
 
-    def line(self, first: Array, last: Array, style: str) -> tuple[float, str]:
-        """Depth of a segment's middle, and the segment."""
-        (x1, y1), (x2, y2) = self.at(first), self.at(last)
-        text = f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" {style}/>'
-        return float(first[2] + last[2]) / 2, text
+    def line(
+        self, first: Array, last: Array, colour: str, width: float, opacity: float = 1
+    ) -> Line:
+        """A segment, as deep as its middle."""
+        ends = self.at(first), self.at(last)
+        return Line(float(first[2] + last[2]) / 2, ends, colour, width, opacity)
 
 
-def draw(structure: Structure, *, label: str) -> str:
-    """An SVG picture of ``structure``, whose cell is drawn as it is.
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a crystal.
+
+    Attributes
+    ----------
+    parts
+        Lines and spheres from the farthest to the nearest, on a square of :data:`_SIZE`.
+    label
+        Read out by screen readers.
+    """
+
+    parts: tuple[Line | Sphere, ...]
+    label: str
+
+    def svg(self) -> str:
+        """The picture as a stand-alone SVG text."""
+        elements = sorted({one.number for one in self.parts if isinstance(one, Sphere)})
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIZE:.0f} {_SIZE:.0f}" '
+            f'width="{_SIZE:.0f}" height="{_SIZE:.0f}" role="img" '
+            f'aria-label="{escape(self.label)}">'
+            f"<defs>{''.join(_gradient(number) for number in elements)}</defs>"
+            f'<g stroke-linecap="round">{"".join(one.svg() for one in self.parts)}</g></svg>'
+        )
+
+    def pdf(self) -> bytes:
+        """The picture as PDF; the shading of a sphere is made of discs."""
+        with canvas(width=_SIZE / 72, height=_SIZE / 72) as drawing:
+            axis = drawing.axes[0]
+            for place, one in enumerate(self.parts):
+                one.draw(axis, place)
+            axis.set(xlim=(0, _SIZE), ylim=(_SIZE, 0), aspect="equal")
+            axis.set_axis_off()
+        return drawing.pdf()
+
+
+def draw(structure: Structure, *, label: str) -> Picture:
+    """A picture of ``structure``, whose cell is drawn as it is.
 
     Atoms are jmol-coloured spheres; those on the border of the cell are repeated on the opposite
     one. Two atoms are bonded if they are nearer than 1.15 times the sum of their covalent radii and
@@ -59,15 +155,8 @@ def draw(structure: Structure, *, label: str) -> str:
     low, high = points.min(axis=0), points.max(axis=0)
     half = float((high - low).max()) / 2 + _SPHERE * float(covalent_radii[scene.numbers].max())
     view = _View(middle=(low + high) / 2, scale=(_SIZE / 2 - _MARGIN) / half)
-    elements = sorted({int(number) for number in scene.numbers})
     parts = _edges(scene, view) + _bonds(scene, view) + _spheres(scene, view)
-    body = "".join(text for _, text in sorted(parts, key=lambda part: part[0]))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIZE:.0f} {_SIZE:.0f}" '
-        f'width="{_SIZE:.0f}" height="{_SIZE:.0f}" role="img" aria-label="{escape(label)}">'
-        f"<defs>{''.join(_gradient(number) for number in elements)}</defs>"
-        f'<g stroke-linecap="round">{body}</g></svg>'
-    )
+    return Picture(tuple(sorted(parts, key=lambda part: part.depth)), label)
 
 
 def colour(number: int) -> str:
@@ -131,42 +220,46 @@ def _camera(matrix: Array) -> Array:
     return np.asarray(tilt @ turn @ frame, dtype=float)
 
 
-def _edges(scene: _Scene, view: _View) -> list[tuple[float, str]]:
-    style = f'stroke="{INK}" stroke-opacity=".45" stroke-width="1"'
-    return [view.line(first, last, style) for first, last in scene.edges]
+def _edges(scene: _Scene, view: _View) -> list[Line | Sphere]:
+    return [view.line(first, last, INK, 1.0, 0.45) for first, last in scene.edges]
 
 
-def _bonds(scene: _Scene, view: _View) -> list[tuple[float, str]]:
+def _bonds(scene: _Scene, view: _View) -> list[Line | Sphere]:
     """Each bond as two halves in the colours of its atoms."""
     radii = covalent_radii[scene.numbers]
     gaps = np.linalg.norm(scene.atoms[:, None] - scene.atoms[None], axis=-1)
     near = (gaps < _BOND * (radii[:, None] + radii[None])) & (gaps > 0.4)
     near &= ~(scene.metal[:, None] & scene.metal[None])
     width = max(2.0, 0.16 * view.scale)
-    parts = []
+    parts: list[Line | Sphere] = []
     for i, j in np.argwhere(np.triu(near, k=1)):
         middle = (scene.atoms[i] + scene.atoms[j]) / 2
         for index in (i, j):
             tone = _hex(0.82 * np.asarray(jmol_colors[scene.numbers[index]], dtype=float))
-            style = f'stroke="{tone}" stroke-width="{width:.1f}"'
-            parts.append(view.line(scene.atoms[index], middle, style))
+            parts.append(view.line(scene.atoms[index], middle, tone, width))
     return parts
 
 
-def _spheres(scene: _Scene, view: _View) -> list[tuple[float, str]]:
-    parts = []
-    for number, point in zip(scene.numbers, scene.atoms, strict=True):
-        x, y = view.at(point)
-        radius = view.scale * _SPHERE * float(covalent_radii[number])
-        text = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="url(#e{number})"/>'
-        parts.append((float(point[2]), text))
-    return parts
+def _spheres(scene: _Scene, view: _View) -> list[Line | Sphere]:
+    return [
+        Sphere(
+            depth=float(point[2]),
+            middle=view.at(point),
+            radius=view.scale * _SPHERE * float(covalent_radii[number]),
+            number=int(number),
+        )
+        for number, point in zip(scene.numbers, scene.atoms, strict=True)
+    ]
+
+
+def _shades(number: int) -> list[tuple[float, Array]]:
+    """Distance from the light, 0 to 1, and colour there, of a sphere lit from the upper left."""
+    base = np.asarray(jmol_colors[number], dtype=float)
+    return [(0, base + 0.75 * (1 - base)), (0.45, base), (0.88, 0.62 * base), (1, 0.35 * base)]
 
 
 def _gradient(number: int) -> str:
-    """A sphere lit from the upper left."""
-    base = np.asarray(jmol_colors[number], dtype=float)
-    stops = ((0, base + 0.75 * (1 - base)), (0.45, base), (0.88, 0.62 * base), (1, 0.35 * base))
+    stops = _shades(number)
     text = "".join(f'<stop offset="{where}" stop-color="{_hex(tone)}"/>' for where, tone in stops)
     return (
         f'<radialGradient id="e{number}" cx=".5" cy=".5" fx=".34" fy=".3">{text}</radialGradient>'

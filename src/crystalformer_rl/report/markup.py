@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from crystalformer_rl.evaluation.columns import BY_NAME
-from crystalformer_rl.report.style import inline
+from crystalformer_rl.report.style import Drawing, inline
 from crystalformer_rl.report.values import Mean, Share
 
 EHULL = Markup("<i>E</i><sub>hull</sub>")
@@ -37,7 +37,7 @@ class Section:
     body
         The HTML under the heading.
     figures
-        Stand-alone SVG texts by name, for the folder ``figures``.
+        Its figures by name, for the folder ``figures``.
     tables
         The numbers behind figures and tables by name, for the folder ``tables``.
     """
@@ -45,7 +45,7 @@ class Section:
     anchor: str
     heading: str
     body: Markup
-    figures: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Drawing] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
@@ -81,10 +81,10 @@ def table(
     return Markup(_PIECES.table(headings, rows, caption, kind))
 
 
-def picture(name: str, svg: str, *, caption: str, label: str) -> Markup:
-    """A figure: ``svg`` inline with its caption; ``label`` is read by screen readers."""
+def picture(name: str, drawing: Drawing, *, caption: str, label: str) -> Markup:
+    """A figure inline with its caption; ``label`` is read by screen readers."""
     labelled = f'<svg role="img" aria-label="{escape(label)}"'
-    shown = Markup(inline(svg, name).replace("<svg", labelled, 1))
+    shown = Markup(inline(drawing.svg(), name).replace("<svg", labelled, 1))
     return Markup(_PIECES.picture(name, shown, caption))
 
 

@@ -6,10 +6,12 @@ from importlib import resources
 import pandas as pd
 from markupsafe import Markup
 
+from crystalformer_rl.config.potentials import title
 from crystalformer_rl.report import browser
 from crystalformer_rl.report.markup import TEMPLATES
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections import SECTIONS
+from crystalformer_rl.report.style import Drawing
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,13 @@ class Report:
     html
         The page; figures, style and script are inside it.
     figures
-        The figures as stand-alone SVG texts, by name.
+        The figures by name.
     tables
         The numbers behind the figures and tables, by name.
     """
 
     html: str
-    figures: dict[str, str]
+    figures: dict[str, Drawing]
     tables: dict[str, pd.DataFrame]
 
 
@@ -37,8 +39,7 @@ def build(run: Run) -> Report:
     style = resources.files("crystalformer_rl.report").joinpath("style.css")
     html = TEMPLATES.get_template("page.html").render(
         title=run.config.report.title,
-        subtitle=f"Run {run.config.run} · {', '.join(run.policies) or 'no policy'} · what each "
-        "generates, and how it was evaluated",
+        subtitle=subtitle(run),
         style=Markup(style.read_text(encoding="utf-8")),
         sections=sections,
         viewer=browser.viewer(),
@@ -46,6 +47,20 @@ def build(run: Run) -> Report:
     )
     return Report(
         html=html,
-        figures={name: svg for section in sections for name, svg in section.figures.items()},
+        figures={name: one for section in sections for name, one in section.figures.items()},
         tables={name: table for section in sections for name, table in section.tables.items()},
     )
+
+
+def subtitle(run: Run) -> str:
+    """What was run, in one line."""
+    config = run.config
+    judge = config.judge.potential
+    parts = [
+        f"Run {config.run}, seed {config.seed}",
+        f"{len(run.table):,} structures of {', '.join(run.policies) or 'no policy'}",
+        f"relaxed with {title(config.relax.potential)}"
+        + ("" if judge is None else f", judged by {title(judge)}"),
+        f"stable below {run.threshold:g} eV/atom",
+    ]
+    return " · ".join(parts)

@@ -1,13 +1,14 @@
 """A finished run: everything that the page shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from crystalformer_rl.config import Config
+from crystalformer_rl.evaluation.intervals import fraction
 from crystalformer_rl.report.style import policy_colours
 from crystalformer_rl.report.values import Mean, Share, Summary
 
@@ -33,6 +34,8 @@ class Run:
         RL branch (``rl-…``).
     provenance
         Records of the jobs by label, such as ``relax/base/shard-0000``.
+    crystals
+        The crystals that were sampled during RL fine-tuning, by branch (``rl-…``), all rounds.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Run:
     config: Config
     histories: Mapping[str, Sequence[pd.DataFrame]]
     provenance: Mapping[str, Record]
+    crystals: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if absent := [name for name in NEEDED if name not in self.table]:
@@ -97,6 +101,16 @@ class Run:
     def share(self, policy: str, name: str) -> Share:
         """A fraction of a policy."""
         return Share.of(self.policies[policy]["fractions"][name])
+
+    def stable_by_both(self, policy: str) -> Share | None:
+        """Of the structures that the judge evaluated, those stable by both potentials.
+
+        None if the judge evaluated none of the policy's structures.
+        """
+        judge = self.policies[policy].get("judge")
+        if judge is None or not judge["judged"]:
+            return None
+        return Share.of(fraction(judge["agreement"]["both_stable"], judge["judged"]))
 
     def mean(self, policy: str, name: str) -> Mean:
         """A mean of a policy."""

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal, Protocol
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -25,7 +26,13 @@ FAINT = "#8a929c"
 BASE_COLOUR = "#6b7480"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
+MANY_POINTS = 1500
+"""Beyond this many, points are drawn as pixels, so that the page stays small."""
+
 _HEADER = r"<\?xml.*?\?>\s*|<!DOCTYPE.*?>\s*|<!--.*?-->\s*|<metadata>.*?</metadata>\s*"
+
+_UNDATED_SVG = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+_UNDATED_PDF = dict.fromkeys(("Creator", "CreationDate", "Producer"))
 
 _RC: dict[Any, Any] = {
     "figure.facecolor": "none",
@@ -55,6 +62,7 @@ _RC: dict[Any, Any] = {
     "legend.fontsize": 8.0,
     "lines.linewidth": 1.6,
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,
     "svg.hashsalt": "crystalformer-rl",
 }
 
@@ -72,6 +80,16 @@ def policy_colours(policies: Sequence[str]) -> dict[str, str]:
     others = [name for name in policies if name != "base"]
     colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(others)}
     return {name: colours.get(name, BASE_COLOUR) for name in policies}
+
+
+class Drawing(Protocol):
+    """A figure that can be written as a file."""
+
+    def svg(self) -> str:
+        """The figure as a stand-alone SVG text."""
+
+    def pdf(self) -> bytes:
+        """The figure as PDF, with text as text."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +111,23 @@ class Canvas:
 
     def svg(self) -> str:
         """The figure as SVG without dates, program names or links."""
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        with _look():
-            self.figure.savefig(buffer, format="svg", metadata=nothing, dpi=160)
-        text = re.sub(_HEADER, "", buffer.getvalue(), flags=re.DOTALL)
+        return self._svg
+
+    @cached_property
+    def _svg(self) -> str:
+        text = re.sub(_HEADER, "", self._saved("svg", _UNDATED_SVG).decode(), flags=re.DOTALL)
         # Coordinates to a hundredth of a point: half the bytes, the same picture.
         return re.sub(r'\b(?:d|x|y)="[^"]*"', _shortened, text)
+
+    def pdf(self) -> bytes:
+        """The figure as PDF without dates or program names."""
+        return self._saved("pdf", _UNDATED_PDF)
+
+    def _saved(self, kind: str, metadata: dict[str, None]) -> bytes:
+        buffer = io.BytesIO()
+        with _look():
+            self.figure.savefig(buffer, format=kind, metadata=metadata, dpi=160)
+        return buffer.getvalue()
 
 
 def _shortened(match: re.Match[str]) -> str:
@@ -126,9 +154,11 @@ def canvas(
         yield Canvas(figure=figure, rows=[list(row) for row in grid])
 
 
-def percent_axis(axis: Axes) -> None:
-    """Write the fractions of the y axis in per cent."""
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+def percent_axis(axis: Axes, *, along: Literal["x", "y"] = "y") -> None:
+    """Write the fractions of an axis in per cent."""
+    getattr(axis, f"{along}axis").set_major_formatter(
+        FuncFormatter(lambda value, _: f"{100 * value:g} %")
+    )
 
 
 def inline(svg: str, name: str) -> str:

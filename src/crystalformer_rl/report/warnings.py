@@ -15,17 +15,17 @@ MANY_SHORT = 0.1  # fraction of the structures
 
 
 def warnings(run: Run) -> list[Markup]:
-    """The warnings that apply, in the order of the page."""
+    """The warnings that apply, the most serious first."""
     if not run.policies:
         return [*_no_judge(run), _warning("No structures", "The table is empty.")]
     return [
         *_no_judge(run),
-        *_few(run),
-        *_cut(run),
         *_hull(run),
+        *_few(run),
+        *_repeats(run),
         *_short(run),
         *_unplaced(run),
-        *_repeats(run),
+        *_cut(run),
     ]
 
 

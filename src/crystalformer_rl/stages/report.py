@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from crystalformer_rl.config import Config, ReportSettings
-from crystalformer_rl.files import read_json, read_table, write_text
+from crystalformer_rl.files import read_json, read_table, write_bytes, write_text
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import provenance_of_shards
 from crystalformer_rl.report.page import build
@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``index.html``, ``figures/*.svg``, ``tables/*.csv`` and ``provenance.json``.
+    """Write ``index.html``, ``provenance.json`` and the folders ``figures`` and ``tables``.
+
+    Each figure is written as SVG and PDF, each table as CSV and as LaTeX.
 
     The folders ``figures`` and ``tables`` are emptied first, so that a figure of an earlier run is
     not mistaken for one of this run.
@@ -76,26 +78,33 @@ def run(args: argparse.Namespace) -> None:
             "provenance": records,
         },
     )
-    report = build(
-        Run(
-            table=read_table(structures),
-            summary=read_json(summary),
-            config=config,
-            histories=_histories(args.histories),
-            provenance=_records(records),
-        )
+    finished = Run(
+        table=read_table(structures),
+        summary=read_json(summary),
+        config=config,
+        histories=_histories(args.histories),
+        provenance=_records(records),
     )
+    report = build(finished)
     for folder in ("figures", "tables"):
         shutil.rmtree(args.out / folder, ignore_errors=True)
-    for name, svg in report.figures.items():
-        write_text(args.out / "figures" / f"{name}.svg", svg + "\n")
+    for name, drawing in report.figures.items():
+        write_text(args.out / "figures" / f"{name}.svg", drawing.svg() + "\n")
+        write_bytes(args.out / "figures" / f"{name}.pdf", drawing.pdf())
     for name, table in report.tables.items():
         write_text(args.out / "tables" / f"{name}.csv", table.to_csv(index=False))
+        write_text(args.out / "tables" / f"{name}.tex", latex(table))
     write_text(args.out / "index.html", report.html)
     log.info("%s: %.1f MB", args.out / "index.html", len(report.html.encode()) / 1e6)
     provenance.write(
         args.out / "provenance.json", figures=len(report.figures), tables=len(report.tables)
     )
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A table as ``tabular`` of LaTeX with the rules of booktabs; numbers to four digits."""
+    text = table.to_latex(index=False, escape=True, na_rep="", float_format="{:.4g}".format)
+    return f"% needs \\usepackage{{booktabs}}\n{text}"
 
 
 def _named_file(text: str) -> tuple[str, Path]:

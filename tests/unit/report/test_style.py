@@ -2,15 +2,19 @@
 
 import matplotlib as mpl
 
-from crystalformer_rl.report.style import INK, canvas, inline, policy_colours
+from crystalformer_rl.report.style import INK, Canvas, canvas, inline, policy_colours
 
 
-def _svg() -> str:
+def _canvas() -> Canvas:
     with canvas(columns=2) as drawing:
         for axis in drawing.axes:
             axis.plot([0, 1], [0, 1], marker="o")
             axis.set_title("a title")
-    return drawing.svg()
+    return drawing
+
+
+def _svg() -> str:
+    return _canvas().svg()
 
 
 def test_the_same_figure_is_the_same_bytes_whatever_the_users_settings() -> None:
@@ -18,6 +22,13 @@ def test_the_same_figure_is_the_same_bytes_whatever_the_users_settings() -> None
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "none"}):
         assert _svg() == first
         assert mpl.rcParams["font.size"] == 30
+
+
+def test_a_figure_is_the_same_pdf_each_time_without_a_date() -> None:
+    first = _canvas().pdf()
+    assert first.startswith(b"%PDF")
+    assert b"CreationDate" not in first
+    assert _canvas().pdf() == first
 
 
 def test_inline_figures_share_no_ids_and_take_the_pages_ink() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers import synthetic
 from helpers.cli import parse
@@ -53,12 +54,29 @@ def test_stage_writes_everything_and_a_second_run_the_same(arguments: list[str])
     assert (out / "figures/rl-overview.svg").is_file()
     history = (out / "tables/history-rl-ehull.csv").read_text(encoding="utf-8")
     assert len(history.splitlines()) == 1 + 24
+    first = _contents(out)
+    assert {path.suffix for path in first} == {".svg", ".pdf", ".csv", ".tex"}
     record = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
     assert len(record["inputs"]["histories"]) == 3
     stale = out / "figures/details-rl-gone.svg"
     stale.write_text("<svg/>", encoding="utf-8")
     assert (_run(arguments) / "index.html").read_text(encoding="utf-8") == html
     assert not stale.exists()
+    assert _contents(out) == first
+
+
+def _contents(out: Path) -> dict[Path, bytes]:
+    """The files of the folders of figures and tables."""
+    return {path: path.read_bytes() for path in sorted(out.glob("*/*"))}
+
+
+def test_tables_are_latex_with_booktabs() -> None:
+    table = pd.DataFrame({"a_b": ["50 %", None], "x": [0.123456, float("nan")]})
+    lines = report.latex(table).splitlines()
+    assert lines[0] == "% needs \\usepackage{booktabs}"
+    assert lines[2] == r"\toprule"
+    assert lines[3] == r"a\_b & x \\"
+    assert lines[5] == r"50 \% & 0.1235 \\"
 
 
 def test_histories_must_be_named(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

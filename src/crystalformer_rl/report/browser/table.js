@@ -233,26 +233,3 @@ class StructureTable {
     return `${head}\n${lines.join("\n")}\n`;
   }
 }
-
-// Cards of the gallery open the same dialog.
-function connectCards(data, dialog) {
-  const places = new Map();
-  for (let row = 0; row < data.rows; row++) places.set(`${valueOf(data.column.policy, row)}/${valueOf(data.column.id, row)}`, row);
-  const buttons = [...document.querySelectorAll("button.turn")];
-  const rows = buttons.map((button) => places.get(button.dataset.structure));
-  buttons.forEach((button, place) => button.addEventListener("click", () => dialog.open(rows[place], rows)));
-}
-
-(async () => {
-  const root = document.getElementById("structure-table");
-  if (!root) return;
-  if (!window.DecompressionStream) {
-    root.querySelector(".found").textContent = "This browser is too old to unpack the table. It is in structures.parquet of the evaluation.";
-    return;
-  }
-  const data = await structures();
-  const dialog = new CrystalDialog(data);
-  new StructureTable(data, dialog);
-  connectCards(data, dialog);
-  root.dataset.ready = "true";
-})();

@@ -14,7 +14,7 @@ from crystalformer_rl.report.geometry import conventional
 from crystalformer_rl.report.markup import EHULL, Section, number
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections.structures import cell
-from crystalformer_rl.report.style import inline
+from crystalformer_rl.report.style import Drawing, inline
 from crystalformer_rl.report.values import flag, numbers
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 
@@ -29,7 +29,7 @@ def section(run: Run) -> Section:
     deep = numbers(table, "e_above_hull") < ARTEFACT_BELOW
     sun = best(table[~deep], by="e_above_hull", among="sun", count=count, descending=False)
     merit = best(table, by="figure_of_merit", among="stable", count=count, descending=True)
-    figures: dict[str, str] = {}
+    figures: dict[str, Drawing] = {}
     body = Markup(
         "<h3>Lowest {} among S.U.N. structures</h3>{}"
         "<p>{} S.U.N. structures below {} eV/atom are left out as likely artefacts.</p>"
@@ -66,7 +66,7 @@ def best(table: pd.DataFrame, *, by: str, among: str, count: int, descending: bo
     return first.assign(found_by=[", ".join(policies[kind]) for kind in kinds[first.index]])
 
 
-def _gallery(prefix: str, rows: pd.DataFrame, figures: dict[str, str]) -> Markup:
+def _gallery(prefix: str, rows: pd.DataFrame, figures: dict[str, Drawing]) -> Markup:
     """The cards of the rows; their pictures are added to ``figures``."""
     cards = []
     pairs = zip(rows.to_dict("records"), _structures(rows), strict=True)
@@ -75,7 +75,8 @@ def _gallery(prefix: str, rows: pd.DataFrame, figures: dict[str, str]) -> Markup
         if structure is not None:
             label = f"Crystal structure of {row['formula']}"
             figures[name] = crystals.draw(conventional(structure), label=label)
-        cards.append(_card(row, structure, name, figures.get(name)))
+        drawn = figures[name].svg() if name in figures else None
+        cards.append(_card(row, structure, name, drawn))
     return markup.piece("gallery", cards)
 
 

@@ -25,8 +25,8 @@ def section(run: Run) -> Section:
         for policy in policies
     }
     figures = {
-        "ehull-histograms": draw_histograms(run.table, policies, threshold=run.threshold).svg(),
-        "ehull-means": draw_means(means, threshold=run.threshold).svg(),
+        "ehull-histograms": draw_histograms(run.table, policies, threshold=run.threshold),
+        "ehull-means": draw_means(means, threshold=run.threshold),
     }
     low, high = RANGE
     histograms = markup.picture(

@@ -1,7 +1,9 @@
 """The failures of a run, by reason."""
 
 import re
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -9,6 +11,7 @@ from crystalformer_rl.evaluation.criteria import FAILURE_STAGES
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import Section, percent
 from crystalformer_rl.report.run import Run
+from crystalformer_rl.report.style import Canvas, canvas, percent_axis
 from crystalformer_rl.report.values import by_policy, flag, text
 
 ROWS = 60
@@ -20,8 +23,49 @@ CHECKS = ("distance", "volume", "charge", "density")
 def section(run: Run) -> Section:
     """The table of failures."""
     ledger = failures(run.table)
-    body = Markup("<p>Nothing failed.</p>") if ledger.empty else _table(ledger)
-    return Section("failures", "Failure ledger", body, tables={"failures": ledger})
+    if ledger.empty:
+        body = Markup("<p>Nothing failed.</p>")
+        return Section("failures", "Failure ledger", body, tables={"failures": ledger})
+    drawing = draw(ledger, run.colours)
+    body = markup.picture(
+        "failures",
+        drawing,
+        label="Bars: failed structures per stage and policy",
+        caption="Structures that failed each stage or check, of all samples of a policy. A "
+        "structure can be in several bars.",
+    )
+    return Section(
+        "failures",
+        "Failure ledger",
+        body + _table(ledger),
+        figures={"failures": drawing},
+        tables={"failures": ledger},
+    )
+
+
+def draw(ledger: pd.DataFrame, colours: Mapping[str, str]) -> Canvas:
+    """A group of bars per stage, one bar per policy: the fraction of its samples that failed."""
+    sampled = ledger.groupby("policy", sort=False)["sampled"].first()
+    counts = ledger.pivot_table(
+        index="stage", columns="policy", values="count", aggfunc="sum", fill_value=0
+    )
+    stages = [stage for stage in STAGES if stage in counts.index]
+    stages += [stage for stage in counts.index if stage not in stages]
+    width = 0.8 / max(1, len(sampled))
+    with canvas(height=0.7 + 0.5 * len(stages)) as drawing:
+        axis = drawing.axes[0]
+        for index, (policy, number) in enumerate(sampled.items()):
+            places = np.arange(len(stages)) - 0.4 + (index + 0.5) * width
+            shares = counts.loc[stages, str(policy)] / number
+            axis.barh(places, shares, 0.9 * width, color=colours[str(policy)], label=policy)
+        axis.set_yticks(range(len(stages)), stages)
+        axis.set_ylim(len(stages) - 0.5, -0.5)
+        axis.tick_params(axis="y", length=0)
+        percent_axis(axis, along="x")
+        axis.set_xlabel("of all samples")
+        axis.grid(axis="x")
+        axis.legend(loc="best")
+    return drawing
 
 
 def _table(ledger: pd.DataFrame) -> Markup:

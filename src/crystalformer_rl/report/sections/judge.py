@@ -1,16 +1,21 @@
 """Stability by the judge, a second potential that no reward has seen."""
 
+import numpy as np
+
 from crystalformer_rl.config.potentials import title
 from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import Section, counted
 from crystalformer_rl.report.run import Run
-from crystalformer_rl.report.values import Share
+from crystalformer_rl.report.style import FAINT, GRID, MANY_POINTS, Canvas, canvas
+from crystalformer_rl.report.values import Share, numbers
 
 FLAGS = (
     "stable_initial", "judge_stable_initial", "stable", "judge_stable", "sun", "sun_judge",
     "sun_supported", "sun_judge_supported",
 )  # fmt: skip
+RANGE = (-0.3, 0.6)  # eV/atom
+TICKS = (-0.2, 0.0, 0.2, 0.4, 0.6)
 KINDS = ("both_stable", "only_first_stable", "only_judge_stable")
 
 
@@ -53,4 +58,45 @@ def section(run: Run) -> Section | None:
         "above hull. A gain that the judge does not confirm may be errors of the rewarding "
         "potential, found and exploited.",
     )  # fmt: skip
-    return Section("judge", "The judge", body)
+    drawing = draw(run, rewarding, judge)
+    body += markup.picture(
+        "potentials",
+        drawing,
+        label="Energy above hull by the judge against that by the rewarding potential, per policy",
+        caption=f"Energy above hull after relaxation, by {rewarding} and by {judge}, each on its "
+        "own hull. Above the horizontal and left of the vertical dashed line, a "
+        f"structure is stable by {rewarding} alone: where a policy has found errors of the "
+        "potential that rewarded it, its points gather there. Values outside the panels are "
+        "drawn on their border.",
+    )
+    return Section("judge", "The judge", body, figures={"potentials": drawing})
+
+
+def draw(run: Run, rewarding: str, judge: str) -> Canvas:
+    """A panel per policy: the judge's energy above hull against the rewarding potential's."""
+    policies = list(run.policies)
+    columns = min(4, max(1, len(policies)))
+    rows = -(-len(policies) // columns) or 1
+    with canvas(
+        rows=rows, columns=columns, height=0.4 + 2.0 * rows, share_x=True, share_y=True
+    ) as drawing:
+        for axis, policy in zip(drawing.axes, policies, strict=False):
+            own = run.table[run.table["policy"] == policy]
+            x, y = numbers(own, "e_above_hull"), numbers(own, "judge_e_above_hull")
+            known = np.isfinite(x) & np.isfinite(y)
+            axis.axline((0, 0), slope=1, color=GRID, lw=0.8)
+            axis.axvline(run.threshold, color=FAINT, lw=0.8, ls=(0, (4, 2)))
+            axis.axhline(run.threshold, color=FAINT, lw=0.8, ls=(0, (4, 2)))
+            axis.plot(
+                np.clip(x[known], *RANGE), np.clip(y[known], *RANGE), ".", ms=5, alpha=0.55,
+                mew=0, clip_on=False, color=run.colours[policy],
+                rasterized=bool(known.sum() > MANY_POINTS),
+            )  # fmt: skip
+            axis.set_title(f"{policy} ({known.sum()})")
+            axis.set(xlim=RANGE, ylim=RANGE, xticks=TICKS, yticks=TICKS, aspect="equal")
+        for row in drawing.rows:
+            row[0].set_ylabel(f"{judge} (eV/atom)")
+        for axis in drawing.rows[-1]:
+            axis.set_xlabel(f"{rewarding} (eV/atom)")
+        drawing.hide_after(len(policies))
+    return drawing

@@ -52,10 +52,10 @@ def section(run: Run) -> Section:
         ).format(markup.meanings(names)),
     )
     counts = {policy: funnel(rows) for policy, rows in by_policy(run.table).items()}
-    svg = draw_funnel(counts, run.colours).svg()
+    drawing = draw_funnel(counts, run.colours)
     picture = markup.picture(
         "funnel",
-        svg,
+        drawing,
         label="Bars per policy: the number of structures that pass each test in turn",
         caption="The funnel: each bar counts the structures that passed its test and all tests "
         "above it. Evaluated: the relaxed structure has an energy above hull, converged or not. "
@@ -66,7 +66,7 @@ def section(run: Run) -> Section:
         "policies",
         "The policies",
         fractions + means + picture,
-        figures={"funnel": svg},
+        figures={"funnel": drawing},
         tables={"policies": policy_table(run), "funnel": funnel_table(counts)},
     )
 

@@ -10,19 +10,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import Section
 from crystalformer_rl.report.run import Run
-from crystalformer_rl.report.style import FAINT, INK, Canvas, canvas, policy_colours
+from crystalformer_rl.report.style import FAINT, INK, MANY_POINTS, Canvas, canvas, policy_colours
 from crystalformer_rl.report.values import flag, numbers
 
-MANY_POINTS = 1500  # beyond this many, points are drawn as pixels to keep the page small
 LINES = (5.0, 10.0, 20.0, 40.0)
 
 
 def section(run: Run) -> Section:
     """Gap against dielectric constant."""
-    svg = draw(run.table, list(run.policies)).svg()
+    drawing = draw(run.table, list(run.policies))
     body = markup.picture(
         "gap-dielectric",
-        svg,
+        drawing,
         label="Band gap against dielectric constant per policy, with figure-of-merit lines",
         caption="Predicted band gap and electronic dielectric constant of every structure that has "
         "both. Dots: not stable; rings: stable; stars: S.U.N. Along a dashed line the figure of "
@@ -33,7 +32,7 @@ def section(run: Run) -> Section:
         "properties",
         "Band gap and dielectric constant",
         body,
-        figures={"gap-dielectric": svg},
+        figures={"gap-dielectric": drawing},
     )
 
 

@@ -13,7 +13,7 @@ from crystalformer_rl.config.reward_base import E_ABOVE_HULL, GUARDS
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import Section
 from crystalformer_rl.report.run import Run
-from crystalformer_rl.report.style import FAINT, Canvas, canvas, percent_axis
+from crystalformer_rl.report.style import FAINT, Canvas, Drawing, canvas, percent_axis
 from crystalformer_rl.report.values import numbers
 
 LABELS = {
@@ -60,10 +60,11 @@ def section(run: Run) -> Section:
     if not run.branches:
         body = Markup("<p>No history of an RL branch was given.</p>")
         return Section("reinforcement", heading, body)
-    figures, body = {}, Markup("")
+    figures: dict[str, Drawing] = {}
+    body = Markup("")
     rewarded = {name: one for name, one in run.branches.items() if "kl" in one}
     if rewarded:
-        figures["rl-overview"] = draw_overview(rewarded, run.colours).svg()
+        figures["rl-overview"] = draw_overview(rewarded, run.colours)
         body += markup.picture(
             "rl-overview",
             figures["rl-overview"],
@@ -78,7 +79,7 @@ def section(run: Run) -> Section:
         )
     for branch, history in run.branches.items():
         name = f"details-{branch}"
-        figures[name] = draw_details(history, run.colours[branch], _components(run, branch)).svg()
+        figures[name] = draw_details(history, run.colours[branch], _components(run, branch))
         body += markup.picture(
             name,
             figures[name],

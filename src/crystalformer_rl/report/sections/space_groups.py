@@ -1,4 +1,4 @@
-"""S.U.N. by space group."""
+"""S.U.N. by space group and by crystal system."""
 
 import re
 from collections.abc import Mapping
@@ -15,14 +15,30 @@ from crystalformer_rl.report.style import INK, Canvas, canvas, percent_axis
 from crystalformer_rl.report.values import Share
 
 GROUPS = 14  # as many as in the paper's figure
+SYSTEMS = {
+    "triclinic": 2, "monoclinic": 15, "orthorhombic": 74, "tetragonal": 142, "trigonal": 167,
+    "hexagonal": 194, "cubic": 230,
+}  # fmt: skip
+"""The last space group of each crystal system."""
 
 
 def section(run: Run) -> Section:
     """Bars of the S.U.N. fraction in the most sampled space groups."""
-    svg = draw(sun_by_group(run.policies, groups=GROUPS), run.colours).svg()
+    systems = system_table(run.policies)
+    figures = {
+        "crystal-systems": draw_systems(systems, run.colours),
+        "sun-by-group": draw(sun_by_group(run.policies, groups=GROUPS), run.colours),
+    }
     body = markup.picture(
+        "crystal-systems",
+        figures["crystal-systems"],
+        label="Bars: share of each crystal system per policy, and of its S.U.N. structures",
+        caption="The seven crystal systems: share of the sampled structures (pale bars) and of "
+        "those that are S.U.N. (full bars), of all samples of a policy. The system is that of the "
+        "space group asked for.",
+    ) + markup.picture(
         "sun-by-group",
-        svg,
+        figures["sun-by-group"],
         label="Bars: S.U.N. fraction per space group and policy",
         caption="Fraction of S.U.N. structures among those sampled in a space group: the "
         f"{GROUPS} groups that were sampled most, with 95 % Wilson intervals. The space group is "
@@ -34,8 +50,8 @@ def section(run: Run) -> Section:
         "space-groups",
         "S.U.N. by space group",
         body,
-        figures={"sun-by-group": svg},
-        tables={"space_groups": group_table(run.policies)},
+        figures=figures,
+        tables={"space_groups": group_table(run.policies), "crystal_systems": systems},
     )
 
 
@@ -62,6 +78,44 @@ def draw(shares: Mapping[str, Mapping[str, Share]], colours: Mapping[str, str]) 
         if policies:
             axis.legend(ncols=len(policies), loc="upper right")
     return drawing
+
+
+def draw_systems(systems: pd.DataFrame, colours: Mapping[str, str]) -> Canvas:
+    """Share of each crystal system per policy (pale), and its part that is S.U.N. (full)."""
+    policies = list(dict.fromkeys(systems["policy"]))
+    width = 0.8 / max(1, len(policies))
+    with canvas(height=2.8) as drawing:
+        axis = drawing.axes[0]
+        for index, policy in enumerate(policies):
+            rows = systems[systems["policy"] == policy]
+            places = np.arange(len(rows)) - 0.4 + (index + 0.5) * width
+            total = max(1, int(rows["generated"].sum()))
+            for name, opacity, label in (("generated", 0.35, None), ("sun", 1.0, policy)):
+                axis.bar(
+                    places, rows[name] / total, width=0.9 * width, color=colours[policy],
+                    alpha=opacity, label=label, lw=0,
+                )  # fmt: skip
+        axis.set_xticks(range(len(SYSTEMS)), list(SYSTEMS))
+        axis.tick_params(axis="x", length=0)
+        axis.set_ylabel("of all samples")
+        percent_axis(axis)
+        axis.grid(axis="y")
+        if policies:
+            axis.legend(ncols=len(policies), loc="best")
+    return drawing
+
+
+def system_table(policies: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Sampled, stable and S.U.N. structures per crystal system and policy."""
+    last = np.array(list(SYSTEMS.values()))
+    rows = []
+    for policy, entry in policies.items():
+        counts = np.zeros((len(SYSTEMS), 3), dtype=int)
+        for number, part in entry["space_groups"].items():
+            place = int(np.searchsorted(last, int(number)))
+            counts[place] += (part["generated"], part["stable"]["k"], part["sun"]["k"])
+        rows += [[policy, name, *map(int, row)] for name, row in zip(SYSTEMS, counts, strict=True)]
+    return pd.DataFrame(rows, columns=["policy", "system", "generated", "stable", "sun"])
 
 
 def group_label(number: int) -> str:

@@ -1,4 +1,4 @@
-"""The summary: headline numbers, how they were obtained, warnings, and what the run shows."""
+"""The summary: the verdict, warnings, how it was obtained, and what the run shows."""
 
 import numpy as np
 import pandas as pd
@@ -7,10 +7,11 @@ from markupsafe import Markup
 from crystalformer_rl.config import Config, RLSettings
 from crystalformer_rl.config.potentials import title
 from crystalformer_rl.config.reward_base import RewardSettings
+from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.report import markup
-from crystalformer_rl.report.markup import EHULL, Section, number, percent
+from crystalformer_rl.report.markup import EHULL, Section, number
 from crystalformer_rl.report.run import Run
-from crystalformer_rl.report.sections import differences
+from crystalformer_rl.report.sections import differences, verdict
 from crystalformer_rl.report.values import numbers
 from crystalformer_rl.report.warnings import warnings
 
@@ -23,30 +24,24 @@ HULLS = {
 
 
 def section(run: Run) -> Section:
-    """Tiles, statement, warnings and findings."""
-    notes = Markup("").join(
-        Markup('<div class="note warning">{}</div>').format(warning) for warning in warnings(run)
+    """The verdict and the first warning on one screen; then how, and what else the run shows."""
+    figures = {"verdict": verdict.draw(run)}
+    picture = markup.picture(
+        "verdict",
+        figures["verdict"],
+        label="Supported S.U.N. and stable structures per policy with intervals",
+        caption=Markup(
+            "Of all sampled structures (right: of those that the judge evaluated), with 95\u202f% "
+            "intervals. Grey band: the interval of the base policy. S.U.N., supported: {}."
+        ).format(markup.prose(BY_NAME["sun_supported"].meaning)),
     )
-    body = tiles(run) + statement(run) + notes + Markup("<h3>What this run shows</h3>")
-    tables = {"differences": differences.difference_table(run)}
-    return Section("summary", "In short", body + findings(run), tables=tables)
-
-
-def tiles(run: Run) -> Markup:
-    """One tile per policy with its headline numbers."""
-    shown = []
-    for name in run.policies:
-        sun, supported, unique = (run.share(name, f) for f in ("sun", "sun_supported", "unique"))
-        energy = run.mean(name, "e_above_hull_initial").value
-        lines = [
-            f"S.U.N., {sun.k} of {sun.n}",
-            f"S.U.N., supported {percent(supported.fraction)}, {supported.k} of {supported.n}",
-            Markup("mean unrelaxed {} {} eV/atom").format(EHULL, number(energy)),
-            f"unique {percent(unique.fraction)}",
-        ]
-        big = percent(sun.fraction)
-        shown.append({"name": name, "colour": run.colours[name], "sun": big, "lines": lines})
-    return markup.piece("tiles", shown)
+    body = (
+        verdict.table(run) + markup.piece("warnings", warnings(run)) + picture
+        + Markup("<h3>How it was done</h3>") + statement(run)
+        + Markup("<h3>What this run shows</h3>") + findings(run)
+    )  # fmt: skip
+    tables = {"verdict": verdict.records(run), "differences": differences.difference_table(run)}
+    return Section("summary", "In short", body, figures=figures, tables=tables)
 
 
 def statement(run: Run) -> Markup:

@@ -21,10 +21,10 @@ def section(run: Run) -> Section:
     if not run.losses:
         body = Markup("<p>No training history was given.</p>")
         return Section("training", "Training losses", body)
-    svg = draw(run.losses).svg()
+    drawing = draw(run.losses)
     body = markup.picture(
         "losses",
-        svg,
+        drawing,
         label="Training and validation loss against epoch",
         caption="Negative log-likelihood per crystal given its space group: letters, elements, "
         "free coordinates and free lattice parameters together, in nats. It contains densities and "
@@ -32,7 +32,7 @@ def section(run: Run) -> Section:
         "untrained network for pretraining.",
     )
     tables = {f"history-{name}": history for name, history in run.losses.items()}
-    return Section("training", "Training losses", body, figures={"losses": svg}, tables=tables)
+    return Section("training", "Training losses", body, figures={"losses": drawing}, tables=tables)
 
 
 def draw(histories: Mapping[str, pd.DataFrame]) -> Canvas:

@@ -2,7 +2,7 @@
 
 from helpers import synthetic
 
-from crystalformer_rl.report.sections.failures import failures
+from crystalformer_rl.report.sections.failures import draw, failures
 
 
 def test_ledger_counts_every_failure_and_joins_like_reasons() -> None:
@@ -22,6 +22,8 @@ def test_ledger_counts_every_failure_and_joins_like_reasons() -> None:
     ]  # fmt: skip
     assert ledger["count"] == [2, 1, 1]
     assert ledger["sampled"] == [4, 4, 4]
+    bars = draw(failures(frame), {"base": "#000000"}).axes[0].patches
+    assert [bar.get_width() for bar in bars] == [0.5, 0.25, 0.25]
 
 
 def test_ledger_of_a_perfect_run_is_empty() -> None:

@@ -27,6 +27,9 @@ def test_both_potentials_are_compared() -> None:
     assert "S.U.N., SevenNet" in section.body
     assert "S.U.N., supported, SevenNet" in section.body
     assert "0/4 = 0.0\u202f% [0.0, 49.0]" in section.body
+    points = section.figures["potentials"].axes[0].lines[-1]
+    assert points.get_xdata().tolist() == [0.0, 0.0, 0.3, 0.3]
+    assert points.get_ydata().tolist() == [0.0, 0.3, 0.0, 0.3]
     assert "2/4 = 50.0\u202f% [15.0, 85.0]" in section.body
 
 

@@ -2,7 +2,12 @@
 
 from helpers import synthetic
 
-from crystalformer_rl.report.sections.space_groups import group_label, sun_by_group
+from crystalformer_rl.report.sections.space_groups import (
+    SYSTEMS,
+    group_label,
+    sun_by_group,
+    system_table,
+)
 
 
 def test_groups_are_the_most_sampled_in_order() -> None:
@@ -18,3 +23,13 @@ def test_groups_are_the_most_sampled_in_order() -> None:
 def test_group_labels_have_proper_screw_axes() -> None:
     assert group_label(194) == "194 P6₃/mmc"
     assert group_label(1) == "1 P1"
+
+
+def test_every_sample_is_in_one_crystal_system() -> None:
+    table = synthetic.structures({"base": 60})
+    found = system_table(synthetic.run(table).policies).set_index("system")
+    assert list(found.index) == list(SYSTEMS)
+    assert found["generated"].sum() == 60
+    assert found.loc["cubic", "generated"] == (table["space_group"] >= 195).sum()
+    assert found.loc["trigonal", "generated"] == table["space_group"].between(143, 167).sum()
+    assert found["sun"].sum() == table["sun"].sum()

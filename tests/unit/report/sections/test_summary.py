@@ -6,7 +6,7 @@ from helpers import synthetic
 
 from crystalformer_rl.config import Config, JudgeSettings, read
 from crystalformer_rl.report.sections.differences import differences
-from crystalformer_rl.report.sections.summary import findings, section, statement, tiles
+from crystalformer_rl.report.sections.summary import findings, section, statement
 from crystalformer_rl.report.warnings import warnings
 
 
@@ -17,13 +17,15 @@ def test_findings_are_of_training_and_of_the_differences() -> None:
     assert "Every policy against the base policy" in text
 
 
-def test_supported_sun_is_shown_with_sun() -> None:
-    table = synthetic.structures({"base": 4}).assign(
-        sun=[True, True, True, False], supported=[True, False, False, True]
-    )
-    assert "<p>S.U.N., 3 of 4</p><p>S.U.N., supported 25.0\u202f%, 1 of 4</p>" in tiles(
-        synthetic.run(table)
-    )
+def test_the_first_warning_is_one_line_and_all_are_behind_it() -> None:
+    table = synthetic.structures({"base": 20}).assign(hull_compounds=0, unique=False)
+    run = synthetic.run(table)
+    body = section(run).body
+    summary = body.split("<summary>")[1].split("</summary>")[0]
+    assert warnings(run)[0] in summary
+    assert f"and {len(warnings(run)) - 1} more" in summary
+    behind = body.split("</summary>")[1].split("</details>")[0]
+    assert all(one in behind for one in warnings(run))
 
 
 def test_other_generators_are_named_with_their_files() -> None:
