@@ -102,6 +102,16 @@ class Layout:
             for folder in self.trainings(policy)
         ]
 
+    @property
+    def sampled_in_rl(self) -> list[tuple[str, str]]:
+        """The crystals of every round of RL, each with its policy; iterated SFT keeps none."""
+        return [
+            (f"rl-{branch}", f"{self.results}/rl-{branch}/round-{number}/{CRYSTALS}")
+            for branch, settings in self.config.rl.items()
+            if settings.algorithm != "sft"
+            for number in range(1, settings.rounds + 1)
+        ]
+
     def weights(self, policy: str) -> str:
         """The weights of a policy: after its last training, or of the given base policy."""
         folders = self.trainings(policy)

@@ -27,6 +27,13 @@ def test_a_round_reads_the_crystals_of_all_rounds_before() -> None:
     ]
 
 
+def test_crystals_of_every_round_are_kept_but_of_iterated_sft() -> None:
+    found = files(rl={"a": {"rounds": 2}, "b": {"algorithm": "sft"}}).sampled_in_rl
+    rounds = [f"results/r/rl-a/round-{number}/crystals.parquet" for number in (1, 2)]
+    assert [path for policy, path in found if policy == "rl-a"] == rounds
+    assert "rl-b" not in {policy for policy, _ in found}
+
+
 def test_policies_and_the_trainings_behind_them() -> None:
     assert files().policies == ["base", "sft", "rl-a", "rl-b"]
     assert files().trained("history.parquet") == [

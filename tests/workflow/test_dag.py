@@ -228,6 +228,7 @@ def test_a_judge_relaxes_the_same_samples_on_a_hull_of_its_own(copy: Copy) -> No
     (page,) = re.findall(r"crystalformer_rl report .*", output)
     assert "results/default/judge/relax/base:2" in page
     assert "results/default/judge/hull/provenance.json" in page
+    assert "rl-ehull=results/default/rl-ehull/round-1/crystals.parquet" in page
 
 
 def test_energies_of_the_elements_of_the_default_judge_come_with_the_project(copy: Copy) -> None:

@@ -4,6 +4,7 @@ rule report:
         evaluation=rules.evaluate.output.structures,
         summary=rules.evaluate.output.summary,
         histories=[path for _, path in LAYOUT.trained("history.parquet")],
+        crystals=[path for _, path in LAYOUT.sampled_in_rl],
         provenance=[
             rules.dataset.output.provenance,
             rules.hull.output.provenance,
@@ -59,6 +60,7 @@ rule report:
         code=code("report"),
         evaluation=subpath(input.evaluation, parent=True),
         histories=["=".join(pair) for pair in LAYOUT.trained("history.parquet")],
+        crystals=["=".join(pair) for pair in LAYOUT.sampled_in_rl],
         shards=[
             *LAYOUT.energies_count("energies"),
             *LAYOUT.energies_count("judge/energies"),
@@ -74,6 +76,7 @@ rule report:
         "python -m crystalformer_rl report --log-file {log:q}"
         " --settings {params.settings:q} --config {params.config:q}"
         " --evaluation {params.evaluation:q}"
-        " --histories {params.histories:q} --provenance {input.provenance:q}"
+        " --histories {params.histories:q} --crystals {params.crystals:q}"
+        " --provenance {input.provenance:q}"
         " --shards {params.shards:q}"
         " --out {params.out:q}"

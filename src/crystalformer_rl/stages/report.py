@@ -17,6 +17,7 @@ from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import provenance_of_shards
 from crystalformer_rl.report.page import build
 from crystalformer_rl.report.run import Run
+from crystalformer_rl.report.sections import discovery
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="POLICY=FILE",
         help="history tables; a policy trained in rounds has one per round",
+    )
+    parser.add_argument(
+        "--crystals",
+        type=_named_file,
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="POLICY=FILE",
+        help="the crystals that were sampled during RL fine-tuning, a table per round",
     )
     parser.add_argument(
         "--provenance",
@@ -75,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         inputs={
             "evaluation": [structures, summary],
             "histories": [path for _, path in args.histories],
+            "crystals": [path for _, path in args.crystals],
             "provenance": records,
         },
     )
@@ -84,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
         config=config,
         histories=_histories(args.histories),
         provenance=_records(records),
+        crystals=_crystals(args.crystals),
     )
     report = build(finished)
     for folder in ("figures", "tables"):
@@ -119,6 +131,16 @@ def _histories(files: Sequence[tuple[str, Path]]) -> dict[str, list[pd.DataFrame
     for name, path in files:
         tables.setdefault(name, []).append(read_table(path))
     return tables
+
+
+def _crystals(files: Sequence[tuple[str, Path]]) -> dict[str, pd.DataFrame]:
+    """The crystals of each branch, of all its rounds."""
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for name, path in files:
+        table = read_table(path)
+        columns = [column for column in discovery.NEEDED if column in table]
+        tables.setdefault(name, []).append(table[columns])
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
 
 def _records(paths: Sequence[Path]) -> Mapping[str, Mapping[str, Any]]:

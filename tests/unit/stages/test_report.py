@@ -25,6 +25,7 @@ def arguments(tmp_path: Path) -> list[str]:
     for number in (1, 2):
         folder = run / f"rl-ehull/round-{number}"
         write_table(folder / "history.parquet", synthetic.round_history(number))
+        write_table(folder / "crystals.parquet", synthetic.rl_crystals(table, steps=number))
         write_json(folder / "provenance.json", synthetic.record("rl", items=64))
     shard = run / "sample/base/shard-0000.provenance.json"
     write_json(shard, synthetic.record("sample", items=8))
@@ -34,6 +35,7 @@ def arguments(tmp_path: Path) -> list[str]:
         "--evaluation", str(run / "evaluate"),
         "--histories", f"base={run / 'pretrain/history.parquet'}",
         *(f"rl-ehull={folder / 'history.parquet'}" for folder in rounds),
+        "--crystals", *(f"rl-ehull={folder / 'crystals.parquet'}" for folder in rounds),
         "--provenance", *(str(folder / "provenance.json") for folder in rounds),
         "--shards", f"{shard.parent}:1",
         "--out", str(run / "report"),
@@ -54,6 +56,8 @@ def test_stage_writes_everything_and_a_second_run_the_same(arguments: list[str])
     assert (out / "figures/rl-overview.svg").is_file()
     history = (out / "tables/history-rl-ehull.csv").read_text(encoding="utf-8")
     assert len(history.splitlines()) == 1 + 24
+    found = (out / "tables/discovery.csv").read_text(encoding="utf-8")
+    assert [line.split(",")[2] for line in found.splitlines()] == ["sampled", "20", "30"]
     first = _contents(out)
     assert {path.suffix for path in first} == {".svg", ".pdf", ".csv", ".tex"}
     record = json.loads((out / "provenance.json").read_text(encoding="utf-8"))

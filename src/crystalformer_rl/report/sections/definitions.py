@@ -1,4 +1,4 @@
-"""Definitions of terms, and how the figures correspond to the paper's."""
+"""Definitions of terms."""
 
 from markupsafe import Markup
 
@@ -7,34 +7,9 @@ from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import EHULL, Section
 from crystalformer_rl.report.run import Run
 
-PAPER = Markup('<a href="https://arxiv.org/abs/2504.02367">arXiv:2504.02367</a>')
-FIGURES = (
-    (
-        "Energy above hull",
-        Markup("histogram of {} of the base and the fine-tuned policy").format(EHULL),
-        "energies are of Orb-v2 on the Alexandria hull; the base policy has 4.8 million "
-        "parameters and was trained on Alex-20",
-    ),
-    (
-        "Course of reinforcement",
-        Markup("mean {} and KL against step").format(EHULL),
-        "100 to 200 steps of 1000 crystals each",
-    ),
-    (
-        "S.U.N. by space group",
-        "S.U.N. per space group",
-        "its 14 groups are 1, 2, 6, 15, 38, 71, 119, 131, 143, 159, 187, 194, 204 and 216",
-    ),
-    (
-        "Band gap and dielectric constant",
-        "band gap against dielectric constant with lines of equal figure of merit",
-        "trained and shown in space group 225 only; stability was filtered afterwards",
-    ),
-)
-
 
 def section(run: Run) -> Section:
-    """Terms, and the table of the paper's figures."""
+    """Terms."""
     e = run.config.evaluate
     terms: dict[str, str] = {
         Markup("Energy above hull ({})").format(EHULL): "formation energy per atom minus that of "
@@ -57,14 +32,4 @@ def section(run: Run) -> Section:
             "space group, in nats per crystal."
         ),
     }
-    mapping = markup.table(
-        ["this page", "figure of the paper", "differences there"],
-        FIGURES,
-        kind="words",
-        caption=Markup(
-            "The section that corresponds to each figure of Cao &amp; Wang, {}. The shapes can be "
-            "compared; the values only where potential, hull, data and model are the same."
-        ).format(PAPER),
-    )
-    body = markup.piece("definitions", terms) + mapping
-    return Section("reading", "Definitions, and the paper", body)
+    return Section("reading", "Definitions", markup.piece("definitions", terms))

@@ -1,0 +1,31 @@
+"""Published numbers beside ours."""
+
+from helpers import synthetic
+
+from crystalformer_rl.config import Config, read
+from crystalformer_rl.report.sections.paper import comparison, draw, section
+
+
+def test_each_number_stands_beside_the_policies_of_its_kind() -> None:
+    table = synthetic.structures({"base": 20, "rl-ehull": 20, "rl-fom": 20})
+    run = synthetic.run(table, config=Config())
+    found = comparison(run)
+    assert set(found["policy"]) == {"base", "rl-ehull"}
+    relaxed = found[(found["policy"] == "base") & (found["column"] == "stable")].iloc[0]
+    assert relaxed["published"] == 0.578
+    assert relaxed["fraction"] == table[table["policy"] == "base"]["stable"].mean()
+
+
+def test_a_branch_that_is_rewarded_by_energy_among_others_counts() -> None:
+    parts = {"low": {"reward": {"kind": "ehull"}}, "new": {"reward": {"kind": "novelty"}}}
+    branch = {"reward": {"kind": "combine", "how": "product", "parts": parts}}
+    config = read({"rl": {"both": branch}})
+    run = synthetic.run(synthetic.structures({"base": 4, "rl-both": 4}), config=config)
+    assert "rl-both" in set(comparison(run)["policy"])
+
+
+def test_a_run_without_these_policies_still_lists_the_figures() -> None:
+    run = synthetic.run(synthetic.structures({"theirs": 3}))
+    assert comparison(run).empty
+    assert draw(comparison(run), run).svg().startswith("<svg")
+    assert "histogram of" in section(run).body
