@@ -43,6 +43,12 @@ rule report:
             category="Tables",
             labels={"table": "{name}"},
         ),
+        crate=report(
+            f"{RUN}/ro-crate-metadata.json",
+            caption="../report/crate.rst",
+            category="Results",
+            labels={"what": "RO-Crate metadata"},
+        ),
         provenance=f"{RUN}/report/provenance.json",
     log:
         f"{LOGS}/report.log",

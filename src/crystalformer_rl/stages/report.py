@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from crystalformer_rl.config import Config, ReportSettings
-from crystalformer_rl.files import read_json, read_table, write_bytes, write_text
+from crystalformer_rl.files import read_json, read_table, write_bytes, write_json, write_text
 from crystalformer_rl.jobs.provenance import Provenance
-from crystalformer_rl.layout import provenance_of_shards
-from crystalformer_rl.report.page import build
+from crystalformer_rl.layout import WEIGHTS, provenance_of_shards
+from crystalformer_rl.report.crate import NAME, crate
+from crystalformer_rl.report.page import build, subtitle
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections import discovery
 
@@ -70,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write ``index.html``, ``provenance.json`` and the folders ``figures`` and ``tables``.
 
-    Each figure is written as SVG and PDF, each table as CSV and as LaTeX.
+    Each figure is written as SVG and PDF, each table as CSV and as LaTeX. The folder above gets
+    ``ro-crate-metadata.json``, which describes the results of the run.
 
     The folders ``figures`` and ``tables`` are emptied first, so that a figure of an earlier run is
     not mistaken for one of this run.
@@ -108,9 +110,44 @@ def run(args: argparse.Namespace) -> None:
         write_text(args.out / "tables" / f"{name}.tex", latex(table))
     write_text(args.out / "index.html", report.html)
     log.info("%s: %.1f MB", args.out / "index.html", len(report.html.encode()) / 1e6)
+    results = args.out.parent
+    write_json(
+        results / NAME,
+        crate(
+            finished,
+            description=subtitle(finished),
+            files={
+                str(path.relative_to(results)) + "/" * path.is_dir(): what
+                for path, what in _published(args).items()
+            },
+        ),
+    )
     provenance.write(
         args.out / "provenance.json", figures=len(report.figures), tables=len(report.tables)
     )
+
+
+def _published(args: argparse.Namespace) -> dict[Path, str]:
+    """What the crate lists: the results of the run below its folder, each with what it is."""
+    found = {
+        args.out / "index.html": "The page: figures, tables and their meaning",
+        args.out / "figures": "The figures as SVG and PDF",
+        args.out / "tables": "The tables as CSV and LaTeX",
+        args.evaluation / "structures.parquet": "One row per sampled structure, with every number",
+        args.evaluation / "summary.json": "Fractions and means of each policy with intervals",
+    }
+    for policy, history in args.histories:
+        for path, what in (
+            (history, "course of the training"),
+            (history.with_name(WEIGHTS), "weights"),
+            (history.with_name("model.json"), "architecture"),
+        ):
+            if path.is_file():
+                found[path] = f"{policy}: {what}"
+    for policy, path in args.crystals:
+        found[path] = f"{policy}: the crystals of every step of RL fine-tuning"
+    inside = args.out.parent
+    return {path: what for path, what in found.items() if path.is_relative_to(inside)}
 
 
 def latex(table: pd.DataFrame) -> str:

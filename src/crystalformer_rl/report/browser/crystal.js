@@ -65,7 +65,9 @@ function drawn(viewer, crystal, data) {
   }
   const vectors = cellVectors(crystal.cell);
   const point = (...at) => Object.fromEntries(["x", "y", "z"].map((name, i) => [name, pointAt(vectors, at)[i]]));
-  const ink = getComputedStyle(document.body).getPropertyValue("--soft").trim();
+  const tone = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
+  const ink = tone("--soft");
+  viewer.setBackgroundColor(tone("--page"));
   for (const i of [0, 1]) for (const j of [0, 1]) for (const [a, b] of [
     [[0, i, j], [1, i, j]], [[i, 0, j], [i, 1, j]], [[i, j, 0], [i, j, 1]],
   ]) viewer.addCylinder({ start: point(...a), end: point(...b), radius: 0.03, color: ink });
@@ -184,7 +186,7 @@ class CrystalDialog {
     if (!window.$3Dmol) document.head.append(make("script", { textContent: await unpacked("viewer") }));
     const view = this.part("view");
     try {
-      this.viewer = $3Dmol.createViewer(view, { backgroundAlpha: 0, antialias: true, disableFog: true, orthographic: true });
+      this.viewer = $3Dmol.createViewer(view, { antialias: true, disableFog: true });
     } catch (error) {
       this.say(`This browser cannot draw in three dimensions (${error.message}). The CIF can be saved.`);
     }
