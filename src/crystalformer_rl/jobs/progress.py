@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -10,6 +12,7 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 30.0
+_BARS = ContextVar("bars", default=True)
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,9 @@ class Progress:
         self._label, self._total = label, total
         self._before = self._count = done
         self._start = self._last = time.monotonic()
-        self._bar = tqdm(desc=label, total=total, initial=done, disable=None)
+        self._bar = tqdm(
+            desc=label, total=total, initial=done, disable=None if _BARS.get() else True
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +72,16 @@ class Progress:
             f"{self._label}: {self._count} of {self._total} in {duration(seconds)}, "
             f"{duration(left)} left"
         )
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Draw no bars of the loops within: of parts of a work that has a bar of its own."""
+    token = _BARS.set(False)
+    try:
+        yield
+    finally:
+        _BARS.reset(token)
 
 
 def progress(iterable: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:

@@ -137,10 +137,14 @@ def write_shards(
 
 def _externals(rows: Sequence[Row], symprec: float) -> Iterator[External]:
     ids: set[str] = set()
+    given = {row.id for row in rows}
     for place, row in enumerate(rows):
         if row.id in ids:
             error = f"repeated_id: a crystal before has the id {row.id}"
-            yield External(f"{row.id}#{place}", None, None, error)
+            own = f"{row.id}#{place}"
+            while own in given:
+                own += "#"
+            yield External(own, None, None, error)
             continue
         ids.add(row.id)
         if row.structure is None:

@@ -14,7 +14,8 @@ examples:
     crystalformer-rl judge crystals.csv --reference my/reference
 
 FOLDER/index.html is the page. The stages write below the same folder, as in a run; the same command
-continues where it was interrupted. docs/howto/external.md says what is read and what counts.
+continues where it was interrupted. What the known crystals are like is computed by the first call,
+and kept in the user's cache folder. docs/howto/external.md says what is read and what counts.
 """
 
 import argparse
@@ -27,15 +28,18 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from crystalformer_rl.config import Config, canonical
 from crystalformer_rl.crystal.readers import FORMATS, read_crystals
 from crystalformer_rl.crystal.symmetry import PRIMITIVE_SYMPREC, primitive
 from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.files import read_json, read_table, write_table
+from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.jobs.pool import spread
+from crystalformer_rl.jobs.progress import Progress, without_bars
+from crystalformer_rl.jobs.user_cache import user_cache, writable
 from crystalformer_rl.layout import shard_name
+from crystalformer_rl.seeds import file_digest
 from crystalformer_rl.shipped import RESOURCES
 from crystalformer_rl.stages import options as flags
 from crystalformer_rl.stages.dataset import KeptRow, structures_table
@@ -45,8 +49,8 @@ from crystalformer_rl.verbs import add_arguments as add_arguments_of
 
 REFERENCE = RESOURCES / "mp20"
 KNOWN, COMPARISON = "crystals.parquet", "formation_energies.csv.xz"
-# Crystals of a shard, which is one piece of work of a process.
-SHARD = 25
+# Crystals of a shard, one piece of work of a process: about a group that is relaxed at once.
+SHARD = 10
 # The judge starts from the relaxed crystal; more steps than this change few opinions.
 JUDGE_STEPS = 20
 SHOWN = ("decoded", "valid", "unique", "novel", "relaxed", "stable", "sun", "sun_supported")
@@ -73,11 +77,6 @@ class Place:
     def journal(self, stage: str, number: int) -> Path:
         """What remains of an interrupted shard."""
         return self.out / "checkpoints" / stage / self.name / shard_name(number, "journal")
-
-    @property
-    def described(self) -> Path:
-        """What the known crystals are like."""
-        return self.out / "known" / "known.parquet"
 
     @property
     def known(self) -> Path:
@@ -134,13 +133,12 @@ def run(args: argparse.Namespace) -> None:
     count = -(-total // SHARD)
     write_known(reference / KNOWN, place, count)
     write_hulls(place, config)
-    call("known", "--structures", reference / KNOWN,
-         "--processes", processes, "--out", place.described)  # fmt: skip
-    with tqdm(total=total, desc="judge", disable=None) as bar:
-        work = partial(judge_shard, place, config)
+    described = describe_known(reference / KNOWN, place, processes=processes)
+    with Progress("judge", total) as done:
+        work = partial(judge_shard, place, config, described)
         for size in spread(work, range(count), processes=processes):
-            bar.update(size)
-    write_results(place, config, count, processes=processes)
+            done.update(size)
+    write_results(place, config, described, count, processes=processes)
     for line in results(place):
         log.info("%s", line)
     log.info("the page: %s", place.out / "index.html")
@@ -174,7 +172,8 @@ def settings(crystals: Path, name: str, reference: Path, *, quick: bool) -> Conf
 def write_known(reference: Path, place: Place, count: int) -> None:
     """Write the known crystals that matter: those of the elements of one of the crystals.
 
-    Others are on no hull of their chemical systems, and match none of them.
+    Others are on no hull of their chemical systems, and match none of them. Crystals of one element
+    are always written, so that there is a hull if no crystal can be read.
 
     Raises
     ------
@@ -184,7 +183,10 @@ def write_known(reference: Path, place: Place, count: int) -> None:
     shards = [read_table(place.shard("sample", number), ["numbers"]) for number in range(count)]
     systems = {frozenset(one) for shard in shards for one in shard["numbers"].dropna()}
     table = read_table(reference)
-    wanted = [any(found <= system for system in systems) for found in map(set, table["numbers"])]
+    wanted = [
+        len(found) == 1 or any(found <= system for system in systems)
+        for found in map(set, table["numbers"])
+    ]
     if not any(wanted):
         raise ValueError(f"{reference}: no crystal with only the elements of those to be judged")
     chosen = place.known.with_name("source.parquet")
@@ -192,6 +194,26 @@ def write_known(reference: Path, place: Place, count: int) -> None:
     rows = (row for row in read_crystals(chosen) if row.structure is not None)
     kept = [KeptRow.of(row, primitive(row.structure, symprec=PRIMITIVE_SYMPREC)) for row in rows]
     write_table(place.known, structures_table(kept))
+
+
+def describe_known(reference: Path, place: Place, *, processes: int) -> Path:
+    """What the known crystals are like: the file of an earlier call, or a new one.
+
+    It is in the user's cache folder; where that cannot be written, with the results.
+    """
+    key = {
+        "structures": file_digest(reference),
+        "code": fingerprint("crystalformer_rl.stages.known"),
+    }
+    out = user_cache("known", ".parquet", key=key)
+    if out.is_file():
+        log.info("what the known crystals are like: %s", out)
+        return out
+    if not writable(out):
+        log.warning("%s cannot be written: the next call computes it again", out)
+        out = place.known.with_name("known.parquet")
+    call("known", "--structures", reference, "--processes", processes, "--out", out)
+    return out
 
 
 def write_hulls(place: Place, config: Config) -> None:
@@ -210,8 +232,14 @@ def write_hulls(place: Place, config: Config) -> None:
         )
 
 
-def judge_shard(place: Place, config: Config, number: int) -> int:
-    """Relax and assess one shard, in a process of its own; the number of its crystals."""
+def judge_shard(place: Place, config: Config, described: Path, number: int) -> int:
+    """Relax and assess one shard; the number of its crystals."""
+    with without_bars():
+        _judge_shard(place, config, described, number)
+    return len(read_table(place.shard("sample", number), ["id"]))
+
+
+def _judge_shard(place: Place, config: Config, described: Path, number: int) -> None:
     torch.set_num_threads(1)
     sample, relaxed, judged = (
         place.shard(stage, number) for stage in ("sample", "relax", "judge/relax")
@@ -226,10 +254,9 @@ def judge_shard(place: Place, config: Config, number: int) -> int:
     call("assess", "--settings", canonical(config.evaluate), "--policy", place.name,
          "--sample", sample, "--relaxed", relaxed, "--judged", judged,
          "--hull", place.out / "hull", "--judge-hull", place.out / "judge/hull",
-         *_comparison(place, config), "--structures", place.known, "--known", place.described,
+         *_comparison(place, config), "--structures", place.known, "--known", described,
          "--journal", place.journal("assess", number), "--out", place.shard("assess", number),
     )  # fmt: skip
-    return len(read_table(sample, ["id"]))
 
 
 def call(verb: str, *words: object) -> None:
@@ -240,11 +267,13 @@ def call(verb: str, *words: object) -> None:
     arguments.run(arguments)
 
 
-def write_results(place: Place, config: Config, count: int, *, processes: int) -> None:
+def write_results(
+    place: Place, config: Config, described: Path, count: int, *, processes: int
+) -> None:
     """Join the shards, and write the page."""
     call("evaluate", "--settings", canonical(config.evaluate),
          "--assessed", f"{place.name}={place.shards('assess', count)}",
-         "--known", place.described,
+         "--known", described,
          "--processes", processes, "--out", place.out / "evaluate")  # fmt: skip
     stages = ("sample", "relax", "judge/relax", "assess")
     hulls = ("hull", "judge/hull", *(["comparison/hull"] if config.comparison_hull.files else []))

@@ -56,6 +56,14 @@ def test_a_crystal_has_the_tokens_of_its_symmetry_and_a_primitive_cell(tmp_path:
     assert table["decode_error"].isna().all()
 
 
+def test_the_id_of_a_repeated_row_is_that_of_no_other(tmp_path: Path) -> None:
+    source = tmp_path / "a.extxyz"
+    source.write_text("".join(FRAME.format(name, "Cs") for name in ("a", "a", "a#1", "a#1")))
+    table = run(source, tmp_path / "out", count=4)
+    assert table["id"].tolist() == ["a", "a#1#", "a#1", "a#1#3"]
+    assert table["decode_error"].notna().tolist() == [False, True, False, True]
+
+
 def test_rows_that_cannot_be_read_stay_with_a_reason(tmp_path: Path) -> None:
     frames = [FRAME.format("a", "Cs"), FRAME.format("a", "K"), FRAME.format("b", "Xx")]
     no_cell = FRAME.format("c", "Cs").replace('Lattice="3.4 0 0 0 3.4 0 0 0 3.4"', "energy=-3.4")
@@ -66,7 +74,7 @@ def test_rows_that_cannot_be_read_stay_with_a_reason(tmp_path: Path) -> None:
     errors = [error if pd.notna(error) else None for error in table["decode_error"]]
     assert errors[0] is errors[4] is None
     assert errors[1] == "repeated_id: a crystal before has the id a"
-    assert str(errors[2]).startswith("unreadable: not extended XYZ")
+    assert errors[2] == "unreadable: unknown element 'Xx'"
     assert errors[3] == "unreadable: the frame has no Lattice"
     assert [one is not None for one in structures_of(table)] == [True, False, False, False, True]
     assert table["space_group"].isna().tolist() == [False, True, True, True, False]
