@@ -146,8 +146,9 @@ def status(name: str) -> Status:
     saved = read_json(path)
     layout = Layout(read(saved["config"]), saved["base_policy"])
     stages: dict[str, list[Seen]] = {}
+    started = path.stat().st_mtime
     for job in jobs(layout):
-        stages.setdefault(job.stage, []).append(look(job))
+        stages.setdefault(job.stage, []).append(look(job, since=started))
     return Status(name, stages, best(layout))
 
 

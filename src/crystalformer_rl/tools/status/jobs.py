@@ -21,7 +21,7 @@ STATES: dict[State, str] = {
     "silent": "Its log has not changed for longer: the step is long, or the job was killed.",
     "stopped": "It stopped with a checkpoint, at a signal or before its time limit.",
     "failed": "Its log ends with an error.",
-    "waiting": "It has not begun.",
+    "waiting": "It has not begun since the run was started last.",
 }
 SILENT_AFTER = 600.0
 # Enough for the last lines of any log.
@@ -104,17 +104,29 @@ def jobs(layout: Layout) -> Iterator[Job]:
         yield _job(layout, stage, _last(run, stage))
 
 
-def look(job: Job, *, now: float | None = None) -> Seen:
-    """What the files of a job say; ``now`` is the time of day in seconds, for tests."""
+def look(job: Job, *, since: float = 0.0, now: float | None = None) -> Seen:
+    """What the files of a job say.
+
+    Parameters
+    ----------
+    since
+        When the run was started last, in seconds of the epoch. A log that has not changed since
+        then is of an earlier start, and the job waits.
+    now
+        The present time, for tests.
+    """
     if job.provenance.exists():
         return Seen(job, "done")
     try:
         with job.log.open("rb") as stream:
             stream.seek(max(0, job.log.stat().st_size - TAIL))
             lines = stream.read().decode(errors="replace").splitlines()
-        age = (time.time() if now is None else now) - job.log.stat().st_mtime
+        changed = job.log.stat().st_mtime
     except FileNotFoundError:
         return Seen(job, "waiting")
+    if changed < since:
+        return Seen(job, "waiting")
+    age = (time.time() if now is None else now) - changed
     told = [found for line in lines if (found := LINE.match(line))]
     texts = [found["text"] for found in told]
     progress = next((p for text in reversed(texts) if (p := PROGRESS.match(text))), None)

@@ -73,6 +73,7 @@ def test_the_log_tells_how_far_a_job_is() -> None:
     assert look(job).state == "stopped"
     write_log("rl-a/round-1", "ERROR rl: energies are not finite")
     assert (look(job).state, look(job).message) == ("failed", "rl: energies are not finite")
+    assert look(job, since=log.stat().st_mtime + 1).state == "waiting"
     finish("rl-a/round-1")
     assert look(job).state == "done"
 
