@@ -50,8 +50,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except Exception:
-        log.exception("%s: internal error; please report it with this log", arguments.verb)
+    except Exception as error:
+        from crystalformer_rl.jobs.device import is_out_of_memory  # noqa: PLC0415 - imports torch
+
+        what = "internal error; please report it with this log"
+        if is_out_of_memory(error):
+            what = "does not fit into memory, even in the smallest parts"
+        log.exception("%s: %s", arguments.verb, what)
         raise SystemExit(1) from None
 
 

@@ -70,6 +70,21 @@ def test_the_version_is_that_of_the_package() -> None:
     assert call("--version").stdout == f"crystalformer-rl {version('crystalformer-rl')}\n"
 
 
+def test_too_little_memory_is_no_defect_of_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise MemoryError("17 GB")
+
+    monkeypatch.setattr(configure, "run", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["configure"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "configure: does not fit into memory" in said
+    assert "please report" not in said
+
+
 def test_a_reader_that_ends_early_is_no_error() -> None:
     command = (
         f"{sys.executable} -m crystalformer_rl completion bash | true; echo ${{PIPESTATUS[0]}}"
