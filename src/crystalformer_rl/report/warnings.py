@@ -10,6 +10,10 @@ from crystalformer_rl.report.values import Share
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW, STATUSES
 
 FEW = 100
+_EMPTY = (
+    "The table of structures is empty, so that there is nothing to show. See the logs of the "
+    "stage `sample`, and `sample.count` in the configuration."
+)
 UNIQUE_AT_LEAST = 0.9
 MANY_SHORT = 0.1  # fraction of the structures
 
@@ -17,7 +21,7 @@ MANY_SHORT = 0.1  # fraction of the structures
 def warnings(run: Run) -> list[Markup]:
     """The warnings that apply, the most serious first."""
     if not run.policies:
-        return [*_no_judge(run), _warning("No structures", "The table is empty.")]
+        return [*_no_judge(run), _warning("No structures", _EMPTY)]
     return [
         *_no_judge(run),
         *_hull(run),

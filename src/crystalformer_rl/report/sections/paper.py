@@ -111,7 +111,7 @@ def draw(found: pd.DataFrame, run: Run) -> Canvas:
         for place, row in enumerate(found.to_dict("records")):
             colour = run.colours[row["policy"]]
             axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=2.2)
-            axis.plot(row["fraction"], place, "o", color=colour, ms=6)
+            axis.plot(row["fraction"], place, "o", color=colour, ms=6, clip_on=False)
             axis.plot(row["published"], place, "D", mfc="none", mec=INK, ms=6)
         labels = [f"{row.policy}: {row.quantity}" for row in found.itertuples()]
         axis.set_yticks(

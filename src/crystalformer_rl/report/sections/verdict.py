@@ -108,7 +108,7 @@ def _draw_share(axis: Axes, share: Share | None, place: int, colour: str) -> Non
     if share is None or not share.n:
         return
     axis.plot([share.low, share.high], [place, place], color=colour, lw=2.4)
-    axis.plot(share.fraction, place, "o", color=colour, ms=7)
+    axis.plot(share.fraction, place, "o", color=colour, ms=7, clip_on=False)
 
 
 def _largest(one: Criterion) -> float:
