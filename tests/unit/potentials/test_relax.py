@@ -30,6 +30,7 @@ def test_argon_is_ases() -> None:
     np.testing.assert_allclose(ours.stress, atoms.get_stress(voigt=False), atol=1e-10)
 
 
+@pytest.mark.gpu
 def test_strained_crystals_come_back(chgnet: Potential, nacl: Structure, mgo: Structure) -> None:
     strained = [nacl.copy().apply_strain(0.04), mgo.copy().apply_strain(-0.03)]
     records = relax(chgnet, strained, max_force=0.02, max_steps=100)
@@ -60,6 +61,7 @@ crystals = st.builds(argon, st.integers(1, 4), seed=st.integers(0, 9))
 
 @settings(max_examples=15)
 @given(st.lists(st.none() | crystals, max_size=6), st.integers(1, 12))
+@pytest.mark.gpu
 def test_batches_are_full_and_change_nothing(
     structures: list[Structure | None], atoms_at_once: int
 ) -> None:
@@ -121,6 +123,7 @@ def test_out_of_steps_keeps_the_last_geometry(chgnet: Potential, mgo: Structure)
     assert record.structure.volume != pytest.approx(strained.volume)
 
 
+@pytest.mark.gpu
 def test_no_steps_is_a_single_point(chgnet: Potential, mgo: Structure) -> None:
     strained = mgo.copy().apply_strain(0.06)
     record = relax(chgnet, [strained], max_force=1e-4, max_steps=0)[0]

@@ -33,6 +33,7 @@ def linear(**settings: Any) -> EhullReward:
     return EhullReward(**plain | settings)
 
 
+@pytest.mark.gpu
 def test_linear_value_by_hand(energies: EnergyAboveHull, chgnet: Potential, batch: Batch) -> None:
     reward = Ehull(linear(floor=-0.1, ceiling=3.0), energies).score(batch)
     assert batch[1] is not None
@@ -66,6 +67,7 @@ def test_the_order_of_a_batch_does_not_matter(energies: EnergyAboveHull, batch: 
         np.testing.assert_allclose(straight.value, turned.value[::-1], atol=1e-5)
 
 
+@pytest.mark.gpu
 def test_a_few_steps_of_relaxation_lower_the_energy(
     energies: EnergyAboveHull, batch: Batch
 ) -> None:

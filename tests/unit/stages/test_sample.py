@@ -45,6 +45,7 @@ def run(folder: Path, *, shard: int = 0, out: str = "shard.parquet", **settings:
     return folder / out
 
 
+@pytest.mark.gpu
 def test_shard(folder: Path) -> None:
     path = run(folder, shard=2)
     table = read_table(path)
@@ -73,6 +74,7 @@ def test_rows_hold_the_tokens_that_were_scored(folder: Path) -> None:
     np.testing.assert_allclose(scored, table["log_prob"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.gpu
 def test_shards_differ_and_repeat(folder: Path) -> None:
     tables = [
         read_table(run(folder, shard=shard, out=out)).drop(columns="id")
@@ -104,6 +106,7 @@ def ask(folder: Path, *words: str) -> pd.DataFrame:
     return read_table(out)
 
 
+@pytest.mark.gpu
 def test_what_people_ask_for(folder: Path) -> None:
     table = ask(
         folder, "-n", "30", "--space-group", "62", "225", "--elements", "Fe", "Co", "O",

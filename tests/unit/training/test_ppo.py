@@ -130,6 +130,7 @@ def test_chunks_do_not_change_the_step(
     assert torch.allclose(*found, atol=1e-7)  # the letter and element tokens are float32
 
 
+@pytest.mark.gpu
 def test_a_batch_is_left_when_the_policy_has_moved_far(
     new_policy: NewPolicy, crystals: CrystalTokens
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_batch_is_left_when_the_policy_has_moved_far(
     assert held.columns["kl_step"] > limit
 
 
+@pytest.mark.gpu
 def test_not_finite_leaves_the_weights(new_policy: NewPolicy, crystals: CrystalTokens) -> None:
     policy, untouched = new_policy(), new_policy()
     old = log_probs(policy, crystals, constraints=ANYTHING).total
@@ -152,6 +154,7 @@ def test_not_finite_leaves_the_weights(new_policy: NewPolicy, crystals: CrystalT
         assert torch.equal(a, b)
 
 
+@pytest.mark.gpu
 def test_constraints_are_in_both_densities_of_the_ratio(new_policy: NewPolicy) -> None:
     """Scored under the masks they were drawn with, crystals start at a ratio of 1; and where the
     masks leave one element, its probability is 1 and moves nothing.
