@@ -23,4 +23,4 @@ def add_arguments(described: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the script."""
-    print(shtab.complete(parser(VERBS), shell=args.shell))
+    print(shtab.complete(parser(VERBS), args.shell))
