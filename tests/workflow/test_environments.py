@@ -2,10 +2,12 @@
 
 import re
 import tomllib
+from importlib import metadata
 
 import pytest
 import yaml
 from helpers.copies import REPOSITORY
+from packaging.specifiers import SpecifierSet
 
 ENVS = REPOSITORY / "envs"
 
@@ -45,6 +47,18 @@ def test_requirements_for_development_pin_the_checks() -> None:
     assert "-r requirements.txt" in lines
     assert needs("develop") <= {name.lower() for name in pins(lines)} | set(REQUIREMENTS)
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines if line[:1].isalpha())
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_pin_allows_the_python_of_debian_12(name: str) -> None:
+    found = {
+        package: metadata.metadata(package).get("Requires-Python")
+        for package in pins((ENVS / name).read_text().splitlines())
+    }
+    wrong = {
+        one: text for one, text in found.items() if text and "3.11.2" not in SpecifierSet(text)
+    }
+    assert wrong == {}
 
 
 def test_rules_name_environments_that_exist() -> None:
