@@ -40,6 +40,7 @@ from crystalformer_rl.config.judging import (
     ReportSettings,
     SampleSettings,
 )
+from crystalformer_rl.config.memory import MemorySettings
 from crystalformer_rl.config.property_rewards import MatglPropertyReward, PropertyReward
 from crystalformer_rl.config.reward_base import HullReward, RewardSettings
 from crystalformer_rl.config.rewards import (
@@ -104,8 +105,8 @@ class Config(Section):
     sft: SftSettings = Field(default_factory=SftSettings)
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
-            "ehull": RLSettings(),
-            "fom": RLSettings(reward=FigureOfMeritReward()),
+            "ehull": RLSettings(learning_rate=3e-4, memory=MemorySettings(known=0.3)),
+            "fom": RLSettings(steps=75, reward=FigureOfMeritReward()),
         },
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
         "removes a branch.",

@@ -64,6 +64,10 @@ class RelaxSettings(Relaxation):
 class JudgeSettings(Relaxation):
     """A second potential that no reward sees, with its own element energies and hull."""
 
+    # A few steps do from where the first potential ended, and its forces cost five times as much.
+    max_steps: int = Field(
+        default=30, ge=0, description="Maximum number of steps; then the status is not_converged."
+    )
     potential: PotentialName | None = Field(
         default="sevennet",
         description="Potential that relaxes the samples too and places them on its own "
