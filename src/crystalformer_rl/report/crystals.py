@@ -159,9 +159,14 @@ def draw(structure: Structure, *, label: str) -> Picture:
     return Picture(tuple(sorted(parts, key=lambda part: part.depth)), label)
 
 
+def _jmol(number: int) -> NDArray[np.float64]:
+    """(3,) RGB of an element; the colours of Jmol end at Mt, which later elements share."""
+    return np.asarray(jmol_colors[min(number, len(jmol_colors) - 1)], dtype=np.float64)
+
+
 def colour(number: int) -> str:
     """Colour of an element (jmol), as #rrggbb."""
-    return _hex(np.asarray(jmol_colors[number], dtype=float))
+    return _hex(_jmol(number))
 
 
 def _scene(structure: Structure) -> _Scene:
@@ -235,7 +240,7 @@ def _bonds(scene: _Scene, view: _View) -> list[Line | Sphere]:
     for i, j in np.argwhere(np.triu(near, k=1)):
         middle = (scene.atoms[i] + scene.atoms[j]) / 2
         for index in (i, j):
-            tone = _hex(0.82 * np.asarray(jmol_colors[scene.numbers[index]], dtype=float))
+            tone = _hex(0.82 * _jmol(scene.numbers[index]))
             parts.append(view.line(scene.atoms[index], middle, tone, width))
     return parts
 
@@ -254,7 +259,7 @@ def _spheres(scene: _Scene, view: _View) -> list[Line | Sphere]:
 
 def _shades(number: int) -> list[tuple[float, Array]]:
     """Distance from the light, 0 to 1, and colour there, of a sphere lit from the upper left."""
-    base = np.asarray(jmol_colors[number], dtype=float)
+    base = _jmol(number)
     return [(0, base + 0.75 * (1 - base)), (0.45, base), (0.88, 0.62 * base), (1, 0.35 * base)]
 
 

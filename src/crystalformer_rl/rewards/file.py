@@ -90,6 +90,13 @@ class FunctionScore:
         return scores
 
 
+@dataclass(frozen=True)
+class FileScore(FunctionScore):
+    """The scores of the function of a file that the configuration names."""
+
+    settings: FileReward
+
+
 def read_function(path: str) -> Callable[[list[Structure]], Any]:
     """Run the file and return its ``score``.
 
@@ -141,6 +148,6 @@ def _line(function: Callable[..., Any]) -> str:
     return "" if code is None else f", line {code.co_firstlineno}"
 
 
-def build(settings: FileReward, sources: Sources) -> FunctionScore:
+def build(settings: FileReward, sources: Sources) -> FileScore:
     """The reward of the file that ``settings`` name."""
-    return FunctionScore(settings.path, read_function(settings.path))
+    return FileScore(settings.path, read_function(settings.path), settings)

@@ -111,15 +111,17 @@ class Cluster:
             fields = {name: value for name, _, value in words}
             if "JobId" not in fields or (folder and fields["WorkDir"] != str(folder)):
                 continue
-            gpus = fields.get("TresPerJob", "0").rpartition(":")[2]
+            nodes = int(fields["NumNodes"].partition("-")[0])
+            of_job = int(fields.get("TresPerJob", "0").rpartition(":")[2])
+            of_node = int(fields.get("TresPerNode", "0").rpartition(":")[2])
             found.append(
                 Job(
                     id=fields["JobId"],
                     state=fields["JobState"],
                     rule=fields.get("Comment", ""),
                     reason=fields["Reason"],
-                    nodes=int(fields["NumNodes"].partition("-")[0]),
-                    gpus=int(gpus),
+                    nodes=nodes,
+                    gpus=of_job or nodes * of_node,
                     restarts=int(fields["Restarts"]),
                     seconds=_seconds(fields["RunTime"]),
                     array="ArrayTaskId" in fields,

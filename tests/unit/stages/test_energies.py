@@ -92,6 +92,7 @@ def test_in_batches_as_on_a_gpu_the_energies_are_the_same(
     alone, _ = compute(tmp_path, out="alone")
     load = registry.load
     monkeypatch.setattr(energies, "best_device", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a pretend card")
     monkeypatch.setattr(energies, "CHUNK", 5)
     monkeypatch.setattr(registry, "load", lambda spec, **_: load(spec))
     together, counts = compute(tmp_path)
