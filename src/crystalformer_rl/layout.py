@@ -18,6 +18,7 @@ from pathlib import Path
 from crystalformer_rl.config import Config
 from crystalformer_rl.files import write_json
 
+RESULTS = "results"
 CHECKPOINTS = "checkpoints"
 CACHE = "cache"
 WEIGHTS = "model.safetensors"
@@ -44,7 +45,7 @@ class Layout:
     @property
     def results(self) -> str:
         """The folder of the results."""
-        return f"results/{self.config.run}"
+        return f"{RESULTS}/{self.config.run}"
 
     @property
     def logs(self) -> str:
@@ -255,6 +256,12 @@ def write_settings(run: Path, layout: Layout) -> None:
     """Write what the run was started with into its folder, for tools that look at it."""
     config = layout.config.model_dump(mode="json")
     write_json(run / SETTINGS, {"config": config, "base_policy": layout.base_policy})
+
+
+def started_runs() -> list[Path]:
+    """The settings of the runs in the working directory, that of the newest one last."""
+    found = Path(RESULTS).glob(f"*/{SETTINGS}")
+    return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
 def one_of(names: Iterable[str]) -> str:

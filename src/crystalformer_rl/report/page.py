@@ -38,6 +38,8 @@ def build(run: Run) -> Report:
     sections = [found for section in SECTIONS if (found := section(run)) is not None]
     style = resources.files("crystalformer_rl.report").joinpath("style.css")
     html = TEMPLATES.get_template("page.html").render(
+        # Named here, so that it counts for the fingerprint of the stage.
+        frame=TEMPLATES.get_template("frame.html"),
         title=run.config.report.title,
         subtitle=subtitle(run),
         style=Markup(style.read_text(encoding="utf-8")),

@@ -36,8 +36,12 @@ class Difference:
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval does not contain 0."""
-        low, high = self.interval.low, self.interval.high
-        return low is not None and high is not None and not low <= 0 <= high
+        return excludes_zero(self.interval)
+
+
+def excludes_zero(found: Interval) -> bool:
+    """Whether an interval is known and does not contain 0."""
+    return found.low is not None and found.high is not None and not found.low <= 0 <= found.high
 
 
 def differences(run: Run) -> list[Difference]:
@@ -112,19 +116,18 @@ def _cells(one: Difference) -> list[str]:
         mean_text(value) if isinstance(value, Mean) else share_text(value)
         for value in (one.own, one.base)
     ]
-    return [one.label, *texts, _difference(one)]
+    factor, digits = (1.0, 3) if isinstance(one.own, Mean) else (100.0, 1)
+    return [one.label, *texts, change(one.interval, factor=factor, digits=digits)]
 
 
-def _difference(one: Difference) -> str:
-    """The difference with its interval, signed; in bold if it excludes 0."""
-    found = one.interval
+def change(found: Interval, *, factor: float, digits: int) -> str:
+    """A difference times ``factor`` with its interval, signed; in bold if it excludes 0."""
     if found.estimate is None:
         return MISSING
-    factor, digits = (1.0, 3) if isinstance(one.own, Mean) else (100.0, 1)
     middle, low, high = (
         MISSING if end is None else number(factor * end, digits)
         for end in (found.estimate, found.low, found.high)
     )
     sign = "+" if found.estimate > 0 else ""
     text = Markup("{}{} [{}, {}]").format(sign, middle, low, high)
-    return Markup("<strong>{}</strong>").format(text) if one.excludes_zero else text
+    return Markup("<strong>{}</strong>").format(text) if excludes_zero(found) else text

@@ -13,15 +13,19 @@ it as CSV.
 
 import argparse
 import logging
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from crystalformer_rl.evaluation.columns import BY_NAME
+from crystalformer_rl.evaluation.intervals import Interval
 from crystalformer_rl.files import write_text
 from crystalformer_rl.report import markup
-from crystalformer_rl.report.markup import MISSING, Section, number
+from crystalformer_rl.report.markup import MISSING, Section
+from crystalformer_rl.report.sections.differences import change
 from crystalformer_rl.report.values import Share
 from crystalformer_rl.stages import options as flags
 from crystalformer_rl.tools.compare import runs as tables
@@ -60,9 +64,10 @@ def run(args: argparse.Namespace) -> None:
     for section in made:
         for name, table in section.tables.items():
             write_text(args.out / f"{name}.csv", table.to_csv(index=False))
-    page = markup.TEMPLATES.get_template("compare.html").render(
+    page = markup.TEMPLATES.get_template("frame.html").render(
         title=" and ".join(one.name for one in found),
         style=Markup(STYLE.read_text(encoding="utf-8")),
+        subtitle=f"{len(made)} tables, with CSV files beside this page.",
         sections=made,
     )
     write_text(args.out / "index.html", page)
@@ -130,13 +135,15 @@ def _fractions(table: pd.DataFrame, names: list[str]) -> Markup:
 def _differences(table: pd.DataFrame, last: str) -> Markup:
     if table.empty:
         return Markup("<p>There is nothing to subtract: no policy is in two of the runs.</p>")
-    rows = []
-    for row in table.to_dict("records"):
-        middle, low, high = (row[name] for name in ("difference", "low", "high"))
-        text = Markup("{} [{}, {}]").format(*(number(100 * end, 1) for end in (middle, low, high)))
-        if not low <= 0 <= high:
-            text = Markup("<strong>{}</strong>").format(text)
-        rows.append([row["policy"], _label(row["quantity"]), str(row[last]), text])
+    rows = [
+        [
+            row["policy"],
+            _label(row["quantity"]),
+            str(row[last]),
+            change(_interval(row), factor=100, digits=1),
+        ]
+        for row in table.to_dict("records")
+    ]
     return markup.table(
         ["policy", "quantity", last, "difference, percentage points"],
         rows,
@@ -144,3 +151,9 @@ def _differences(table: pd.DataFrame, last: str) -> Markup:
         caption="With 95 % intervals: Newcombe's between two runs, Student's for the mean over "
         "runs. In bold: the interval excludes 0.",
     )
+
+
+def _interval(row: Mapping[Hashable, Any]) -> Interval:
+    """The difference of a row; the table has NaN where there is none."""
+    ends = (row["difference"], row["low"], row["high"])
+    return Interval(*(None if pd.isna(end) else end for end in ends))

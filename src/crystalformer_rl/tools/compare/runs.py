@@ -10,11 +10,10 @@ import pandas as pd
 
 from crystalformer_rl.evaluation.intervals import difference_of_fractions, mean_interval
 from crystalformer_rl.files import read_json
-from crystalformer_rl.layout import SETTINGS
+from crystalformer_rl.layout import RESULTS, SETTINGS, started_runs
+from crystalformer_rl.report.sections.differences import BASE
 from crystalformer_rl.report.values import Share
 
-RESULTS = Path("results")
-BASE = "base"
 FRACTIONS = (
     "decoded", "valid", "stable_initial", "stable", "unique", "novel", "sun", "sun_supported",
 )  # fmt: skip
@@ -57,9 +56,10 @@ def load(name: str) -> Finished:
     FileNotFoundError
         If there is no such run, or it has not been evaluated yet.
     """
-    folder = RESULTS / name if (RESULTS / name).is_dir() else Path(name)
+    own = Path(RESULTS) / name
+    folder = own if own.is_dir() else Path(name)
     if not folder.is_dir():
-        there = ", ".join(sorted(path.parent.name for path in RESULTS.glob(f"*/{SETTINGS}")))
+        there = ", ".join(sorted(path.parent.name for path in started_runs()))
         raise FileNotFoundError(f"{name}: no such run or folder; {RESULTS}/ has {there or 'none'}")
     summary = folder / "evaluate/summary.json"
     if not summary.is_file():

@@ -30,11 +30,10 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from crystalformer_rl.config import read
 from crystalformer_rl.files import read_json, write_text
-from crystalformer_rl.layout import SETTINGS, Layout
+from crystalformer_rl.layout import RESULTS, SETTINGS, Layout, started_runs
 from crystalformer_rl.stages import options as flags
 from crystalformer_rl.tools.status.jobs import STATES, Seen, jobs, look
 
-RESULTS = Path("results")
 SECONDS = 10.0
 BEST = 5
 COLUMNS = ["policy", "id", "formula", "e_above_hull", "valid", "stable", "novel"]
@@ -78,7 +77,7 @@ class Status:
         """What to do next."""
         counts = self.counts
         if self.finished:
-            return f"The run is finished: open {RESULTS / self.run / 'report/index.html'}."
+            return f"The run is finished: open {RESULTS}/{self.run}/report/index.html."
         if counts["failed"]:
             return (
                 "Read the log of what failed, mend it, and run the same `snakemake` command again: "
@@ -121,14 +120,9 @@ def run(args: argparse.Namespace) -> None:
         time.sleep(SECONDS)
 
 
-def known_runs() -> list[Path]:
-    """The settings of the runs in this folder, the newest last."""
-    return sorted(RESULTS.glob(f"*/{SETTINGS}"), key=lambda path: path.stat().st_mtime)
-
-
 def newest() -> str:
     """The name of the run that was started last."""
-    runs = known_runs()
+    runs = started_runs()
     if not runs:
         raise FileNotFoundError(
             f"{RESULTS}/: no run here; start one with `snakemake`, or go to the folder in which it "
@@ -139,9 +133,9 @@ def newest() -> str:
 
 def status(name: str) -> Status:
     """How far a run is."""
-    path = RESULTS / name / SETTINGS
+    path = Path(RESULTS) / name / SETTINGS
     if not path.is_file():
-        names = ", ".join(run.parent.name for run in known_runs())
+        names = ", ".join(run.parent.name for run in started_runs())
         raise FileNotFoundError(f"{path}: no run {name!r} here; there is {names or 'none'}")
     saved = read_json(path)
     layout = Layout(read(saved["config"]), saved["base_policy"])
