@@ -1,5 +1,6 @@
 """95 % intervals of fractions, of means, and of their differences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,29 @@ def fraction(successes: int, total: int) -> dict[str, int | float | None]:
         "low": interval.low,
         "high": interval.high,
     }
+
+
+def weighted_fraction(
+    strata: Sequence[tuple[float, int, int]], *, confidence: float = CONFIDENCE
+) -> Interval:
+    """Σ w k/n / Σ w over strata of (weight w, successes k, trials n), independent samples.
+
+    The ends are those of Zou, Huang and Zhang (Comput. Stat. Data Anal. 53, 1080 (2009)) from
+    Wilson's interval of each stratum. With one stratum they are Wilson's, and for a difference of
+    two they would be Newcombe's. Strata without trials do not count. All three values are None if
+    no stratum counts.
+    """
+    counted = [stratum for stratum in strata if stratum[0] and stratum[2]]
+    if not counted:
+        return Interval(None, None, None)
+    shares = np.array([weight for weight, _, _ in counted]) / sum(w for w, _, _ in counted)
+    parts = [wilson(k, n, confidence=confidence) for _, k, n in counted]
+    values = np.array([[part.estimate, part.low, part.high] for part in parts], dtype=np.float64)
+    estimate, low, high = values.T
+    center = float(shares @ estimate)
+    below = np.linalg.norm(shares * (estimate - low))
+    above = np.linalg.norm(shares * (high - estimate))
+    return Interval(center, center - float(below), center + float(above))
 
 
 def mean_interval(values: ArrayLike, *, confidence: float = CONFIDENCE) -> Interval:

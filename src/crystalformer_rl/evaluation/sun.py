@@ -24,7 +24,12 @@ from crystalformer_rl.evaluation import columns
 from crystalformer_rl.evaluation.columns import COLUMNS, COMBINED, HULL, JUDGE
 from crystalformer_rl.evaluation.distributions import distances
 from crystalformer_rl.evaluation.diversity import TrainingSet, diversity
-from crystalformer_rl.evaluation.intervals import CONFIDENCE, fraction, mean_interval
+from crystalformer_rl.evaluation.intervals import (
+    CONFIDENCE,
+    fraction,
+    mean_interval,
+    weighted_fraction,
+)
 from crystalformer_rl.evaluation.judge import agreement
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 
@@ -48,6 +53,9 @@ DEFINITIONS = {
     "All fractions in it are over the crystals that the judge evaluated, the first ones of each "
     "policy. agreement: stable by both potentials, by one or by neither; agree: of the n crystals "
     "that have an energy above both hulls",
+    "weighted": "mean of the fractions of the space groups, each with the weight of the group in "
+    "the training set; covered: the fraction of the training set that is in the sampled groups; "
+    "null without a training set",
     "comparison": "by the hull comparison_hull, from energies in files; null without one",
     "below_hull_artefacts": f"crystals below {ARTEFACT_BELOW} eV/atom",
 }
@@ -60,6 +68,9 @@ NEEDED = (
 
 BESIDE_JUDGE = ("stable_initial", "stable", "sun", "sun_supported")
 """Flags by the first potential that are given for the judged crystals too."""
+
+BY_GROUP = ("stable", "sun", "sun_supported")
+"""Flags that are given for each space group, and with the weights of the training set."""
 
 
 def summarise(
@@ -130,14 +141,35 @@ def _policy(
             )
         ),
         "distances": None if known is None else asdict(distances(rows, known)),
+        "weighted": None if training is None else _weighted(rows, training),
         "space_groups": {
             str(group): {
                 "generated": len(part),
-                **{flag: fraction(int(part[flag].sum()), len(part)) for flag in ("stable", "sun")},
+                **{flag: fraction(count, len(part)) for flag, count in _by_group(part).items()},
             }
             for group, part in rows.groupby("space_group", sort=True)
         },
     }
+
+
+def _weighted(rows: pd.DataFrame, training: TrainingSet) -> dict[str, Any]:
+    """Fractions as if the groups had been sampled as often as they occur in the training set."""
+    groups = [
+        (training.space_groups.get(int(str(group)), 0), _by_group(part), len(part))
+        for group, part in rows.groupby("space_group", sort=True)
+    ]
+    return {
+        "covered": sum(weight for weight, _, _ in groups) / training.crystals,
+        **{
+            flag: asdict(weighted_fraction([(weight, k[flag], n) for weight, k, n in groups]))
+            for flag in BY_GROUP
+        },
+    }
+
+
+def _by_group(part: pd.DataFrame) -> dict[str, int]:
+    passed = _passed(part)
+    return {flag: int(passed[flag].sum()) for flag in BY_GROUP}
 
 
 def _judge(rows: pd.DataFrame) -> dict[str, Any] | None:
@@ -171,13 +203,18 @@ def _comparison(rows: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _fractions(rows: pd.DataFrame, *, only_with: str = "") -> dict[str, Any]:
+    passed = _passed(rows, only_with=only_with)
+    return {name: fraction(int(flag.sum()), len(rows)) for name, flag in passed.items()}
+
+
+def _passed(rows: pd.DataFrame, *, only_with: str = "") -> dict[str, pd.Series]:
+    """Each flag of the summary, those that are combined of two included."""
     flags = columns.summarised("fraction", only_with=only_with)
-    passed = {name: rows[name] for name in flags} | {
+    return {name: rows[name] for name in flags} | {
         combined.name: rows[combined.flags[0]] & rows[combined.flags[1]]
         for combined in COMBINED
         if combined.only_with == only_with
     }
-    return {name: fraction(int(flag.sum()), len(rows)) for name, flag in passed.items()}
 
 
 def _means(rows: pd.DataFrame, *, only_with: str = "") -> dict[str, Any]:

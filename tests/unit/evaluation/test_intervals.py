@@ -11,6 +11,7 @@ from crystalformer_rl.evaluation.intervals import (
     difference_of_fractions,
     difference_of_means,
     mean_interval,
+    weighted_fraction,
     wilson,
 )
 
@@ -91,3 +92,25 @@ def test_differences_of_too_few_values() -> None:
     assert difference_of_means((none, 0), (many, 2)) == Interval(None, None, None)
     assert difference_of_means((many, 2), (many, 2)) == Interval(0.0, 0.0, 0.0)
     assert difference_of_fractions((0, 0), (1, 2)) == Interval(None, None, None)
+
+
+def test_a_weighted_fraction_of_one_stratum_is_wilsons() -> None:
+    ours, theirs = weighted_fraction([(3.0, 4, 10), (0.0, 9, 9), (2.0, 0, 0)]), wilson(4, 10)
+    assert (ours.estimate, ours.low, ours.high) == pytest.approx(
+        (theirs.estimate, theirs.low, theirs.high)
+    )
+    assert weighted_fraction([(1.0, 0, 0)]) == Interval(None, None, None)
+
+
+def test_weighted_fractions_cover_the_true_value() -> None:
+    """Of 2,000 samples from known fractions, 95 % of the intervals hold the weighted fraction."""
+    generator = np.random.default_rng(0)
+    weights, truth, trials = np.array([5.0, 3.0, 1.0]), np.array([0.1, 0.4, 0.8]), [100, 50, 30]
+    expected = weights @ truth / weights.sum()
+    found = [
+        weighted_fraction(list(zip(weights, draw.tolist(), trials, strict=True)))
+        for draw in generator.binomial(trials, truth, size=(2000, 3))
+    ]
+    inside = [one.low <= expected <= one.high for one in found]  # type: ignore[operator]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.015)
+    assert np.mean([one.estimate for one in found]) == pytest.approx(expected, abs=0.002)

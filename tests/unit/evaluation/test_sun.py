@@ -116,6 +116,15 @@ def test_failures_artefacts_and_space_groups() -> None:
     )
 
 
+def test_space_groups_have_the_weights_of_the_training_set() -> None:
+    training = TrainingSet(10, {225: 6, 1: 3, 2: 1}, {}, {})
+    weighted = summarise(table(), training=training)["policies"]["base"]["weighted"]
+    assert weighted["covered"] == pytest.approx(0.7)
+    assert weighted["sun"]["estimate"] == pytest.approx((6 * 1 / 2 + 1 * 0 / 2) / 7)
+    assert weighted["sun"]["low"] < weighted["sun"]["estimate"] < weighted["sun"]["high"]
+    assert summarise(table())["policies"]["base"]["weighted"] is None
+
+
 def test_coverage_is_of_the_training_set() -> None:
     training = TrainingSet(10, {225: 9, 1: 1}, {"225 ab": 10}, {"Na": 5, "Cl": 5, "O": 5})
     policies = summarise(table(), training=training)["policies"]

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
+from crystalformer_rl.evaluation.sun import BY_GROUP
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import Section
 from crystalformer_rl.report.run import Run
@@ -27,7 +29,7 @@ def section(run: Run) -> Section:
     systems = system_table(run.policies)
     figures = {
         "crystal-systems": draw_systems(systems, run.colours),
-        "sun-by-group": draw(sun_by_group(run.policies, groups=GROUPS), run.colours),
+        "sun-by-group": draw(by_group(run.policies, groups=GROUPS), run.colours),
     }
     body = markup.picture(
         "crystal-systems",
@@ -44,14 +46,49 @@ def section(run: Run) -> Section:
         f"{GROUPS} groups that were sampled most, with 95 % Wilson intervals. The space group is "
         "the prompt of the generator, not a result; of another generator, that of the structure as "
         "given. With few samples per group the intervals are "
-        "wide. All groups, with n, are in tables/space_groups.csv.",
+        "wide. Stable and S.U.N. in all groups, with n, are in tables/space_groups.csv.",
     )
+    if run.config.sample.space_group_weights == "uniform" and run.policies:
+        body += weighted_table(run.policies, run.colours)
     return Section(
         "space-groups",
         "S.U.N. by space group",
         body,
         figures=figures,
         tables={"space_groups": group_table(run.policies), "crystal_systems": systems},
+    )
+
+
+def weighted_table(policies: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> Markup:
+    """Stable and S.U.N. as if the groups had been sampled as often as the training set has them."""
+    rows = [
+        [
+            markup.dot(colours[policy], policy),
+            *(_percentage(entry["weighted"][name]) for name in BY_GROUP),
+        ]
+        for policy, entry in policies.items()
+        if entry["weighted"] is not None
+    ]
+    covered = max(
+        (entry["weighted"]["covered"] for entry in policies.values() if entry["weighted"]),
+        default=0,
+    )
+    return markup.table(
+        ["policy", *(markup.heading(name) for name in BY_GROUP)],
+        rows,
+        caption="Mean of the fractions in the space groups, each with the weight of the group in "
+        "the training set, as in the paper. The sampled groups have "
+        f"{markup.percent(covered)} of the training set. The intervals combine Wilson's of each "
+        "group.",
+    )
+
+
+def _percentage(entry: Mapping[str, Any]) -> Markup:
+    """Percentage with its interval beneath; a dash where no group counts."""
+    if entry["estimate"] is None:
+        return markup.MISSING
+    return Markup("<b>{}</b><small>[{:.1f}, {:.1f}]</small>").format(
+        markup.percent(entry["estimate"]), 100 * entry["low"], 100 * entry["high"]
     )
 
 
@@ -124,13 +161,13 @@ def group_label(number: int) -> str:
     return f"{number} {re.sub(r'_([0-9])', lambda m: chr(0x2080 + int(m[1])), symbol)}"
 
 
-def sun_by_group(
-    policies: Mapping[str, Mapping[str, Any]], *, groups: int
+def by_group(
+    policies: Mapping[str, Mapping[str, Any]], *, groups: int, name: str = "sun"
 ) -> dict[str, dict[str, Share]]:
-    """S.U.N. share per space group and policy, of the most sampled groups in order of number."""
+    """A share per space group and policy, of the most sampled groups in order of number."""
     shares = {
         policy: {
-            int(number): Share.of(part["sun"]) for number, part in entry["space_groups"].items()
+            int(number): Share.of(part[name]) for number, part in entry["space_groups"].items()
         }
         for policy, entry in policies.items()
     }
@@ -148,11 +185,12 @@ def sun_by_group(
 
 
 def group_table(policies: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """S.U.N. per space group and policy, all groups, for a CSV."""
+    """Stable and S.U.N. per space group and policy, all groups, for a CSV."""
     rows = [
-        [label, policy, part.k, part.n, part.fraction, part.low, part.high]
-        for label, group in sun_by_group(policies, groups=230).items()
+        [label, policy, name, part.k, part.n, part.fraction, part.low, part.high]
+        for name in BY_GROUP
+        for label, group in by_group(policies, groups=230, name=name).items()
         for policy, part in group.items()
     ]
-    columns = ["space_group", "policy", "k", "n", "fraction", "low", "high"]
+    columns = ["space_group", "policy", "quantity", "k", "n", "fraction", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
