@@ -1,4 +1,4 @@
-"""Builds the package with the files of resources/ that it needs outside the repository."""
+"""Builds the package with the files that it needs outside the repository."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 RESOURCES = Path(__file__).parent / "resources"
+CITATION = Path(__file__).parent / "CITATION.cff"
 SHIPPED = ("elements", "manifest.yaml", "mp20", "pretrained")
 
 
@@ -27,6 +28,7 @@ class BuildWithResources(build_py):
             else:
                 target.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target / name)
+        shutil.copy(CITATION, target.parent / CITATION.name)
 
 
 setup(cmdclass={"build_py": BuildWithResources})

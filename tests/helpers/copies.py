@@ -12,8 +12,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 PARTS = (
-    "README.md", "Snakefile", "config", "config.yaml", "envs", "profiles", "pyproject.toml",
-    "resources", "setup.py", "slurm", "src", "workflow",
+    "CITATION.cff", "README.md", "Snakefile", "config", "config.yaml", "envs", "profiles",
+    "pyproject.toml", "resources", "setup.py", "slurm", "src", "workflow",
 )  # fmt: skip
 
 

@@ -158,6 +158,16 @@ def test_who_wants_no_motion_gets_none(page: Browser) -> None:
     assert page.run("document.querySelector('#crystal .spin').ariaPressed") == "false"
 
 
+def test_a_button_copies_the_line_to_cite(page: Browser) -> None:
+    page.send(
+        "Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]
+    )
+    page.click("[data-copies=cite-line]")
+    page.wait("document.querySelector('[data-copies=cite-line]').textContent === 'Copied'")
+    line = page.run("document.querySelector('#cite-line').textContent")
+    assert page.run("navigator.clipboard.readText()") == line
+
+
 def test_the_page_is_printed_with_figures_and_rows(page: Browser) -> None:
     pdf = page.pdf()
     assert pdf.startswith(b"%PDF")

@@ -24,6 +24,21 @@ function connectCards(data, dialog) {
   root.dataset.ready = "true";
 })();
 
+// Buttons that copy a text of the page; where the browser refuses, the text is selected instead.
+for (const button of document.querySelectorAll("button.copy")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const source = document.getElementById(button.dataset.copies);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(source);
+      button.textContent = "Selected: press Ctrl+C";
+    }
+  });
+}
+
 // Paper shows the warnings in full.
 addEventListener("beforeprint", () => {
   for (const note of document.querySelectorAll("details.note")) note.open = true;

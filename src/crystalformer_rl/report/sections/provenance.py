@@ -1,4 +1,4 @@
-"""Cost and identity of every job, the software, the records and the configuration."""
+"""How to cite the run, cost and identity of every job, software, records and configuration."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from crystalformer_rl.report import markup
+from crystalformer_rl.report import citation, markup
 from crystalformer_rl.report.markup import MISSING, Section, number, pretty_json
 from crystalformer_rl.report.run import Record, Run
 
@@ -19,12 +19,17 @@ COLUMNS = (
 
 
 def section(run: Run) -> Section:
-    """A row per stage, then software, configuration and records."""
+    """How to cite the run, a row per stage, then software, configuration and records."""
     jobs = jobs_table(run.provenance)
     groups: dict[str, list[int]] = {}
     for place, job in enumerate(jobs["job"]):
         groups.setdefault(str(job).rsplit("/shard-", 1)[0], []).append(place)
-    body = markup.table(
+    body = markup.piece("copied", "How to cite", "cite-line", citation.line(run), True)
+    body += markup.piece(
+        "copied", "BibTeX of the software and its methods", "cite-bibtex",
+        citation.bibtex(citation.read_citation()), False,
+    )  # fmt: skip
+    body += markup.table(
         ["stage", "jobs", "device", "wall time", "peak memory", "GPU memory", "items/s", "code",
          "seed"],
         [_row(stage, jobs.iloc[places]) for stage, places in groups.items()],
