@@ -1,10 +1,12 @@
 """A crystal as arrays, for the code that computes with them."""
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Composition, Element, Lattice, PeriodicSite, Structure
 
 
 @dataclass(frozen=True)
@@ -33,4 +35,33 @@ class Cell:
 
     def structure(self) -> Structure:
         """The same as a pymatgen structure."""
-        return Structure(Lattice(self.matrix), self.numbers.tolist(), self.positions)
+        lattice, positions = Lattice(self.matrix), self.positions.copy()
+        structure = Structure(lattice, [], [])
+        # The constructor would make a Composition for each site, which takes most of its time.
+        structure.sites = [
+            PeriodicSite(_atom(number), place, lattice, skip_checks=True)
+            for number, place in zip(self.numbers.tolist(), positions, strict=True)
+        ]
+        return structure
+
+    @property
+    def composition(self) -> Composition:
+        """How many atoms there are of each element."""
+        counts = Counter(self.numbers.tolist())
+        return Composition({_element(number): count for number, count in counts.items()})
+
+
+def volume_of(matrix: NDArray[np.float64]) -> float:
+    """Volume, Å³, of the cell with the rows of ``matrix`` (3, 3); NaN if they are not finite."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = matrix.tolist()
+    triple = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+    return float(abs(triple))
+
+
+_element = cache(Element.from_Z)
+
+
+@cache
+def _atom(number: int) -> Composition:
+    """One atom of an element; sites may share it, since it cannot be changed."""
+    return Composition({_element(number): 1})

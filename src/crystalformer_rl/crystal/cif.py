@@ -8,6 +8,7 @@ that were read. A crystal may have more symmetry than its CIF declares, but not 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from crystalformer_rl.crystal.formula import refuse_other_contents
 from crystalformer_rl.crystal.operations import Operations, operations_of, parse_operations
 from crystalformer_rl.crystal.orbits import Expanded, expand
 from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical
-from crystalformer_rl.crystal.plain_cif import plain_structure
+from crystalformer_rl.crystal.plain_cif import plain_cell
 from crystalformer_rl.crystal.space_groups import Declared
 from crystalformer_rl.crystal.star import Block, read_blocks
 from crystalformer_rl.crystal.symmetry import standardise_moyo
@@ -50,19 +51,24 @@ class CifCrystal:
     ----------
     name
         Of the block.
-    structure
-        In the cell that it is given in; None if it cannot be read.
+    cell
+        The crystal, in the cell that it is given in; None if it cannot be read.
     error, reason
-        What went wrong, and its kind; None when there is a structure.
+        What went wrong, and its kind; None when there is a crystal.
     merged
         Atoms that were merged with others, because a special position is rounded in the CIF.
     """
 
     name: str
-    structure: Structure | None
+    cell: Cell | None
     error: str | None = None
     reason: ReadError | None = None
     merged: int = 0
+
+    @cached_property
+    def structure(self) -> Structure | None:
+        """The crystal as a pymatgen structure, which takes about half as long as the reading."""
+        return None if self.cell is None else self.cell.structure()
 
 
 def crystals_of_cif(text: str, *, merge_below: float = MERGE_BELOW) -> Iterator[CifCrystal]:
@@ -74,18 +80,16 @@ def crystals_of_cif(text: str, *, merge_below: float = MERGE_BELOW) -> Iterator[
         Images of a site closer than this, Å, are one atom.
     """
     try:
-        structure = plain_structure(text)
-        if structure is not None:
-            refuse_unphysical(structure)
-        blocks = [] if structure is not None else _blocks(text)
+        cell = plain_cell(text)
+        blocks = [] if cell is not None else _blocks(text)
     except UnphysicalError as error:
         yield CifCrystal("", None, str(error), "not_physical")
         return
     except ValueError as error:
         yield CifCrystal("", None, str(error), "unreadable")
         return
-    if structure is not None:
-        yield CifCrystal("", structure)
+    if cell is not None:
+        yield CifCrystal("", cell)
     for block in blocks:
         try:
             structure, merged = _crystal(block, merge_below)
@@ -96,7 +100,7 @@ def crystals_of_cif(text: str, *, merge_below: float = MERGE_BELOW) -> Iterator[
         except ValueError as error:
             yield CifCrystal(block.name, None, str(error), "unreadable")
         else:
-            yield CifCrystal(block.name, structure, merged=merged)
+            yield CifCrystal(block.name, Cell.of(structure), merged=merged)
 
 
 def _blocks(text: str) -> list[Block]:

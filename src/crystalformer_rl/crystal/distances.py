@@ -1,9 +1,13 @@
 """Distances between the atoms of a crystal, however flat or skewed the cell it is given in."""
 
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
+
+from crystalformer_rl.crystal.cell import Cell, volume_of
 
 # Closer atoms are not a crystal: it is neither valid (CDVAE's rule) nor evaluated nor matched.
 MIN_DISTANCE_ANGSTROM = 0.5
@@ -13,14 +17,14 @@ _STEPS = np.array([step for step in product(range(-3, 4), repeat=3) if any(step)
 _FLAT = 1e-12
 
 
-def is_flat(lattice: Lattice) -> bool:
-    """Whether the lattice vectors span no volume."""
-    return not lattice.volume > _FLAT * np.prod(lattice.abc)
+def is_flat(matrix: NDArray[np.float64]) -> bool:
+    """Whether the rows of ``matrix`` (3, 3) span no volume."""
+    return not volume_of(matrix) > _FLAT * np.prod(np.linalg.norm(matrix, axis=1))
 
 
 def shortest_vector(lattice: Lattice) -> float:
     """Length of the shortest lattice vector, Å; 0 if the vectors span no volume."""
-    if is_flat(lattice):
+    if is_flat(lattice.matrix):
         return 0.0
     reduced = lattice.get_lll_reduced_lattice().matrix
     return float(np.linalg.norm(_STEPS @ reduced, axis=1).min())
@@ -40,18 +44,24 @@ def min_distance(structure: Structure) -> float:
     return float(distances.min(initial=shortest))
 
 
-def closer_than(limit: float, structure: Structure) -> float | None:
+def closer_than(limit: float, cell: Cell) -> float | None:
     """:func:`min_distance` if it is below ``limit``, Å, else None; faster for ordinary cells."""
     # A step along an edge leads to the next plane of the other two. Where these planes are twice
     # the limit apart no lattice vector is shorter than it, and the shortest of the offsets of two
     # atoms that are below it has no coordinate beyond a half.
-    lattice = structure.lattice
-    if 2 * limit * np.linalg.norm(lattice.inv_matrix, axis=0).max() < 1:
-        first, second = np.triu_indices(len(structure), k=1)
-        positions = structure.frac_coords
-        offsets = positions[first] - positions[second]
-        vectors = (offsets - offsets.round()) @ lattice.matrix
+    inverse = np.linalg.inv(cell.matrix)
+    if 4 * limit**2 * (inverse * inverse).sum(axis=0).max() < 1:
+        first, second = _pairs(len(cell.numbers))
+        offsets = cell.positions[first] - cell.positions[second]
+        vectors = (offsets - offsets.round()) @ cell.matrix
         found = float(np.sqrt((vectors * vectors).sum(axis=1).min(initial=np.inf)))
     else:
-        found = min_distance(structure)
+        found = min_distance(cell.structure())
     return found if found < limit else None
+
+
+@lru_cache(maxsize=64)
+def _pairs(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The two members of each pair of ``count`` atoms."""
+    first, second = np.triu_indices(count, k=1)
+    return first, second

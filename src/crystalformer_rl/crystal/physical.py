@@ -4,11 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import DummySpecies, Structure
 
-from crystalformer_rl.crystal.distances import (
-    MIN_DISTANCE_ANGSTROM,
-    closer_than,
-    is_flat,
-)
+from crystalformer_rl.crystal.cell import Cell, volume_of
+from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than, is_flat
 
 # Far outside what a crystal needs, and far inside what the libraries can compute with.
 MAX_LENGTH = 1000.0
@@ -23,51 +20,67 @@ class UnphysicalError(ValueError):
 
 
 def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:
-    """Raise if ``structure`` cannot be a crystal. Every crystal that is read passes here.
-
-    The libraries that find symmetry, and the potentials, crash on some of what is refused here.
+    """Raise if ``structure`` cannot be a crystal. Every crystal that is read is checked so.
 
     Parameters
     ----------
+    structure
+        Ordered.
     min_distance
         Atoms may not be closer than this, Å; 0 to allow any distance.
 
     Raises
     ------
     UnphysicalError
-        If it has no atoms, a number that is not finite, an unknown element, a cell without
-        volume or with far too much, or atoms too close; the message says which.
+        If it has an unknown element, or for the reasons of :func:`refuse_unphysical_cell`.
     """
-    lattice = structure.lattice
-    if not len(structure):
-        raise UnphysicalError("the crystal has no atoms")
     unknown = [str(kind) for kind in structure.types_of_species if isinstance(kind, DummySpecies)]
     if unknown:
         raise UnphysicalError(f"unknown elements: {', '.join(sorted(unknown))}")
-    if not np.isfinite(lattice.matrix).all():
+    refuse_unphysical_cell(Cell.of(structure), min_distance=min_distance)
+
+
+def refuse_unphysical_cell(cell: Cell, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:
+    """Raise if ``cell`` cannot be a crystal; see :func:`refuse_unphysical`.
+
+    The libraries that find symmetry, and the potentials, crash on some of what is refused here.
+
+    Raises
+    ------
+    UnphysicalError
+        If it has no atoms, a number that is not finite, a cell without volume or with far too
+        much, or atoms too close; the message says which.
+    """
+    matrix, positions = cell.matrix, cell.positions
+    if not len(positions):
+        raise UnphysicalError("the crystal has no atoms")
+    if not np.isfinite(matrix).all():
         raise UnphysicalError("a number of the lattice is not finite")
-    if not np.isfinite(structure.frac_coords).all():
-        place = int(np.flatnonzero(~np.isfinite(structure.frac_coords).all(axis=1))[0])
+    finite = np.isfinite(positions)
+    if not finite.all():
+        place = int(np.flatnonzero(~finite.all(axis=1))[0])
         raise UnphysicalError(f"a coordinate of atom {place} (counted from 0) is not finite")
-    if max(lattice.abc) > MAX_LENGTH:
-        raise UnphysicalError(f"a cell edge of {max(lattice.abc):.4g} Å: at most {MAX_LENGTH:g} Å")
-    if np.abs(structure.frac_coords).max() > MAX_COORDINATE:
+    longest = float(np.sqrt((matrix * matrix).sum(axis=1).max()))
+    if longest > MAX_LENGTH:
+        raise UnphysicalError(f"a cell edge of {longest:.4g} Å: at most {MAX_LENGTH:g} Å")
+    largest = float(np.abs(positions).max())
+    if largest > MAX_COORDINATE:
         raise UnphysicalError(
-            f"a fractional coordinate of {np.abs(structure.frac_coords).max():.4g}: must be "
-            f"within ±{MAX_COORDINATE:g}"
+            f"a fractional coordinate of {largest:.4g}: must be within ±{MAX_COORDINATE:g}"
         )
-    if is_flat(lattice):
+    if is_flat(matrix):
         raise UnphysicalError("the cell has no volume")
-    if lattice.volume > MAX_VOLUME_PER_ATOM * len(structure):
+    volume = volume_of(matrix)
+    if volume > MAX_VOLUME_PER_ATOM * len(positions):
         raise UnphysicalError(
-            f"{structure.formula} has {lattice.volume / len(structure):.3g} Å³ per atom, at most "
+            f"{cell.composition.formula} has {volume / len(positions):.3g} Å³ per atom, at most "
             f"{MAX_VOLUME_PER_ATOM:g}: is the cell in pm?"
         )
-    found = closer_than(min_distance, structure) if min_distance else None
+    found = closer_than(min_distance, cell) if min_distance else None
     if found is not None:
         raise UnphysicalError(
-            f"{structure.formula}: atoms are {found:.3f} Å apart, at least {min_distance:g} Å is "
-            "needed"
+            f"{cell.composition.formula}: atoms are {found:.3f} Å apart, at least "
+            f"{min_distance:g} Å is needed"
         )
 
 

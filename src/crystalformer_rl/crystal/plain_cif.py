@@ -8,10 +8,13 @@ checks as by :mod:`crystalformer_rl.crystal.cif`; whatever differs in any line i
 import re
 
 import numpy as np
-from pymatgen.core import Structure
+from numpy.typing import NDArray
+from pymatgen.core import Element
 
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.crystal.cif_sites import exact_thirds, lattice_of
-from crystalformer_rl.crystal.formula import HYDROGEN, SYMBOLS, refuse_other_contents
+from crystalformer_rl.crystal.formula import HYDROGEN, refuse_other_contents
+from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical_cell
 
 _PLAIN = re.compile(
     r"(?:# generated using pymatgen\s+)?data_\S+\n"
@@ -43,19 +46,21 @@ _PLAIN = re.compile(
     r"(?:[ \t]+-?\d+\.\d+){3}[ \t]+1(?:\.0*)?[ \t]*\n)+)\s*"
 )
 _LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
-_SYMBOLS = SYMBOLS - set(HYDROGEN)
+_NUMBERS = {element.name: element.Z for element in Element if element.name not in HYDROGEN}
 # Tolerance of CifParser: sites this close are one site.
 _SAME_SITE = 1e-4
 
 
-def plain_structure(text: str) -> Structure | None:
-    """The structure of a CIF in the plain P 1 layout, or None for any other text.
+def plain_cell(text: str) -> Cell | None:
+    """The crystal of a CIF in the plain P 1 layout, or None for any other text.
 
     Equal to what pymatgen's ``CifParser`` gives, but for the order of the sites, which is the
     file's.
 
     Raises
     ------
+    UnphysicalError
+        If it cannot be a crystal.
     ValueError
         If its angles close no cell, or it declares another formula or volume than it has.
     """
@@ -64,20 +69,32 @@ def plain_structure(text: str) -> Structure | None:
         return None
     rows = [line.split() for line in match["atoms"].splitlines()]
     symbols = [row[0] for row in rows]
-    if not _SYMBOLS.issuperset(symbols):
+    numbers = [_NUMBERS.get(symbol, 0) for symbol in symbols]
+    if not all(numbers):
         return None
     positions = exact_thirds(np.array([row[3:6] for row in rows], dtype=float))
-    offset = positions[:, None] - positions[None]
-    offset -= np.round(offset)
-    close = (np.abs(offset) < 2 * _SAME_SITE).all(axis=2).sum()
-    if close > len(rows):
-        return None
-    lattice = lattice_of([float(match[name]) for name in _LATTICE])
+    matrix = lattice_of([float(match[name]) for name in _LATTICE]).matrix
+    cell = Cell(matrix, np.array(numbers, dtype=np.int64), positions - np.floor(positions))
+    problem = None
+    try:
+        refuse_unphysical_cell(cell)
+    except UnphysicalError as error:
+        if _repeats_sites(positions):
+            return None
+        problem = error
     refuse_other_contents(
         symbols,
-        lattice.volume,
+        volume_of(matrix),
         formula=match["quoted"] or match["bare"],
         units=float(match["units"]) if match["units"] else None,
         declared_volume=float(match["volume"]) if match["volume"] else None,
     )
-    return Structure(lattice, symbols, positions - np.floor(positions))
+    if problem is not None:
+        raise problem
+    return cell
+
+
+def _repeats_sites(positions: NDArray[np.float64]) -> bool:
+    offset = positions[:, None] - positions[None]
+    offset -= np.round(offset)
+    return bool((np.abs(offset) < 2 * _SAME_SITE).all(axis=2).sum() > len(positions))

@@ -184,7 +184,7 @@ def _rows_of_cif(
             own = f"{name}-{crystal.name or place}"
             own = f"{own}-{place}" if own in taken else own
             taken.add(own)
-        yield Row(own, crystal.structure, crystal.error, crystal.reason, merged=crystal.merged)
+        yield Row(own, crystal.cell, crystal.error, crystal.reason, merged=crystal.merged)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.cif import CifCrystal, ReadError
 from crystalformer_rl.crystal.labels import Value
 from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical
@@ -21,10 +23,10 @@ class Row:
     ----------
     id
         Its name in the source.
-    structure
-        In the cell it was given in; None if it could not be read or is disordered.
+    cell
+        The crystal, in the cell it was given in; None if it could not be read or is disordered.
     error, reason
-        What went wrong, and its kind; None when there is a structure.
+        What went wrong, and its kind; None when there is a crystal.
     split
         What the source's ``split`` says, if anything.
     properties
@@ -34,12 +36,17 @@ class Row:
     """
 
     id: str
-    structure: Structure | None
+    cell: Cell | None
     error: str | None = None
     reason: ReadError | None = None
     split: str | None = None
     properties: Mapping[str, Value] = field(default_factory=dict)
     merged: int = 0
+
+    @cached_property
+    def structure(self) -> Structure | None:
+        """The crystal as a pymatgen structure."""
+        return None if self.cell is None else self.cell.structure()
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,13 @@ def row_of(
                 error = f"{loaded.formula}: partially occupied sites"
                 return Row(name, None, error, "disordered", split, labels)
             refuse_unphysical(loaded)
-            return Row(name, loaded, None, None, split, labels)
+            return Row(name, Cell.of(loaded), None, None, split, labels)
     except UnphysicalError as problem:
         return Row(name, None, str(problem), "not_physical", split, labels)
     except ValueError as problem:
         return Row(name, None, str(problem), "unreadable", split, labels)
     # What a CIF holds has been checked where it was compared with the CIF.
-    return Row(
-        name, loaded.structure, loaded.error, loaded.reason, split, labels, merged=loaded.merged
-    )
+    return Row(name, loaded.cell, loaded.error, loaded.reason, split, labels, merged=loaded.merged)
 
 
 def listing(names: Sequence[object]) -> str:

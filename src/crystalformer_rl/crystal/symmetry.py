@@ -204,30 +204,27 @@ def standardise_spglib(cell: Cell, *, symprec: float) -> Standard:
     )
 
 
-def primitive(structure: Structure, *, symprec: float) -> Structure:
-    """The structure in a primitive cell, not idealised; itself if it is primitive already.
+def primitive(cell: Cell, *, symprec: float) -> Cell:
+    """The crystal in a primitive cell, not idealised; itself if it is primitive already.
 
     Parameters
     ----------
-    structure
-        Ordered.
     symprec
         Translations count that move no atom further than this, Å.
 
     Returns
     -------
-    Structure
+    Cell
         The input where no smaller cell is found, or no symmetry at all.
     """
-    cell = Cell.of(structure)
     if not _may_repeat(cell, symprec):
-        return structure
+        return cell
     try:
         size = len(_moyo_dataset(cell, symprec=symprec).prim_std_cell.numbers)
     except ValueError:
-        return structure
-    if size == len(structure):
-        return structure
+        return cell
+    if size == len(cell.numbers):
+        return cell
     # moyo, which is quick, gives idealised cells only.
     try:
         with _failures_of("spglib"):
@@ -235,11 +232,11 @@ def primitive(structure: Structure, *, symprec: float) -> Structure:
                 (cell.matrix, cell.positions, cell.numbers), symprec=symprec
             )
     except ValueError:
-        return structure
-    if found is None or len(found[2]) >= len(structure):
-        return structure
+        return cell
+    if found is None or len(found[2]) >= len(cell.numbers):
+        return cell
     matrix, positions, numbers = found
-    return Cell(matrix, np.asarray(numbers), positions).structure()
+    return Cell(matrix, np.asarray(numbers, dtype=np.int64), positions)
 
 
 def _may_repeat(cell: Cell, symprec: float) -> bool:

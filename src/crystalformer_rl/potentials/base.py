@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than
 from crystalformer_rl.jobs.device import is_out_of_memory
 
@@ -146,7 +147,7 @@ def unphysical(structure: Structure) -> str | None:
     longest = max(structure.lattice.abc)
     if longest > MAX_LENGTH_ANGSTROM:
         return f"a lattice vector of {longest:.0f} Å, allowed: {MAX_LENGTH_ANGSTROM:g} Å or less"
-    distance = closer_than(MIN_DISTANCE_ANGSTROM, structure)
+    distance = closer_than(MIN_DISTANCE_ANGSTROM, Cell.of(structure))
     if distance is not None:
         return f"atoms {distance:.3f} Å apart, allowed: {MIN_DISTANCE_ANGSTROM} Å or more"
     return None

@@ -10,20 +10,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import DatasetSettings
 from crystalformer_rl.crystal import labels
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.readers import open_source, source_files
 from crystalformer_rl.crystal.rows import Row, Source
 from crystalformer_rl.crystal.structures import (
     COLUMNS,
     REJECTED_COLUMNS,
     SPLITS,
-    structure_columns,
 )
 from crystalformer_rl.crystal.symmetry import PRIMITIVE_SYMPREC, primitive
 from crystalformer_rl.files import write_table
@@ -41,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeptRow:
-    """A row of the table of structures: takes a thirtieth of the memory of the structure."""
+    """A row of the table of structures: takes a thirtieth of the memory of a structure."""
 
     id: str
     split: str
@@ -51,15 +49,14 @@ class KeptRow:
     properties: Mapping[str, Any]
 
     @classmethod
-    def of(cls, row: Row, structure: Structure) -> "KeptRow":
-        """The row of a crystal, with another ``structure``."""
-        cell = structure_columns([structure])
+    def of(cls, row: Row, cell: Cell) -> "KeptRow":
+        """The row of a crystal, in another ``cell``."""
         return cls(
             row.id,
             str(row.split),
-            structure.reduced_formula,
-            len(structure),
-            tuple(np.array(cell[name][0]) for name in COLUMNS),
+            cell.composition.reduced_formula,
+            len(cell.numbers),
+            (cell.matrix.ravel(), cell.numbers, cell.positions.ravel()),
             row.properties,
         )
 
@@ -282,7 +279,7 @@ def _select_from(name: str, source: Source, settings: DatasetSettings) -> Select
 
 def _keep(row: Row, settings: DatasetSettings) -> KeptRow | tuple[str, str]:
     """The row in its primitive cell, or the reason and the detail why it is rejected."""
-    if row.structure is None:
+    if row.cell is None:
         return str(row.reason), str(row.error)
     highest = settings.max_e_above_hull
     if highest is not None:
@@ -291,13 +288,13 @@ def _keep(row: Row, settings: DatasetSettings) -> KeptRow | tuple[str, str]:
             return "above_hull", "no label e_above_hull"
         if energy > highest:
             return "above_hull", f"e_above_hull is {energy:g}, at most {highest:g} eV/atom"
-    structure = primitive(row.structure, symprec=PRIMITIVE_SYMPREC)
-    if len(structure) > settings.max_atoms:
+    cell = primitive(row.cell, symprec=PRIMITIVE_SYMPREC)
+    if len(cell.numbers) > settings.max_atoms:
         return (
             "too_many_atoms",
-            f"{len(structure)} atoms in the primitive cell, at most {settings.max_atoms}",
+            f"{len(cell.numbers)} atoms in the primitive cell, at most {settings.max_atoms}",
         )
-    return KeptRow.of(row, structure)
+    return KeptRow.of(row, cell)
 
 
 def _refuse_empty_splits(found: Selection, settings: DatasetSettings) -> None:

@@ -147,10 +147,10 @@ def _externals(rows: Sequence[Row], symprec: float) -> Iterator[External]:
             yield External(own, None, None, error)
             continue
         ids.add(row.id)
-        if row.structure is None:
+        if row.cell is None:
             yield External(row.id, None, None, f"{row.reason}: {row.error}")
             continue
-        structure = primitive(row.structure, symprec=PRIMITIVE_SYMPREC)
+        structure = primitive(row.cell, symprec=PRIMITIVE_SYMPREC).structure()
         tokens = tokenize(structure, symprec=symprec, max_sites=ANY_NUMBER)
         if isinstance(tokens, Rejection):
             log.info("%s has no tokens: %s %s", row.id, tokens.reason, tokens.detail)

@@ -191,8 +191,11 @@ def write_known(reference: Path, place: Place, count: int) -> None:
         raise ValueError(f"{reference}: no crystal with only the elements of those to be judged")
     chosen = place.known.with_name("source.parquet")
     write_table(chosen, table[wanted])
-    rows = (row for row in read_crystals(chosen) if row.structure is not None)
-    kept = [KeptRow.of(row, primitive(row.structure, symprec=PRIMITIVE_SYMPREC)) for row in rows]
+    kept = [
+        KeptRow.of(row, primitive(row.cell, symprec=PRIMITIVE_SYMPREC))
+        for row in read_crystals(chosen)
+        if row.cell is not None
+    ]
     write_table(place.known, structures_table(kept))
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.distances import closer_than, min_distance, shortest_vector
 
 SALT = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -45,8 +46,8 @@ def test_distances_do_not_depend_on_the_basis(shears: list[tuple[list[int], int]
     skewed = in_another_basis(SALT, matrix)
     assert shortest_vector(skewed.lattice) == pytest.approx(3.5, rel=1e-6)
     assert min_distance(skewed) == pytest.approx(3.5 * 0.75**0.5, rel=1e-6)
-    assert closer_than(3, skewed) is None
-    assert closer_than(3.1, skewed) == pytest.approx(3.5 * 0.75**0.5, rel=1e-6)
+    assert closer_than(3, Cell.of(skewed)) is None
+    assert closer_than(3.1, Cell.of(skewed)) == pytest.approx(3.5 * 0.75**0.5, rel=1e-6)
 
 
 @pytest.mark.parametrize("edge", [40, 99])
@@ -56,7 +57,7 @@ def test_a_flat_cell_takes_no_time(edge: float, volume: float) -> None:
     flat = Structure(tilted(edge, volume), ["Na"], [[0, 0, 0]])
     height = volume / (edge * edge * 3**0.5 / 2)
     assert min_distance(flat) == pytest.approx(height)
-    assert closer_than(0.5, flat) == pytest.approx(height)
+    assert closer_than(0.5, Cell.of(flat)) == pytest.approx(height)
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.ones((3, 3)), np.full((3, 3), np.nan)])

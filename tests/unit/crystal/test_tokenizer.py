@@ -206,9 +206,10 @@ def _decoded(standard: symmetry.Standard) -> Cell:
 
 
 def test_primitive() -> None:
-    assert symmetry.primitive(RUTILE, symprec=0.01) is RUTILE
-    assert len(symmetry.primitive(ROCK_SALT, symprec=0.01)) == 2
-    smaller = symmetry.primitive(_supercell(RUTILE), symprec=0.01)
+    rutile = Cell.of(RUTILE)
+    assert symmetry.primitive(rutile, symprec=0.01) is rutile
+    assert len(symmetry.primitive(Cell.of(ROCK_SALT), symprec=0.01).numbers) == 2
+    smaller = symmetry.primitive(Cell.of(_supercell(RUTILE)), symprec=0.01).structure()
     assert len(smaller) == 6
     assert StructureMatcher().fit(smaller, RUTILE)
 
