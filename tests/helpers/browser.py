@@ -98,11 +98,20 @@ class Browser:
             "})"
         )
 
-    def click(self, selector: str) -> None:
+    def click(self, selector: str, *, times: int = 1) -> None:
         """Click the middle of an element."""
         x, y = self.middle(selector)
-        for kind in ("mousePressed", "mouseReleased"):
-            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        for count in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.send(
+                    "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left",
+                    clickCount=count,
+                )  # fmt: skip
+
+    def point(self, selector: str) -> None:
+        """Move the mouse to the middle of an element."""
+        x, y = self.middle(selector)
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def drag(self, selector: str, *, by: tuple[int, int]) -> None:
         """Press on the middle of an element, move, release."""

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from crystalformer_rl.evaluation.columns import BY_NAME
-from crystalformer_rl.report.style import Drawing, inline
+from crystalformer_rl.report.curves import curves
+from crystalformer_rl.report.style import Canvas, Drawing, inline
 from crystalformer_rl.report.values import Mean, Share
 
 EHULL = Markup("<i>E</i><sub>hull</sub>")
@@ -82,9 +84,18 @@ def table(
 
 
 def picture(name: str, drawing: Drawing, *, caption: str, label: str) -> Markup:
-    """A figure inline with its caption; ``label`` is read by screen readers."""
+    """A figure inline with its caption; ``label`` is read by screen readers.
+
+    The page reads the curves in it by pointing and zooms into them.
+    """
     labelled = f'<svg role="img" aria-label="{escape(label)}"'
     shown = Markup(inline(drawing.svg(), name).replace("<svg", labelled, 1))
+    found = curves(drawing, name) if isinstance(drawing, Canvas) else None
+    if found is not None:
+        numbers = htmlsafe_json_dumps(found, separators=(",", ":"), ensure_ascii=False)
+        shown += Markup('<script type="application/json" class="curves">{}</script>').format(
+            numbers
+        )
     return Markup(_PIECES.picture(name, shown, caption))
 
 

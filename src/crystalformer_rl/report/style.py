@@ -151,7 +151,12 @@ def canvas(
     with _look():
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
-        yield Canvas(figure=figure, rows=[list(row) for row in grid])
+        drawing = Canvas(figure=figure, rows=[list(row) for row in grid])
+        for place, axis in enumerate(drawing.axes):  # names for curves.js
+            axis.set_gid(f"panel-{place}")
+            for own in (axis.xaxis, axis.yaxis):
+                own.get_offset_text().set_gid(f"offset-{own.axis_name}-{place}")
+        yield drawing
 
 
 def percent_axis(axis: Axes, *, along: Literal["x", "y"] = "y") -> None:

@@ -1,6 +1,7 @@
 """The page in a real browser: Chromium without a screen. Skipped only where none is installed."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (apt install chromium)"),
 ]
 TABLE = "document.querySelector('#structure-table')"
+LOSSES = "#figure-losses"
 SHOWN = f"[...{TABLE}.querySelectorAll('tbody tr:not(.spacer)')]"
 
 
@@ -143,6 +145,77 @@ def test_arrow_keys_go_through_the_rows(page: Browser) -> None:
         names.append(page.run("document.activeElement.textContent"))
     assert names[3] == names[0]
     assert len(set(names)) == 3
+
+
+def _read(page: Browser) -> dict[str, str]:
+    """What the box beside the pointer says of the losses: the value of each name."""
+    step, *rows = page.run(
+        f"[...document.querySelectorAll('{LOSSES} .tip:not([hidden]) > :not(small)')]"
+        ".map((one) => one.textContent)"
+    )
+    return {"step": step} | dict(row.rsplit(" ", 1) for row in rows)
+
+
+def _lines(page: Browser) -> list[list[float]]:
+    """The points of the drawn losses."""
+    texts = page.run(
+        f"[...document.querySelectorAll('{LOSSES} [id*=panel-0] > [id*=line2d] > path')]"
+        ".map((path) => path.getAttribute('d'))"
+    )
+    return [[float(number) for number in re.findall(r"-?[\d.]+", text)] for text in texts]
+
+
+def _ticks(page: Browser) -> list[float]:
+    """The numbers below and beside the losses, where they are not those of the file."""
+    texts = page.run(
+        f"[...document.querySelectorAll('{LOSSES} .ticks text')].map((one) => one.textContent)"
+    )
+    return [float(text.replace("−", "-")) for text in texts]
+
+
+def test_pointing_at_a_curve_reads_the_values_of_the_step(
+    page: Browser, run_of_four: Report
+) -> None:
+    page.point(f"{LOSSES} > svg")
+    found = _read(page)
+    history = run_of_four.tables["history-base"].set_index("epoch")
+    row = history.loc[int(found["step"].split()[-1])]
+    assert 20 < row.name < 40
+    assert float(found["validation"]) == pytest.approx(row["val_loss"], rel=1e-4)
+    assert float(found["training (with dropout)"]) == pytest.approx(row["train_loss"], rel=1e-4)
+    page.point("h1")
+    assert page.run(f"document.querySelector('{LOSSES} .tip').hidden")
+
+
+@pytest.mark.parametrize("way_back", ["Escape", "double click", "button", "print"])
+def test_dragging_zooms_in_and_there_is_a_way_back(page: Browser, way_back: str) -> None:
+    before = _lines(page)
+    page.drag(f"{LOSSES} > svg", by=(150, 0))
+    assert _lines(page) != before
+    assert 28 <= _ticks(page)[0] < _ticks(page)[1] <= 60
+    match way_back:
+        case "Escape":
+            page.press("Escape", 27)
+        case "double click":
+            page.click(f"{LOSSES} > svg", times=2)
+        case "button":
+            page.click(f"{LOSSES} .reset")
+        case "print":
+            page.pdf()
+    assert _lines(page) == before
+    assert _ticks(page) == []
+
+
+def test_curves_are_read_and_zoomed_by_keys(page: Browser) -> None:
+    page.run(f"document.querySelector('{LOSSES} > svg').focus()")
+    found = []
+    for key in ("ArrowRight", "ArrowRight", "+", "-"):
+        page.press(key)
+        found.append((_read(page)["step"], bool(_ticks(page))))
+    assert found == [
+        ("base (pretraining), epoch 0", False), ("base (pretraining), epoch 1", False),
+        ("base (pretraining), epoch 1", True), ("base (pretraining), epoch 1", False),
+    ]  # fmt: skip
 
 
 def test_the_page_is_as_wide_as_a_phone(page: Browser) -> None:

@@ -45,13 +45,17 @@ LABELS = {
 FRACTIONS = frozenset({"pair_accuracy", *(name for name in LABELS if name.endswith("_fraction"))})
 OVERVIEW = ("e_above_hull_mean", "kl", "unique_fraction")
 NOT_DRAWN = frozenset({"step", "round", "epoch", "reward_std", "baseline", "seconds"})
+SMOOTH_FROM = 60  # steps; fewer are drawn as they are
+WINDOW = 10
+SMOOTHED = (
+    f"Of {SMOOTH_FROM} steps or more, the thick line is the mean of the last {WINDOW}, the thin "
+    "one each step."
+)
 REWARDED = "All other recorded quantities of {}. The grey line is the baseline."
 SUPERVISED = (
     "Losses of the kept samples in {}, and the fractions of the round's samples that relaxed to an "
     "energy low enough above the hull and that were kept. A ring marks the first step of a round."
 )
-SMOOTH_FROM = 60  # steps; fewer are drawn as they are
-WINDOW = 10
 
 
 def section(run: Run) -> Section:
@@ -73,9 +77,9 @@ def section(run: Run) -> Section:
                 "Per step, of the sampled batch: mean energy above hull of the crystals that could "
                 "be scored (unrelaxed), KL divergence from the base policy (the mean of ln p − ln "
                 "p<sub>base</sub>), and the fraction of the batch that is unique. "
-                "A ring marks the first step of a round. Falling uniqueness means that the policy "
-                "collapses, whatever the reward."
-            ),
+                "{} A ring marks the first step of a round. Falling uniqueness means that the "
+                "policy collapses, whatever the reward."
+            ).format(SMOOTHED),
         )
     for branch, history in run.branches.items():
         name = f"details-{branch}"
@@ -96,7 +100,7 @@ def draw_overview(branches: Mapping[str, pd.DataFrame], colours: Mapping[str, st
         for axis, column in zip(drawing.axes, OVERVIEW, strict=True):
             for name, history in branches.items():
                 _curve(axis, history, column, colour=colours[name], label=name)
-            _dress(axis, column)
+            _dress(axis, column, _title(column))
         handles, labels = drawing.axes[1].get_legend_handles_labels()
         if handles:
             drawing.axes[1].legend(handles, labels, loc="best")
@@ -114,10 +118,11 @@ def draw_details(history: pd.DataFrame, colour: str, components: Mapping[str, st
     rows = max(1, -(-len(drawn) // columns))
     with canvas(rows=rows, columns=columns, height=2.05 * rows) as drawing:
         for axis, column in zip(drawing.axes, drawn, strict=False):
-            _curve(axis, history, column, colour=colour, label=column)
+            title = _title(column, components)
+            _curve(axis, history, column, colour=colour, label=title)
             if column == "reward_mean":
                 _curve(axis, history, "baseline", colour=FAINT, label="baseline")
-            _dress(axis, column, components)
+            _dress(axis, column, title)
         drawing.hide_after(len(drawn))
     return drawing
 
@@ -136,7 +141,7 @@ def _curve(axis: Axes, history: pd.DataFrame, column: str, *, colour: str, label
         return
     step, values = step[known], values[known]
     if len(values) >= SMOOTH_FROM:
-        axis.plot(step, values, color=colour, lw=0.7, alpha=0.35)
+        axis.plot(step, values, color=colour, lw=0.7, alpha=0.35, label=f"_{label}, each step")
         smooth = pd.Series(values).rolling(WINDOW, min_periods=1).mean().to_numpy()
         axis.plot(step, smooth, color=colour, label=label)
     else:
@@ -147,8 +152,11 @@ def _curve(axis: Axes, history: pd.DataFrame, column: str, *, colour: str, label
     axis.plot(step[starts], smooth[starts], "o", ms=6, mfc="none", color=colour, mew=1.2)
 
 
-def _dress(axis: Axes, column: str, components: Mapping[str, str] = MappingProxyType({})) -> None:
-    title = LABELS.get(column) or components.get(column, column)
+def _title(column: str, components: Mapping[str, str] = MappingProxyType({})) -> str:
+    return LABELS.get(column) or components.get(column, column)
+
+
+def _dress(axis: Axes, column: str, title: str) -> None:
     axis.set_title(title, fontsize=8.5)
     axis.set_xlabel("step")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
