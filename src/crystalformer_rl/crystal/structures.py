@@ -80,24 +80,32 @@ def readable_structures(
     ValueError
         If a column is missing.
     """
+    crystals, faults = readable_cells(table, prefix=prefix)
+    return [None if cell is None else cell.structure() for cell in crystals], faults
+
+
+def readable_cells(
+    table: pd.DataFrame, *, prefix: str = ""
+) -> tuple[list[Cell | None], dict[int, str]]:
+    """The same as :func:`readable_structures`, as arrays."""
     names = [prefix + name for name in COLUMNS]
     if missing := [name for name in names if name not in table.columns]:
         raise ValueError(
             f"structure columns {missing} are missing; the table has {list(table.columns)}"
         )
-    structures: list[Structure | None] = []
+    crystals: list[Cell | None] = []
     faults = {}
     for place, row in enumerate(zip(*(table[name] for name in names), strict=True)):
         try:
-            structures.append(structure_of(*row))
+            crystals.append(cell_of(*row))
         except ValueError as error:
-            structures.append(None)
+            crystals.append(None)
             faults[place] = str(error)
-    return structures, faults
+    return crystals, faults
 
 
-def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None:
-    """The structure of one row of a table, None where its columns are null.
+def cell_of(lattice: Any, numbers: Any, positions: Any) -> Cell | None:
+    """The crystal of one row of a table, None where its columns are null.
 
     Parameters
     ----------
@@ -123,10 +131,10 @@ def structure_of(lattice: Any, numbers: Any, positions: Any) -> Structure | None
             f"be 3 × {len(atoms)} atoms)"
         )
     refuse_unknown_elements(atoms)
-    species, sites = atoms.astype(int).tolist(), places.reshape(-1, 3)
+    species, sites = atoms.astype(np.int64), places.reshape(-1, 3)
     if len(matrix) == 6:
-        return Structure(lattice_of(matrix.tolist()), species, exact_thirds(sites))
-    return Structure(Lattice(matrix.reshape(3, 3)), species, sites)
+        return Cell(lattice_of(matrix.tolist()).matrix, species, exact_thirds(sites))
+    return Cell(matrix.reshape(3, 3), species, sites)
 
 
 def structure_of_json(text: str) -> Structure:

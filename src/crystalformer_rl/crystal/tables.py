@@ -13,7 +13,7 @@ from crystalformer_rl.crystal.cif import CifCrystal, one_crystal
 from crystalformer_rl.crystal.labels import is_empty, labels_of, texts
 from crystalformer_rl.crystal.physical import refuse_unphysical
 from crystalformer_rl.crystal.rows import Row, Source, listing, row_of
-from crystalformer_rl.crystal.structures import COLUMNS, structure_of, structure_of_json
+from crystalformer_rl.crystal.structures import COLUMNS, cell_of, structure_of_json
 from crystalformer_rl.csv_tables import Table, load_csv
 from crystalformer_rl.encoding import decoded
 from crystalformer_rl.files import read_arrow
@@ -111,7 +111,8 @@ def _loader(
         )
 
     def load(place: int) -> Structure | CifCrystal:
-        structure = structure_of(*(values[place] for values in cells)) if cells else None
+        cell = cell_of(*(values[place] for values in cells)) if cells else None
+        structure = None if cell is None else cell.structure()
         if cifs is None or (structure is not None and is_empty(cifs[place])):
             if structure is None:
                 raise ValueError("the structure columns are empty")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -13,8 +14,8 @@ from pymatgen.core import Structure
 from crystalformer_rl.crystal import lattice as cells
 from crystalformer_rl.crystal import wyckoff as tables
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.crystal.decoding import primitive_cell
-from crystalformer_rl.crystal.physical import MAX_ELEMENT, refuse_unphysical
+from crystalformer_rl.crystal.decoding import decode
+from crystalformer_rl.crystal.physical import MAX_ELEMENT, refuse_unphysical_cell
 from crystalformer_rl.crystal.symmetry import (
     Site,
     Standard,
@@ -34,6 +35,7 @@ Reason = Literal[
     "too_many_sites",
     "no_match",
 ]
+# Crystals that a process works on at a time.
 CHUNK = 64
 # Far below what StructureMatcher allows (0.3 of the atomic spacing, 0.2 in length, 5°).
 CLOSE = 0.1
@@ -79,11 +81,13 @@ def tokenize(structure: Structure, *, symprec: float, max_sites: int) -> SiteTok
         Tokens are returned only if their decoded structure matches the input: see
         :func:`leads_back`.
     """
-    return _tokenize_or_reject(_cell_or_rejection(structure), symprec=symprec, max_sites=max_sites)
+    cell = _cell_or_rejection(structure)
+    (result,) = _tokenize_cells([cell], symprec=symprec, max_sites=max_sites)
+    return result
 
 
 def tokenize_each(
-    structures: Iterable[Structure | Rejection],
+    crystals: Iterable[Structure | Cell | Rejection],
     *,
     symprec: float,
     max_sites: int,
@@ -98,13 +102,13 @@ def tokenize_each(
     ChildProcessError
         If a worker process dies.
     """
-    work = partial(_tokenize_or_reject, symprec=symprec, max_sites=max_sites)
-    inputs = map(_cell_or_rejection, structures)
-    yield from spread(work, inputs, processes=processes, chunk=CHUNK)
+    work = partial(_tokenize_cells, symprec=symprec, max_sites=max_sites)
+    chunks = _chunks(map(_cell_or_rejection, crystals))
+    yield from chain.from_iterable(spread(work, chunks, processes=processes))
 
 
 def tokenize_many(
-    structures: Iterable[Structure | Rejection],
+    crystals: Iterable[Structure | Cell | Rejection],
     *,
     symprec: float,
     max_sites: int,
@@ -123,19 +127,19 @@ def tokenize_many(
     tokens
         Of the kept crystals, padded to ``max_sites + 1``.
     kept
-        ``(B,)``: index of each in ``structures``.
+        ``(B,)``: index of each in ``crystals``.
     rejected
         Index and rejection of the others.
     """
-    results = tokenize_each(structures, symprec=symprec, max_sites=max_sites, processes=processes)
-    kept, crystals, rejected = [], [], []
+    results = tokenize_each(crystals, symprec=symprec, max_sites=max_sites, processes=processes)
+    kept, found, rejected = [], [], []
     for index, result in enumerate(track(results)):
         if isinstance(result, Rejection):
             rejected.append((index, result))
         else:
             kept.append(index)
-            crystals.append(result)
-    return batch(crystals, max_sites=max_sites + 1), np.array(kept, dtype=np.int64), rejected
+            found.append(result)
+    return batch(found, max_sites=max_sites + 1), np.array(kept, dtype=np.int64), rejected
 
 
 def batch(crystals: Sequence[SiteTokens], *, max_sites: int) -> CrystalTokens:
@@ -198,30 +202,73 @@ def _coincide(cell: Cell, standard: Standard, decoded: Cell) -> bool:
     return len(np.unique(pairs, axis=0)) == len(pairs)
 
 
-def _tokenize_cell(cell: Cell, *, symprec: float, max_sites: int) -> SiteTokens | Rejection:
-    if np.any((cell.numbers < 1) | (cell.numbers > MAX_ELEMENT)):
-        return Rejection("element", f"atomic numbers {sorted(set(cell.numbers.tolist()))}")
-    rejection = Rejection("no_symmetry", "")
+def _tokenize_cells(
+    cells: Sequence[Cell | Rejection], *, symprec: float, max_sites: int
+) -> list[SiteTokens | Rejection]:
+    """Tokens of some crystals; see :func:`tokenize`."""
+    results: list[SiteTokens | Rejection] = []
+    waiting: dict[int, Cell] = {}
+    for place, cell in enumerate(cells):
+        if isinstance(cell, Rejection):
+            results.append(cell)
+        elif np.any((cell.numbers < 1) | (cell.numbers > MAX_ELEMENT)):
+            unknown = f"atomic numbers {sorted(set(cell.numbers.tolist()))}"
+            results.append(Rejection("element", unknown))
+        else:
+            results.append(Rejection("no_symmetry", ""))
+            waiting[place] = cell
     for standardise in (standardise_moyo, standardise_spglib):
+        made = _attempt(standardise, list(waiting.values()), symprec=symprec)
+        for place, (tokens, failure) in zip(list(waiting), made, strict=True):
+            before = results[place]
+            assert isinstance(before, Rejection)
+            if tokens is None:
+                detail = f"{before.detail}; {failure}" if before.detail else failure
+                results[place] = Rejection(before.reason, detail)
+            elif failure:
+                results[place] = Rejection("no_match", failure)
+            else:
+                results[place] = tokens
+                del waiting[place]
+    return [_of_few_sites(result, max_sites) for result in results]
+
+
+def _attempt(
+    standardise: Callable[..., Standard], cells: Sequence[Cell], *, symprec: float
+) -> list[tuple[SiteTokens | None, str]]:
+    """Tokens of each crystal, None if there are none, and why they are not those of the crystal."""
+    made: list[tuple[Standard, SiteTokens] | str] = []
+    for cell in cells:
         try:
             standard = standardise(cell, symprec=symprec)
-            found = sites(standard)
-            tokens = _site_tokens(standard, found)
-            decoded = primitive_cell(
-                tokens.space_group, tokens.wyckoff, tokens.element, tokens.position, tokens.lattice
-            )
+            made.append((standard, _site_tokens(standard, sites(standard))))
         except ValueError as error:
-            detail = f"{rejection.detail}; {error}" if rejection.detail else str(error)
-            rejection = Rejection(rejection.reason, detail)
+            made.append(str(error))
+    tokens = [one[1] for one in made if not isinstance(one, str)]
+    longest = max((len(one.wyckoff) for one in tokens), default=0)
+    # All at once: one by one this takes as long as finding the symmetry.
+    decoded = iter(decode(batch(tokens, max_sites=longest)))
+    results: list[tuple[SiteTokens | None, str]] = []
+    for cell, one in zip(cells, made, strict=True):
+        if isinstance(one, str):
+            results.append((None, one))
             continue
-        if not leads_back(cell, standard, decoded):
-            detail = f"decoded in space group {tokens.space_group} it is another structure"
-            rejection = Rejection("no_match", detail)
-        elif len(found) > max_sites:
-            return Rejection("too_many_sites", f"{len(found)} sites, at most {max_sites}")
+        (standard, own), again = one, next(decoded)
+        if again.cell is None:
+            results.append((None, str(again.error)))
+        elif leads_back(cell, standard, again.cell):
+            results.append((own, ""))
         else:
-            return tokens
-    return rejection
+            other = f"decoded in space group {own.space_group} it is another structure"
+            results.append((own, other))
+    return results
+
+
+def _of_few_sites(result: SiteTokens | Rejection, max_sites: int) -> SiteTokens | Rejection:
+    if isinstance(result, SiteTokens) and len(result.wyckoff) > max_sites:
+        detail = f"{len(result.wyckoff)} sites, at most {max_sites}"
+        return Rejection("too_many_sites", detail)
+    return result
 
 
 def _site_tokens(standard: Standard, found: Sequence[Site]) -> SiteTokens:
@@ -236,21 +283,21 @@ def _site_tokens(standard: Standard, found: Sequence[Site]) -> SiteTokens:
     )
 
 
-def _cell_or_rejection(structure: Structure | Rejection) -> Cell | Rejection:
-    if isinstance(structure, Rejection):
-        return structure
-    if not structure.is_ordered:
-        return Rejection("disordered", f"{structure.formula} has partially occupied sites")
+def _cell_or_rejection(crystal: Structure | Cell | Rejection) -> Cell | Rejection:
+    if isinstance(crystal, Rejection):
+        return crystal
+    if isinstance(crystal, Structure):
+        if not crystal.is_ordered:
+            return Rejection("disordered", f"{crystal.formula} has partially occupied sites")
+        crystal = Cell.of(crystal)
     try:
-        refuse_unphysical(structure, min_distance=0)
+        refuse_unphysical_cell(crystal, min_distance=0)
     except ValueError as error:
         return Rejection("not_physical", str(error))
-    return Cell.of(structure)
+    return crystal
 
 
-def _tokenize_or_reject(
-    cell: Cell | Rejection, *, symprec: float, max_sites: int
-) -> SiteTokens | Rejection:
-    if isinstance(cell, Rejection):
-        return cell
-    return _tokenize_cell(cell, symprec=symprec, max_sites=max_sites)
+def _chunks(cells: Iterable[Cell | Rejection]) -> Iterator[list[Cell | Rejection]]:
+    left = iter(cells)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk

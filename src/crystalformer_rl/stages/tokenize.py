@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import TokenizeSettings
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.structures import (
     COLUMNS,
     REJECTED_COLUMNS,
     SPLITS,
-    readable_structures,
+    readable_cells,
 )
 from crystalformer_rl.crystal.tokenizer import Rejection, tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
@@ -68,7 +68,7 @@ def tokenize_structures(
     )
     table = read_table(structures, ["id", "split", *COLUMNS])
     tokens, kept, rejected = tokenize_many(
-        _structures(table),
+        _cells(table),
         symprec=settings.symprec,
         max_sites=settings.max_sites,
         processes=processes,
@@ -114,12 +114,12 @@ def tokenize_structures(
     )
 
 
-def _structures(table: pd.DataFrame) -> Iterator[Structure | Rejection]:
-    """The structures of a table, a few at a time; rows that cannot be read are rejected."""
+def _cells(table: pd.DataFrame) -> Iterator[Cell | Rejection]:
+    """The crystals of a table, a few at a time; rows that cannot be read are rejected."""
     for start in range(0, len(table), WINDOW):
-        structures, faults = readable_structures(table.iloc[start : start + WINDOW])
-        for place, structure in enumerate(structures):
-            if structure is None:
+        crystals, faults = readable_cells(table.iloc[start : start + WINDOW])
+        for place, cell in enumerate(crystals):
+            if cell is None:
                 yield Rejection("unreadable", faults.get(place, "the row has no structure"))
             else:
-                yield structure
+                yield cell
