@@ -128,6 +128,20 @@ def _row(
     return row, primitive if decoded else None, primitive if relaxed else None
 
 
+def hull() -> pd.DataFrame:
+    """Entries of a hull: two compounds of each metal with each anion."""
+    rows = [
+        (f"{metal}{part}", energy, f"mp-{place}")
+        for metal in (*_INSTEAD["Na"], *_INSTEAD["Ti"])
+        for place, (part, energy) in enumerate(
+            (anion + count, -0.1 * len(anion + metal) - 0.3 * place)
+            for anion in _INSTEAD["Cl"]
+            for place, count in enumerate(("", "2"))
+        )
+    ]
+    return pd.DataFrame(rows, columns=["formula", "formation_energy_per_atom", "id"])
+
+
 def run(
     table: pd.DataFrame,
     *,
@@ -135,12 +149,13 @@ def run(
     histories: dict[str, list[pd.DataFrame]] | None = None,
     provenance: dict[str, dict[str, Any]] | None = None,
     crystals: dict[str, pd.DataFrame] | None = None,
+    hull: pd.DataFrame | None = None,
     **options: Any,
 ) -> Run:
     """A run for the report; ``options`` are those of :func:`summarise`."""
     summary = summarise(table, **options)
     return Run(
-        table, summary, config or Config(), histories or {}, provenance or {}, crystals or {}
+        table, summary, config or Config(), histories or {}, provenance or {}, crystals or {}, hull
     )
 
 

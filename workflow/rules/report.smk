@@ -3,6 +3,7 @@ rule report:
     input:
         evaluation=rules.evaluate.output.structures,
         summary=rules.evaluate.output.summary,
+        hull=rules.hull.output.hull,
         histories=[path for _, path in LAYOUT.trained("history.parquet")],
         crystals=[path for _, path in LAYOUT.sampled_in_rl],
         provenance=[
@@ -81,7 +82,7 @@ rule report:
     shell:
         "python -m crystalformer_rl report --log-file {log:q}"
         " --settings {params.settings:q} --config {params.config:q}"
-        " --evaluation {params.evaluation:q}"
+        " --evaluation {params.evaluation:q} --hull {input.hull:q}"
         " --histories {params.histories:q} --crystals {params.crystals:q}"
         " --provenance {input.provenance:q}"
         " --shards {params.shards:q}"

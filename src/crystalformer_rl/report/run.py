@@ -36,6 +36,9 @@ class Run:
         Records of the jobs by label, such as ``relax/base/shard-0000``.
     crystals
         The crystals that were sampled during RL fine-tuning, by branch (``rl-…``), all rounds.
+    hull
+        The entries of the hull that ``e_above_hull`` refers to: ``formula``,
+        ``formation_energy_per_atom`` (eV/atom) and ``id``. None: no hull is drawn.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class Run:
     histories: Mapping[str, Sequence[pd.DataFrame]]
     provenance: Mapping[str, Record]
     crystals: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    hull: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         if absent := [name for name in NEEDED if name not in self.table]:

@@ -15,6 +15,7 @@ from crystalformer_rl.config import Config, ReportSettings
 from crystalformer_rl.files import read_json, read_table, write_bytes, write_json, write_text
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import WEIGHTS, provenance_of_shards
+from crystalformer_rl.report import hulls
 from crystalformer_rl.report.crate import NAME, crate
 from crystalformer_rl.report.page import build, subtitle
 from crystalformer_rl.report.run import Run
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", required=True, help="the whole configuration, as JSON")
     parser.add_argument(
         "--evaluation", type=Path, required=True, help="folder of the evaluate stage"
+    )
+    parser.add_argument(
+        "--hull", type=Path, help="entries of the hull that energies above hull refer to"
     )
     parser.add_argument(
         "--histories",
@@ -86,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
         settings=settings.model_dump(mode="json"),
         inputs={
             "evaluation": [structures, summary],
+            "hull": [args.hull] if args.hull else [],
             "histories": [path for _, path in args.histories],
             "crystals": [path for _, path in args.crystals],
             "provenance": records,
@@ -98,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
         histories=_histories(args.histories),
         provenance=_records(records),
         crystals=_crystals(args.crystals),
+        hull=read_table(args.hull, hulls.NEEDED) if args.hull else None,
     )
     report = build(finished)
     for folder in ("figures", "tables"):

@@ -20,6 +20,7 @@ def make(counts: dict[str, int]) -> Report:
                 "rl-ehull": [synthetic.round_history(2), synthetic.round_history(1)],
                 "rl-fom": [synthetic.round_history(1, merit=True)],
             },
+            hull=synthetic.hull(),
             provenance={
                 "pretrain": synthetic.record("pretrain", items=100),
                 "sample/base/shard-0000": synthetic.record("sample", items=40),

@@ -231,6 +231,26 @@ def test_who_wants_no_motion_gets_none(page: Browser) -> None:
     assert page.run("document.querySelector('#crystal .spin').ariaPressed") == "false"
 
 
+def test_a_system_is_chosen_by_a_key_and_its_find_opens(page: Browser) -> None:
+    hull = "document.querySelector('#hull-of-system')"
+    page.run(f"{hull}.querySelector('select').focus()")
+    seen = []
+    for _ in range(2):
+        name = page.run(f"{hull}.querySelector('select').selectedOptions[0].textContent")
+        label = page.run(f"{hull}.querySelector('figure svg').ariaLabel")
+        assert name.split(" ")[0] in label
+        finds = page.run(f"{hull}.querySelectorAll('tbody tr').length")
+        assert page.run(f"{hull}.querySelectorAll('svg .find').length") == finds
+        assert f"({finds} find" in name
+        seen.append(name)
+        page.press("ArrowDown", 40)
+    assert len(set(seen)) == 2
+    formula = page.run(f"{hull}.querySelector('tbody button').textContent")
+    page.click("#hull-of-system tbody button")
+    page.wait("document.querySelector('#crystal').open")
+    assert page.run("document.querySelector('#crystal .title span').textContent") == formula
+
+
 def test_a_button_copies_the_line_to_cite(page: Browser) -> None:
     page.send(
         "Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]

@@ -9,7 +9,7 @@ from importlib import resources
 
 from markupsafe import Markup
 
-SCRIPTS = ("data.js", "curves.js", "crystal.js", "table.js", "page.js")
+SCRIPTS = ("data.js", "curves.js", "crystal.js", "table.js", "hull.js", "page.js")
 VIEWER, VIEWER_LICENCE = "3Dmol-min.js", "3Dmol-LICENSE.txt"
 
 

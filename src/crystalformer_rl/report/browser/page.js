@@ -21,6 +21,7 @@ function connectCards(data, dialog) {
   const dialog = new CrystalDialog(data);
   new StructureTable(data, dialog);
   connectCards(data, dialog);
+  if (document.getElementById("hulls-data")) new HullFigure(JSON.parse(await unpacked("hulls-data")), data, dialog);
   root.dataset.ready = "true";
 })();
 
