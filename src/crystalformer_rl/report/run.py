@@ -89,13 +89,13 @@ class Run:
 
     @cached_property
     def branches(self) -> dict[str, pd.DataFrame]:
-        """The rounds of each RL branch as one table by step, see :func:`_joined`."""
+        """The rounds of each RL branch as one table by step, see :func:`joined`."""
         filled = {
             name: [part for part in rounds if len(part)]
             for name, rounds in self.histories.items()
             if name.startswith("rl-")
         }
-        return {name: _joined(rounds) for name, rounds in filled.items() if rounds}
+        return {name: joined(rounds) for name, rounds in filled.items() if rounds}
 
     @property
     def threshold(self) -> float:
@@ -121,7 +121,7 @@ class Run:
         return Mean.of(self.policies[policy]["numbers"][name])
 
 
-def _joined(rounds: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def joined(rounds: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The rounds of a branch, in any order, as one table; of a repeated step, the last row.
 
     The rounds of supervised fine-tuning count epochs and steps from 0; here they go on.

@@ -5,17 +5,20 @@ README.md in this folder says where 3Dmol.js is from.
 
 import base64
 import gzip
+from collections.abc import Sequence
 from importlib import resources
 
 from markupsafe import Markup
 
 SCRIPTS = ("data.js", "curves.js", "crystal.js", "table.js", "hull.js", "page.js")
+FOR_CURVES = ("data.js", "curves.js")
+"""What a page with nothing but figures and tables needs of them."""
 VIEWER, VIEWER_LICENCE = "3Dmol-min.js", "3Dmol-LICENSE.txt"
 
 
-def scripts() -> Markup:
+def scripts(names: Sequence[str] = SCRIPTS) -> Markup:
     """Our own scripts, in the order in which they build on each other."""
-    return Markup("\n").join(Markup(_read(name).decode()) for name in SCRIPTS)
+    return Markup("\n").join(Markup(_read(name).decode()) for name in names)
 
 
 def viewer() -> Markup:

@@ -127,6 +127,13 @@ def draw_details(history: pd.DataFrame, colour: str, components: Mapping[str, st
     return drawing
 
 
+def smoothed(values: pd.Series) -> pd.Series:
+    """The mean of the last :data:`WINDOW` values of each, if there are :data:`SMOOTH_FROM`."""
+    if len(values) < SMOOTH_FROM:
+        return values
+    return values.rolling(WINDOW, min_periods=1).mean()
+
+
 def _components(run: Run, branch: str) -> dict[str, str]:
     """Titles of what the reward of a branch records, by column."""
     settings = run.config.rl.get(branch.removeprefix("rl-"))
@@ -142,7 +149,7 @@ def _curve(axis: Axes, history: pd.DataFrame, column: str, *, colour: str, label
     step, values = step[known], values[known]
     if len(values) >= SMOOTH_FROM:
         axis.plot(step, values, color=colour, lw=0.7, alpha=0.35, label=f"_{label}, each step")
-        smooth = pd.Series(values).rolling(WINDOW, min_periods=1).mean().to_numpy()
+        smooth = smoothed(pd.Series(values)).to_numpy()
         axis.plot(step, smooth, color=colour, label=label)
     else:
         smooth = values

@@ -7,8 +7,9 @@ examples:
     crystalformer-rl compare seed-0 seed-1 seed-2 --out seeds
 
 FOLDER/index.html has the settings that differ, every fraction of every policy, the differences to
-the first run, and what the policies gain over base in the mean of the runs; the tables are beside
-it as CSV.
+the first run, what the policies gain over base in the mean of the runs, and the curves of training,
+with a band over the runs that differ in nothing but the seed; the tables are beside it as CSV, the
+figures as SVG and PDF.
 """
 
 import argparse
@@ -22,12 +23,13 @@ from markupsafe import Markup
 
 from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.evaluation.intervals import Interval
-from crystalformer_rl.files import write_text
-from crystalformer_rl.report import markup
+from crystalformer_rl.files import write_bytes, write_text
+from crystalformer_rl.report import browser, markup
 from crystalformer_rl.report.markup import MISSING, Section
 from crystalformer_rl.report.sections.differences import change
 from crystalformer_rl.report.values import Share
 from crystalformer_rl.stages import options as flags
+from crystalformer_rl.tools.compare import curves
 from crystalformer_rl.tools.compare import runs as tables
 from crystalformer_rl.tools.compare.runs import Finished, load
 
@@ -64,11 +66,15 @@ def run(args: argparse.Namespace) -> None:
     for section in made:
         for name, table in section.tables.items():
             write_text(args.out / f"{name}.csv", table.to_csv(index=False))
+        for name, drawing in section.figures.items():
+            write_text(args.out / f"{name}.svg", drawing.svg() + "\n")
+            write_bytes(args.out / f"{name}.pdf", drawing.pdf())
     page = markup.TEMPLATES.get_template("frame.html").render(
         title=" and ".join(one.name for one in found),
         style=Markup(STYLE.read_text(encoding="utf-8")),
-        subtitle=f"{len(made)} tables, with CSV files beside this page.",
+        subtitle="The numbers of every table and figure are beside this page as CSV.",
         sections=made,
+        scripts=browser.scripts(browser.FOR_CURVES),
     )
     write_text(args.out / "index.html", page)
     for row in tables.paired(found).to_dict("records"):
@@ -88,6 +94,7 @@ def sections(found: list[Finished]) -> list[Section]:
     fractions, differences, paired = (
         make(found) for make in (tables.fractions, tables.differences, tables.paired)
     )
+    courses = curves.section(found)
     return [
         Section(
             "settings", "Settings that differ", _settings(differing, names),
@@ -104,6 +111,7 @@ def sections(found: list[Finished]) -> list[Section]:
             "gains", "Gains over base in the mean of the runs", _differences(paired, "runs"),
             tables={"gains": paired},
         ),
+        *([] if courses is None else [courses]),
     ]  # fmt: skip
 
 

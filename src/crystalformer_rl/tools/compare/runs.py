@@ -1,5 +1,6 @@
 """What is compared of several runs, as tables."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crystalformer_rl.config import read
 from crystalformer_rl.evaluation.intervals import difference_of_fractions, mean_interval
-from crystalformer_rl.files import read_json
-from crystalformer_rl.layout import RESULTS, SETTINGS, started_runs
+from crystalformer_rl.files import read_json, read_table
+from crystalformer_rl.layout import RESULTS, SETTINGS, Layout, started_runs
+from crystalformer_rl.report.run import joined
 from crystalformer_rl.report.sections.differences import BASE
 from crystalformer_rl.report.values import Share
 
@@ -18,6 +21,8 @@ FRACTIONS = (
     "decoded", "valid", "stable_initial", "stable", "unique", "novel", "sun", "sun_supported",
 )  # fmt: skip
 OF_THE_JUDGE = ("judge_stable_initial", "judge_stable", "sun_judge", "sun_judge_supported")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,15 @@ class Finished:
         Its settings by their paths, such as ``rl.ehull.tau``.
     policies
         The summary of each policy.
+    histories
+        The history of the training of each policy that this run has trained, its rounds as one
+        table.
     """
 
     name: str
     settings: Mapping[str, Any]
     policies: Mapping[str, Mapping[str, Any]]
+    histories: Mapping[str, pd.DataFrame]
 
     def shares(self, policy: str) -> dict[str, Share]:
         """The fractions of a policy, those by the judge among them."""
@@ -67,8 +76,13 @@ def load(name: str) -> Finished:
             f"{summary}: no such file; the run has not been evaluated yet "
             f"(crystalformer-rl status {folder.name})"
         )
-    settings = read_json(folder / SETTINGS)["config"]
-    return Finished(folder.name, dict(_flat(settings)), read_json(summary)["policies"])
+    saved = read_json(folder / SETTINGS)
+    return Finished(
+        folder.name,
+        dict(_flat(saved["config"])),
+        read_json(summary)["policies"],
+        _histories(folder, saved),
+    )
 
 
 def settings_that_differ(runs: Sequence[Finished]) -> pd.DataFrame:
@@ -148,6 +162,27 @@ def paired(runs: Sequence[Finished]) -> pd.DataFrame:
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows, columns=["policy", "quantity", "runs", "difference", "low", "high"])
+
+
+def _histories(folder: Path, saved: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The histories in the folder of a run, which may have been moved; what is gone is left out."""
+    try:
+        layout = Layout(read(saved["config"]), saved["base_policy"])
+    except ValueError as error:
+        log.warning(
+            "%s: its curves are left out, because its settings are not of this version: %s",
+            folder, error,
+        )  # fmt: skip
+        return {}
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for policy, path in layout.trained("history.parquet"):
+        own = folder / Path(path).relative_to(layout.results)
+        if own.is_file() and len(history := read_table(own)):
+            parts.setdefault(policy, []).append(history)
+    return {
+        policy: joined(rounds) if policy.startswith("rl-") else rounds[-1]
+        for policy, rounds in parts.items()
+    }
 
 
 def policies(runs: Sequence[Finished]) -> list[str]:
