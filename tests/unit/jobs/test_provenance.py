@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,18 @@ def test_the_record(tmp_path: Path) -> None:
     assert record["packages"]["numpy"]
     assert record["peak_memory_mib"] > 1
     assert record["settings"] == {"a": 2, "b": 1}
+
+
+def test_a_gpu_is_recorded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A100")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    records = {}
+    for device in ("cpu", "cuda"):
+        module = "crystalformer_rl.stages.sample"
+        Provenance(module, settings={}, inputs={}, device=device).write(tmp_path / device)
+        records[device] = read_json(tmp_path / device)
+    assert (records["cuda"]["gpu"], records["cuda"]["cuda"]) == ("A100", "13.0")
+    assert "gpu" not in records["cpu"]
 
 
 def test_the_packages_of_the_potential_are_recorded(tmp_path: Path) -> None:

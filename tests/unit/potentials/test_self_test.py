@@ -43,6 +43,18 @@ def test_results_are_cached(chgnet: Chgnet, cache: Path, monkeypatch: pytest.Mon
     verify(chgnet)
 
 
+def test_another_card_is_tested_again(
+    chgnet: Chgnet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels differ from card to card: an answer of the login node says nothing about a GPU."""
+    for card in ("A100", "H100", "A100"):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda card=card: card)
+        verify(chgnet, device="cuda")
+    assert len(list(cache.iterdir())) == 2
+    verify(chgnet)
+    assert len(list(cache.iterdir())) == 3
+
+
 def test_damaged_weights_are_rejected(damaged: Chgnet, cache: Path) -> None:
     with pytest.raises(ValueError, match=r"chgnet 0.3.0 fails its self-test") as error:
         verify(damaged)
