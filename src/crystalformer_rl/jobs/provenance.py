@@ -53,7 +53,7 @@ class Provenance:
         potential: str | None = None,
         reward: RewardSettings | None = None,
     ) -> None:
-        self._start = time.monotonic()
+        self._start, self._cpu_start = time.monotonic(), _cpu_s()
         text = json.dumps(settings, sort_keys=True)
         used = [parse(spec)[0] for spec in used_potentials(potential, reward)]
         packages = [*PACKAGES, *(package for one in used for package in one.packages)]
@@ -77,15 +77,19 @@ class Provenance:
         }
 
     def write(self, path: Path, **counts: float | int | str | None) -> None:
-        """Write the record with wall time (s), peak memory (MiB) and the stage's own ``counts``.
+        """Write the record with times (s), peak memory (MiB) and the stage's own ``counts``.
 
-        A count named ``items`` also gives the throughput, items per second.
+        CPU time is that of all cores and of worker processes that have ended; memory is that of
+        this process, and what torch allocated on its GPU. A count named ``items`` also gives the
+        throughput, items per second of wall time.
         """
         seconds = time.monotonic() - self._start
         record = self._record | {
             "wall_s": round(seconds, 3),
+            "cpu_s": round(_cpu_s() - self._cpu_start, 3),
             "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             "counts": counts,
+            **_gpu_memory(self._record["device"]),
         }
         items = counts.get("items")
         if isinstance(items, int | float):
@@ -111,6 +115,21 @@ def _gpu(device: str) -> dict[str, str | None]:
     import torch  # noqa: PLC0415 - most stages do not need it
 
     return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+
+
+def _gpu_memory(device: str) -> dict[str, float]:
+    """The most memory that torch has allocated on the GPU at once, MiB, if there is one."""
+    if device != "cuda":
+        return {}
+    import torch  # noqa: PLC0415 - most stages do not need it
+
+    return {"gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1)}
+
+
+def _cpu_s() -> float:
+    """CPU time of this process and of its children that have ended, seconds."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _git_commit() -> str | None:

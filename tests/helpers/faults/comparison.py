@@ -5,7 +5,7 @@ from typing import Any
 
 from crystalformer_rl.files import read_json, read_table, read_tensors
 
-MEASURED = ("started", "wall_s", "peak_memory_mib", "items_per_s", "git_commit")
+MEASURED = ("started", "wall_s", "cpu_s", "peak_memory_mib", "items_per_s", "git_commit")
 """Of a provenance: when and how fast."""
 OF_THIS_JOB = ("items", "from_cache", "steps_of_this_job", "processes")
 """Of its counts: what one of several jobs has done."""

@@ -50,6 +50,7 @@ def test_the_record(tmp_path: Path) -> None:
     assert record["counts"] == {"items": 10, "failed": 1}
     assert record["seed"] == 5
     assert record["items_per_s"] > 0
+    assert record["cpu_s"] > 0
     assert record["packages"]["numpy"]
     assert record["peak_memory_mib"] > 1
     assert record["settings"] == {"a": 2, "b": 1}

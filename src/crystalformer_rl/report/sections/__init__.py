@@ -29,6 +29,7 @@ from crystalformer_rl.report.sections import (
     space_groups,
     structures,
     summary,
+    throughput,
     training,
 )
 
@@ -51,6 +52,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     benchmarks.section,
     paper.section,
     cost.section,
+    throughput.section,
     failures.section,
     definitions.section,
     provenance.section,
