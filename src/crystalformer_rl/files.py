@@ -9,7 +9,7 @@ import mmap
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,20 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             return pd.read_parquet(path, columns=columns)
         floats: pd.DataFrame = _read_arrow(path, columns).to_pandas()
         return floats
+
+
+def read_rows(path: Path, name: str, values: Collection[str]) -> pd.DataFrame:
+    """The rows of a parquet table whose column ``name`` is one of ``values``.
+
+    The others are not kept in memory.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read as parquet or lacks the column; the message names the file.
+    """
+    with _readable_parquet(path):
+        return pd.read_parquet(path, filters=[(name, "in", sorted(values))])
 
 
 def read_arrow(path: Path) -> pa.Table:

@@ -118,6 +118,8 @@ def _row(
         "unique_strict": decoded, "novel_strict": relaxed, "stable_unique_strict": stable,
         "sun_strict": stable and relaxed,
         "matched_id": None if novel or not relaxed else f"mp-{generator.integers(1, 99999)}",
+        "nearest_known": float(generator.gamma(1.5, 0.1)) if relaxed else None,
+        "nearest_known_id": f"near-{policy}-{index}" if relaxed else None,
         "band_gap": gap, "band_gap_std": 0.2 if relaxed else None, "dielectric": dielectric,
         "dielectric_std": 0.6 if relaxed else None,
         "figure_of_merit": gap * dielectric if gap is not None and dielectric else None,
@@ -142,6 +144,16 @@ def hull() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["formula", "formation_energy_per_atom", "id"])
 
 
+def known(table: pd.DataFrame) -> pd.DataFrame:
+    """A dataset with the crystal that each row matches or is nearest to: that of the row."""
+    rows = table[table["relaxed"]]
+    names = rows["matched_id"].fillna(rows["nearest_known_id"])
+    structure = {name: rows[f"relaxed_{name}"] for name in ("lattice", "numbers", "positions")}
+    return pd.DataFrame(
+        {"id": names, "formula": rows["formula"], **structure, "e_above_hull": 0.012}
+    )
+
+
 def run(
     table: pd.DataFrame,
     *,
@@ -150,13 +162,15 @@ def run(
     provenance: dict[str, dict[str, Any]] | None = None,
     crystals: dict[str, pd.DataFrame] | None = None,
     hull: pd.DataFrame | None = None,
+    known: pd.DataFrame | None = None,
     **options: Any,
 ) -> Run:
     """A run for the report; ``options`` are those of :func:`summarise`."""
     summary = summarise(table, **options)
     return Run(
-        table, summary, config or Config(), histories or {}, provenance or {}, crystals or {}, hull
-    )
+        table, summary, config or Config(), histories or {}, provenance or {}, crystals or {},
+        hull, known,
+    )  # fmt: skip
 
 
 def losses(*, epochs: int = 60, start: float = 31.0, end: float = 9.0) -> pd.DataFrame:

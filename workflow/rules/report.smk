@@ -4,6 +4,7 @@ rule report:
         evaluation=rules.evaluate.output.structures,
         summary=rules.evaluate.output.summary,
         hull=rules.hull.output.hull,
+        structures=rules.dataset.output.structures,
         histories=[path for _, path in LAYOUT.trained("history.parquet")],
         crystals=[path for _, path in LAYOUT.sampled_in_rl],
         provenance=[
@@ -83,6 +84,7 @@ rule report:
         "python -m crystalformer_rl report --log-file {log:q}"
         " --settings {params.settings:q} --config {params.config:q}"
         " --evaluation {params.evaluation:q} --hull {input.hull:q}"
+        " --structures {input.structures:q}"
         " --histories {params.histories:q} --crystals {params.crystals:q}"
         " --provenance {input.provenance:q}"
         " --shards {params.shards:q}"

@@ -15,6 +15,7 @@ from crystalformer_rl.crystal.structures import readable_structures
 from crystalformer_rl.evaluation.columns import BY_NAME, Column
 from crystalformer_rl.report import crystals
 from crystalformer_rl.report.geometry import STEPS, geometry
+from crystalformer_rl.report.neighbours import neighbours
 from crystalformer_rl.report.values import flag, numbers, text
 
 TURNED = 3000
@@ -35,7 +36,12 @@ DETAILS = (
 """Further columns of a single structure."""
 
 
-def encoded(table: pd.DataFrame, colours: Mapping[str, str], groups: Mapping[int, str]) -> bytes:
+def encoded(
+    table: pd.DataFrame,
+    colours: Mapping[str, str],
+    groups: Mapping[int, str],
+    known: pd.DataFrame | None = None,
+) -> bytes:
     """The rows of the table in their order, as JSON; crystal.js and table.js read it.
 
     Parameters
@@ -46,18 +52,22 @@ def encoded(table: pd.DataFrame, colours: Mapping[str, str], groups: Mapping[int
         The colour of each policy.
     groups
         The label of each space group.
+    known
+        Rows of the dataset, among which each structure's match or nearest crystal is looked up.
     """
     names = [name for name in (*LISTED, *DETAILS) if name in table]
     flags = [name for name in FLAGS if name in table]
     turned = _turned(table.head(TURNED))
+    beside = neighbours(table.head(TURNED), known)
     content = {
         "rows": len(table),
         "columns": [_column(table, name) for name in names],
         "flags": [_description(name) for name in flags],
         "passed": _passed(table, flags).tolist(),
         "crystals": turned,
+        **beside,
         "steps": STEPS,
-        "elements": _elements(turned),
+        "elements": _elements([*turned, *beside["known"]]),
         "colours": dict(colours),
         "groups": {str(number): label for number, label in groups.items()},
     }

@@ -39,6 +39,9 @@ class Run:
     hull
         The entries of the hull that ``e_above_hull`` refers to: ``formula``,
         ``formation_energy_per_atom`` (eV/atom) and ``id``. None: no hull is drawn.
+    known
+        Rows of the dataset that ``matched_id`` and ``nearest_known_id`` refer to. None: no known
+        crystal is drawn beside a structure.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Run:
     provenance: Mapping[str, Record]
     crystals: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     hull: pd.DataFrame | None = None
+    known: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         if absent := [name for name in NEEDED if name not in self.table]:

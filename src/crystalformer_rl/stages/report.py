@@ -12,10 +12,17 @@ from typing import Any
 import pandas as pd
 
 from crystalformer_rl.config import Config, ReportSettings
-from crystalformer_rl.files import read_json, read_table, write_bytes, write_json, write_text
+from crystalformer_rl.files import (
+    read_json,
+    read_rows,
+    read_table,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import WEIGHTS, provenance_of_shards
-from crystalformer_rl.report import hulls
+from crystalformer_rl.report import hulls, neighbours
 from crystalformer_rl.report.crate import NAME, crate
 from crystalformer_rl.report.page import build, subtitle
 from crystalformer_rl.report.run import Run
@@ -33,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hull", type=Path, help="entries of the hull that energies above hull refer to"
+    )
+    parser.add_argument(
+        "--structures",
+        type=Path,
+        help="table of the dataset, whose crystals are drawn beside those that are nearest to them",
     )
     parser.add_argument(
         "--histories",
@@ -91,19 +103,22 @@ def run(args: argparse.Namespace) -> None:
         inputs={
             "evaluation": [structures, summary],
             "hull": [args.hull] if args.hull else [],
+            "structures": [args.structures] if args.structures else [],
             "histories": [path for _, path in args.histories],
             "crystals": [path for _, path in args.crystals],
             "provenance": records,
         },
     )
+    table = read_table(structures)
     finished = Run(
-        table=read_table(structures),
+        table=table,
         summary=read_json(summary),
         config=config,
         histories=_histories(args.histories),
         provenance=_records(records),
         crystals=_crystals(args.crystals),
         hull=read_table(args.hull, hulls.NEEDED) if args.hull else None,
+        known=_known(args.structures, table),
     )
     report = build(finished)
     for folder in ("figures", "tables"):
@@ -184,6 +199,13 @@ def _crystals(files: Sequence[tuple[str, Path]]) -> dict[str, pd.DataFrame]:
         columns = [column for column in discovery.NEEDED if column in table]
         tables.setdefault(name, []).append(table[columns])
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+
+
+def _known(path: Path | None, table: pd.DataFrame) -> pd.DataFrame | None:
+    """The crystals of the dataset that are shown beside structures."""
+    if path is None:
+        return None
+    return read_rows(path, "id", {name for name in neighbours.ids(table) if name is not None})
 
 
 def _records(paths: Sequence[Path]) -> Mapping[str, Mapping[str, Any]]:

@@ -11,9 +11,10 @@ TITLE = 'Run of <b>"today"</b> & $tomorrow'
 
 
 def make(counts: dict[str, int]) -> Report:
+    table = synthetic.structures(counts, shift={"rl-ehull": 0.3})
     return build(
         synthetic.run(
-            synthetic.structures(counts, shift={"rl-ehull": 0.3}),
+            table,
             config=Config(report=ReportSettings(title=TITLE, best=2)),
             histories={
                 "base": [synthetic.losses()],
@@ -21,6 +22,7 @@ def make(counts: dict[str, int]) -> Report:
                 "rl-fom": [synthetic.round_history(1, merit=True)],
             },
             hull=synthetic.hull(),
+            known=synthetic.known(table),
             provenance={
                 "pretrain": synthetic.record("pretrain", items=100),
                 "sample/base/shard-0000": synthetic.record("sample", items=40),

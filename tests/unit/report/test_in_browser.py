@@ -127,6 +127,22 @@ def test_a_crystal_turns_by_mouse_and_by_keys_and_is_saved(page: Browser, tmp_pa
     assert Structure.from_file(saved).composition.reduced_formula == formula
 
 
+def test_the_known_crystal_is_beside_it_and_turns_with_it(page: Browser) -> None:
+    # In this run each structure is itself the known crystal that it is nearest to.
+    page.click("#structure-table tbody tr:nth-child(2) th")
+    page.wait("document.querySelector('#crystal .known canvas')")
+    first, second = _pictures(page)
+    assert first == second
+    page.drag("#crystal .known .view", by=(70, 30))
+    turned, also = _pictures(page)
+    assert turned == also != first
+    caption = page.run("document.querySelector('#crystal .known figcaption').textContent")
+    facts = page.run("document.querySelector('#crystal .facts').textContent")
+    name = caption.removeprefix("matches ").removeprefix("nearest known: ").split(",")[0]
+    assert f"id{name}" in facts
+    assert "energy above hull of the dataset0.012 eV/atom" in facts
+
+
 def test_cards_open_the_crystal_and_escape_closes_it(page: Browser) -> None:
     page.click("button.turn")
     page.wait("document.querySelector('#crystal').open")
@@ -271,3 +287,10 @@ def _picture(page: Browser) -> str:
     """The drawn crystal as PNG, after the next frames."""
     page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return str(page.run("document.querySelector('#crystal canvas').toDataURL()"))
+
+
+def _pictures(page: Browser) -> list[str]:
+    """The crystal and the known one as they are drawn."""
+    page.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    canvases = "[...document.querySelectorAll('#crystal canvas')]"
+    return list(page.run(f"{canvases}.map((one) => one.toDataURL())"))

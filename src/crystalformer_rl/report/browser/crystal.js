@@ -1,5 +1,6 @@
 "use strict";
-// One crystal: a dialog with its picture in three dimensions, its numbers and its CIF.
+// One crystal: a dialog with its picture in three dimensions, beside it the nearest known crystal,
+// its numbers and its CIF.
 
 const BOND = 1.15; // longest bond over the sum of the covalent radii, as in the still pictures
 const SPHERE = 0.42; // drawn radius over covalent radius
@@ -83,7 +84,8 @@ function facing(viewer, axis) {
   if (axis === "start") viewer.rotate(-18, "y").rotate(13, "x");
   if (axis === "a") viewer.rotate(-90, "y");
   if (axis === "c") viewer.rotate(90, "x");
-  viewer.zoom(0.88);
+  const { clientWidth, clientHeight } = viewer.getCanvas();
+  viewer.zoom(0.88 * Math.min(1, clientWidth / clientHeight)); // zoomTo fits the height only
   viewer.render();
 }
 
@@ -131,6 +133,38 @@ function factsOf(data, row) {
   return list;
 }
 
+// The known crystal that a row matches, else the one that is nearest to it; null if there is none.
+function neighbourOf(data, row) {
+  const known = data.known[data.beside[row]];
+  if (!known) return null;
+  const value = (name) => (data.column[name] ? valueOf(data.column[name], row) : null);
+  const matched = value("matched_id") === known.id;
+  return { ...known, matched, distance: value("nearest_known_id") === known.id ? value("nearest_known") : null };
+}
+
+// Terms and values of a known crystal.
+function knownFacts(data, known) {
+  const facts = [["id", known.id], ["formula", formulaOf(known.formula)]];
+  if (known.group !== null) facts.push(["space group", data.groups[known.group]]);
+  if (known.distance !== null) facts.push(["AMD distance", `${known.distance.toFixed(3)} Å`]);
+  known.labels.forEach((value, place) => {
+    const [title, unit, digits] = data.labels[place];
+    if (value !== null) facts.push([title, `${value.toFixed(digits).replace("-", "−")} ${unit}`]);
+  });
+  return make("dl", {}, ...facts.flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value)]));
+}
+
+// Turn pictures together; each keeps its own centre and zoom.
+function linked(...viewers) {
+  let turning = false;
+  for (const one of viewers) one.setViewChangeCallback((view) => {
+    if (turning) return;
+    turning = true;
+    for (const other of viewers) if (other !== one) other.setView([...other.getView().slice(0, 4), ...view.slice(4, 8)]);
+    turning = false;
+  });
+}
+
 class CrystalDialog {
   constructor(data) {
     this.data = data;
@@ -142,7 +176,7 @@ class CrystalDialog {
     this.part("after").addEventListener("click", () => this.step(1));
     this.part("spin").addEventListener("click", () => this.spin(!this.spinning));
     for (const button of this.dialog.querySelectorAll("[data-facing]"))
-      button.addEventListener("click", () => this.viewer && facing(this.viewer, button.dataset.facing));
+      button.addEventListener("click", () => this.viewer && this.face(button.dataset.facing));
     this.dialog.addEventListener("keydown", (event) => this.pressed(event));
     this.dialog.addEventListener("close", () => this.spin(false));
   }
@@ -163,6 +197,13 @@ class CrystalDialog {
     const passed = data.flags.filter((flag) => data.passed[row] & data.bit[flag.name]);
     this.part("flags").replaceChildren(...passed.map((flag) => make("span", { title: flag.meaning }, flag.title)));
     this.part("facts").replaceChildren(factsOf(data, row));
+    this.known = neighbourOf(data, row);
+    this.part("known").hidden = !this.known;
+    if (this.known) {
+      const kind = this.known.matched ? "Matched known crystal" : "Nearest known crystal";
+      this.part("facts").append(make("h4", {}, kind), knownFacts(data, this.known));
+      this.part("known figcaption").replaceChildren(`${this.known.matched ? "matches" : "nearest known:"} ${this.known.id}, `, formulaOf(this.known.formula));
+    }
     this.part("sites").replaceChildren(
       ...(crystal?.sites.length ? [make("h4", {}, `Wyckoff positions, ${data.groups[crystal.group]}`), wyckoffTable(crystal, data)] : []));
     this.part("cif").disabled = !crystal;
@@ -177,16 +218,27 @@ class CrystalDialog {
     this.say(crystal ? "" : listed ? "There is no crystal to draw: the tokens could not be decoded."
       : `The page holds the atoms of the first ${this.data.crystals.length} structures. Those of this one are in structures.parquet of the evaluation.`);
     if (crystal) await this.start();
-    if (this.viewer && crystal) drawn(this.viewer, crystal, this.data);
+    if (!this.viewer || !crystal) return;
+    for (const [viewer, shown] of [[this.viewer, crystal], [this.beside, this.known]]) {
+      if (!shown) continue;
+      viewer.resize();
+      drawn(viewer, shown, this.data);
+    }
+  }
+
+  face(axis) {
+    facing(this.viewer, axis);
+    if (this.known) facing(this.beside, axis);
   }
 
   // Load 3Dmol.js and make the viewer, once.
   async start() {
     if (this.viewer) return;
     if (!window.$3Dmol) document.head.append(make("script", { textContent: await unpacked("viewer") }));
-    const view = this.part("view");
     try {
-      this.viewer = $3Dmol.createViewer(view, { antialias: true, disableFog: true });
+      [this.viewer, this.beside] = ["view", "known .view"].map((name) =>
+        $3Dmol.createViewer(this.part(name), { antialias: true, disableFog: true }));
+      if (this.viewer) linked(this.viewer, this.beside);
     } catch (error) {
       this.say(`This browser cannot draw in three dimensions (${error.message}). The CIF can be saved.`);
     }
@@ -195,7 +247,7 @@ class CrystalDialog {
 
   say(text) {
     this.part("remark").textContent = text;
-    this.part("view").hidden = Boolean(text);
+    this.part("views").hidden = Boolean(text);
   }
 
   spin(on) {

@@ -20,13 +20,13 @@ def section(run: Run) -> Section:
     """S.U.N. structures first, then stable ones, then by energy."""
     table = ordered(run.table)
     groups = {number: group_label(number) for number in range(1, NUM_GROUPS + 1)}
-    data = browser.packed("structures-data", encoded(table, run.colours, groups))
+    data = browser.packed("structures-data", encoded(table, run.colours, groups, run.known))
     more = "" if len(table) <= TURNED else f" The first {TURNED:,} can be turned."
     body = Markup("<p>{}</p>").format(
         "All structures that were sampled, failures included: S.U.N. first, then stable, then by "
-        "energy. Click a heading to sort, and a row to see the crystal, its Wyckoff positions and "
-        f"its energies by both potentials.{more} All columns are in structures.parquet of the "
-        "evaluation."
+        "energy. Click a heading to sort, and a row to see the crystal beside the known one that "
+        "it matches, else the nearest, with its Wyckoff positions and its energies by both "
+        f"potentials.{more} All columns are in structures.parquet of the evaluation."
     )
     return Section("structures", "Structures", body + markup.piece("structures", data))
 
