@@ -128,6 +128,14 @@ class Browser:
                 button="left", buttons=1, clickCount=1,
             )  # fmt: skip
 
+    def swipe(self, selector: str, *, by: tuple[int, int]) -> None:
+        """Put a finger on the middle of an element, move it, lift it."""
+        x, y = self.middle(selector)
+        for kind, part in (("touchStart", 0.0), ("touchMove", 0.5), ("touchMove", 1.0)):
+            points = [{"x": x + part * by[0], "y": y + part * by[1]}]
+            self.send("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def middle(self, selector: str) -> tuple[float, float]:
         """The middle of an element in the window, after scrolling it into view."""
         x, y = self.run(

@@ -59,13 +59,15 @@ def test_the_record(tmp_path: Path) -> None:
 def test_a_gpu_is_recorded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A100")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 * 2**20)
     records = {}
     for device in ("cpu", "cuda"):
         module = "crystalformer_rl.stages.sample"
         Provenance(module, settings={}, inputs={}, device=device).write(tmp_path / device)
         records[device] = read_json(tmp_path / device)
     assert (records["cuda"]["gpu"], records["cuda"]["cuda"]) == ("A100", "13.0")
-    assert "gpu" not in records["cpu"]
+    assert records["cuda"]["gpu_memory_mib"] == 3
+    assert not {"gpu", "gpu_memory_mib"} & set(records["cpu"])
 
 
 def test_the_packages_of_the_potential_are_recorded(tmp_path: Path) -> None:

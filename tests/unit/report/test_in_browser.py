@@ -222,6 +222,28 @@ def test_dragging_zooms_in_and_there_is_a_way_back(page: Browser, way_back: str)
     assert _ticks(page) == []
 
 
+def test_ticks_are_round_numbers_short_enough_to_read(page: Browser) -> None:
+    for limits, expected in {
+        "[0.1, 4.2], { least: 1 }": ["1", "2", "3", "4"],
+        "[-0.52, -0.31]": ["−0.50", "−0.45", "−0.40", "−0.35"],
+        "[0.9, 0.99], { percent: true }": [
+            "90\u202f%", "92\u202f%", "94\u202f%", "96\u202f%", "98\u202f%",
+        ],
+        "[-1e-8, 8.1e-7]": ["0", "2e−7", "4e−7", "6e−7", "8e−7"],
+    }.items():  # fmt: skip
+        assert page.run(f"ticksBetween({limits}).map(([, text]) => text)") == expected
+
+
+def test_a_finger_reads_and_zooms(page: Browser) -> None:
+    page.look(width=390, height=844)
+    page.swipe(f"{LOSSES} > svg", by=(0, 0))
+    assert _read(page)["step"].startswith("base (pretraining), epoch ")
+    assert _ticks(page) == []
+    page.swipe(f"{LOSSES} > svg", by=(80, 0))
+    assert len(_ticks(page)) > 4
+    assert page.run("document.documentElement.scrollWidth") <= 390
+
+
 def test_curves_are_read_and_zoomed_by_keys(page: Browser) -> None:
     page.run(f"document.querySelector('{LOSSES} > svg').focus()")
     found = []

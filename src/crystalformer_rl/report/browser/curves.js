@@ -8,17 +8,19 @@ const inSvg = (tag, attributes) => {
   return element;
 };
 
-const minus = (text) => text.replace("-", "−");
+const minus = (text) => text.replaceAll("-", "−");
 const shown = (value, percent) => minus(percent ? `${+(100 * value).toPrecision(4)}\u202f%` : `${+value.toPrecision(5)}`);
 
 // Round numbers between two limits, about five, with their texts; `least` is the smallest step.
-function ticksBetween([low, high], { least = 0, percent = false }) {
+function ticksBetween([low, high], { least = 0, percent = false } = {}) {
   const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
   const step = Math.max(least, power * [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999));
   const digits = Math.max(0, Math.ceil(-Math.log10(step * (percent ? 100 : 1)) - 1e-9));
+  const long = digits > 5 || step >= 1e5;
+  const write = (value) => (long && value ? (+value.toPrecision(3)).toExponential().replace("+", "") : value.toFixed(long ? 0 : digits));
   const ticks = [];
   for (let i = Math.ceil(low / step); i * step <= high; i++)
-    ticks.push([i * step, minus(percent ? `${(100 * i * step).toFixed(digits)}\u202f%` : (i * step).toFixed(digits))]);
+    ticks.push([i * step, minus(percent ? `${write(100 * i * step)}\u202f%` : write(i * step))]);
   return ticks;
 }
 
