@@ -86,7 +86,7 @@ def _read(axis: Axes) -> list[Line2D]:
 def _is_curve(line: Line2D, axis: Axes) -> bool:
     named = not str(line.get_label()).startswith("_child")
     x = np.asarray(line.get_xdata(), float)
-    rising = len(x) > 1 and bool((np.diff(x) > 0).all())
+    rising = len(x) > 1 and bool((np.diff(x) >= 0).all() and x[0] < x[-1])
     return named and rising and line.get_transform() == axis.transData
 
 

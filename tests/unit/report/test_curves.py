@@ -23,11 +23,12 @@ def test_a_curve_is_a_named_line_from_left_to_right() -> None:
         axis.plot(X, X, label="shown")
         axis.plot(X, 2 * X, label="_not in the legend")
         axis.plot(X, 3 * X)
+        axis.step([0, 1, 1, 2], [0, 1, 2, 3], where="post", label="two values at once")
         axis.plot([1, 1], [0, 2], label="upwards")
         axis.plot([1], [1], "o", label="a point")
         axis.axhline(1, label="a limit")
     names = [curve["name"] for curve in _panels(drawing)[0]["curves"]]
-    assert names == ["shown", "not in the legend"]
+    assert names == ["shown", "not in the legend", "two values at once"]
 
 
 def test_a_figure_without_curves_has_nothing_to_read() -> None:

@@ -82,7 +82,8 @@ class Panel {
     if (!limits) [this.x, this.y] = [this.full.x, this.full.y];
     else if (this.inside(limits).length > 1) {
       this.x = limits;
-      const values = this.inside().flatMap((step) => this.read(step).map(({ value }) => value));
+      const within = (curve) => curve.y.filter((_, place) => curve.x[place] >= limits[0] && curve.x[place] <= limits[1]);
+      const values = [...this.read(limits[0]).map(({ value }) => value), ...this.curves.flatMap(within)];
       const [low, high] = [Math.min(...values), Math.max(...values)];
       const room = 0.06 * (high - low) || 0.05 * Math.abs(high) || 1;
       this.y = [low - room, high + room];
