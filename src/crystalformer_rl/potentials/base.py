@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than
 from crystalformer_rl.jobs.device import is_out_of_memory
 
@@ -128,26 +128,26 @@ def screen(potential: Potential, structure: Structure | None) -> Failure | None:
         return Failure("unphysical", "no atoms")
     if not structure.is_ordered:
         return Failure("unphysical", "disordered: a site is not one atom of one element")
-    unknown = sorted({site.specie.symbol for site in structure} - potential.elements)
-    if unknown:
+    symbols = {element.symbol for site in structure for element in site.species}
+    if unknown := sorted(symbols - potential.elements):
         return Failure("unknown_element", f"{potential.name} does not know {', '.join(unknown)}")
-    reason = unphysical(structure)
+    reason = unphysical(Cell.of(structure))
     return None if reason is None else Failure("unphysical", reason)
 
 
-def unphysical(structure: Structure) -> str | None:
-    """Why the coordinates or the lattice of ``structure`` are those of no crystal, or None."""
-    matrix = structure.lattice.matrix
-    if not (np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()):
+def unphysical(cell: Cell) -> str | None:
+    """Why the coordinates or the lattice of ``cell`` are those of no crystal, or None."""
+    matrix = cell.matrix
+    if not (np.isfinite(matrix).all() and np.isfinite(cell.positions).all()):
         return "a coordinate or a lattice vector is not finite"
-    volume = abs(np.linalg.det(matrix)) / len(structure)
+    volume = volume_of(matrix) / len(cell.numbers)
     low, high = VOLUME_PER_ATOM_ANGSTROM3
     if not low <= volume <= high:
         return f"{volume:.3g} Å³ per atom, allowed: {low:g} to {high:g}"
-    longest = max(structure.lattice.abc)
+    longest = float(np.sqrt((matrix * matrix).sum(axis=1).max()))
     if longest > MAX_LENGTH_ANGSTROM:
         return f"a lattice vector of {longest:.0f} Å, allowed: {MAX_LENGTH_ANGSTROM:g} Å or less"
-    distance = closer_than(MIN_DISTANCE_ANGSTROM, Cell.of(structure))
+    distance = closer_than(MIN_DISTANCE_ANGSTROM, cell)
     if distance is not None:
         return f"atoms {distance:.3f} Å apart, allowed: {MIN_DISTANCE_ANGSTROM} Å or more"
     return None

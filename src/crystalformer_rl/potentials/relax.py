@@ -1,8 +1,7 @@
 """Relaxation of many structures at once: FIRE for positions and cell, energies in batches.
 
-Every structure has a separate optimiser; only the calls of the potential are shared. A structure
-leaves when it is converged, has failed or has no steps left, and the next ones enter. Its result
-depends on the others only through the sums of the potential, in the last digits.
+A structure leaves when it is converged, has failed or has no steps left, and the next ones enter.
+Its result depends on the others only through the sums of the potential, in the last digits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import (
     Evaluation,
     Failure,
@@ -20,7 +20,7 @@ from crystalformer_rl.potentials.base import (
     evaluate_each,
     screen,
 )
-from crystalformer_rl.potentials.fire import Fire
+from crystalformer_rl.potentials.fire import Array, Fire
 from crystalformer_rl.potentials.symmetry import Symmetry
 
 Status = Literal[
@@ -79,48 +79,46 @@ class Relaxation:
 
 
 class _Active:
-    """State of one structure during its relaxation."""
+    """What is known of one structure during its relaxation, but for the state of the optimiser."""
 
-    def __init__(self, structure: Structure, *, keep_symmetry: bool) -> None:
-        self._keep_symmetry = keep_symmetry
+    def __init__(self, index: int, structure: Structure) -> None:
+        self.index = index
+        self.structure = structure
+        self.steps = 0
+        self._numbers = Cell.of(structure).numbers
         self._symmetry: Symmetry | None = None
-        self._species = structure.species
-        self._fire = Fire(structure.lattice.matrix, structure.cart_coords)
-        self._forces: NDArray[np.float64] | None = None
         self._first: float | None = None
         self._last: Evaluation | None = None
         self._good: Structure | None = None
-        self.structure = structure
-        self.steps = 0
 
     def __len__(self) -> int:
         """Number of atoms."""
-        return len(self._species)
+        return len(self._numbers)
 
-    def accept(self, evaluation: Evaluation) -> None:
-        """Store the evaluation of the current geometry; ValueError if no symmetry is found."""
-        assert evaluation.forces is not None and evaluation.stress is not None
-        if self._keep_symmetry and self._symmetry is None:
-            self._symmetry = Symmetry(self.structure)
+    def accept(self, evaluation: Evaluation, *, keep_symmetry: bool) -> tuple[Array, Array]:
+        """Store the evaluation of the current geometry; return forces (n, 3) and stress (3, 3).
+
+        Raises
+        ------
+        ValueError
+            If no symmetry is found.
+        """
         forces, stress = evaluation.forces, evaluation.stress
+        assert forces is not None and stress is not None
+        if keep_symmetry and self._symmetry is None:
+            self._symmetry = Symmetry(self.structure)
         if self._symmetry is not None:
-            forces, stress = self._symmetry.project(self._fire.cell, forces, stress)
-        self._forces = self._fire.generalised_forces(forces, stress)
+            matrix = self.structure.lattice.matrix
+            forces, stress = self._symmetry.project(matrix, forces, stress)
         if self._first is None:
             self._first = evaluation.energy
         self._last, self._good = evaluation, self.structure
+        return forces, stress
 
-    def is_converged(self, max_force: float) -> bool:
-        """Whether forces on the atoms and on the cell are all below ``max_force``, eV/Å."""
-        assert self._forces is not None
-        return bool(np.linalg.norm(self._forces, axis=1).max() < max_force)
-
-    def move(self) -> None:
-        """Take one FIRE step; the new geometry has to be evaluated next."""
-        assert self._forces is not None
-        self._fire.move(self._forces)
+    def move(self, matrix: Array, positions: Array) -> None:
+        """Take a new cell (3, 3), Å, and fractional positions (n, 3), to be evaluated next."""
+        self.structure = Cell(matrix, self._numbers, positions).structure()
         self.steps += 1
-        self.structure = Structure(Lattice(self._fire.cell), self._species, self._fire.fractional)
 
     def fail(self, failure: Failure) -> Relaxation:
         """The record of a structure whose current geometry cannot be evaluated."""
@@ -185,53 +183,115 @@ def relax(
     """
     done: dict[int, Relaxation] = {}
     waiting = list(reversed(range(len(structures))))
-    active: dict[int, _Active] = {}
+    group = _Group(keep_symmetry=keep_symmetry)
 
     def finish(index: int, record: Relaxation) -> None:
         done[index] = record
-        active.pop(index, None)
         if on_done is not None:
             on_done(index, record)
 
     def enter() -> None:
-        atoms = sum(map(len, active.values()))
+        atoms, new = len(group), []
         while waiting:
             structure = structures[waiting[-1]]
             size = len(structure or ())
-            if active and atoms + size > atoms_at_once:
-                return
+            if atoms and atoms + size > atoms_at_once:
+                break
             index = waiting.pop()
             failure = screen(potential, structure)
             if failure is not None:
                 finish(index, _rejected(failure))
             elif structure is not None:
-                active[index] = _Active(structure, keep_symmetry=keep_symmetry)
+                new.append(_Active(index, structure))
                 atoms += size
+        group.add(new)
 
     enter()
-    while active:
+    while len(group):
         if on_sweep is not None:
             on_sweep()
-        in_order = sorted(active.items())
-        geometries = [state.structure for _, state in in_order]
-        answers = evaluate_each(potential, geometries, forces=True)
-        for (index, state), answer in zip(in_order, answers, strict=True):
-            if isinstance(answer, Failure):
-                finish(index, state.fail(answer))
-                continue
-            try:
-                state.accept(answer)
-            except ValueError as error:
-                finish(index, state.finish("error", str(error)))
-                continue
-            if state.is_converged(max_force):
-                finish(index, state.finish("converged"))
-            elif state.steps >= max_steps:
-                finish(index, state.finish("not_converged"))
-            else:
-                state.move()
+        answers = evaluate_each(potential, group.structures, forces=True)
+        for index, record in group.advance(answers, max_force=max_force, max_steps=max_steps):
+            finish(index, record)
         enter()
     return [done[i] for i in range(len(structures))]
+
+
+class _Group:
+    """The structures that are relaxed together."""
+
+    def __init__(self, *, keep_symmetry: bool) -> None:
+        self._keep_symmetry = keep_symmetry
+        self._active: list[_Active] = []
+        self._fire: Fire | None = None
+
+    def __len__(self) -> int:
+        """Number of atoms."""
+        return sum(map(len, self._active))
+
+    @property
+    def structures(self) -> list[Structure]:
+        """The current geometries, in the order of their indices."""
+        return [state.structure for state in self._active]
+
+    def add(self, new: list[_Active]) -> None:
+        """Let more structures take part."""
+        if new:
+            start = Fire.at_rest(
+                [state.structure.lattice.matrix for state in new],
+                [state.structure.cart_coords for state in new],
+            )
+            self._fire = self._fire.joined(start) if self._fire and self._active else start
+            self._active += new
+
+    def advance(
+        self, answers: Sequence[Evaluation | Failure], *, max_force: float, max_steps: int
+    ) -> list[tuple[int, Relaxation]]:
+        """Take one step; return index and record of each structure that ends with these answers."""
+        ended: dict[int, Relaxation] = {}
+        found = []
+        for state, answer in zip(self._active, answers, strict=True):
+            try:
+                if isinstance(answer, Failure):
+                    ended[state.index] = state.fail(answer)
+                else:
+                    found.append(state.accept(answer, keep_symmetry=self._keep_symmetry))
+            except ValueError as error:
+                ended[state.index] = state.finish("error", str(error))
+        fire = self._without(ended)
+        if found:
+            forces = fire.generalised_forces(
+                np.concatenate([on_atoms for on_atoms, _ in found]),
+                np.stack([stress for _, stress in found]),
+            )
+            converged = fire.largest(*forces) < max_force
+            for state, is_converged in zip(self._active, converged.tolist(), strict=True):
+                if is_converged or state.steps >= max_steps:
+                    status: Status = "converged" if is_converged else "not_converged"
+                    ended[state.index] = state.finish(status)
+            self._move(ended, *forces)
+        return sorted(ended.items(), key=lambda item: item[0])
+
+    def _without(self, ended: Mapping[int, Relaxation]) -> Fire:
+        """Leave out what has ended; the state of the others."""
+        assert self._fire is not None
+        kept = [state.index not in ended for state in self._active]
+        self._fire = self._fire.only(np.array(kept, dtype=bool))
+        self._active = [state for state in self._active if state.index not in ended]
+        return self._fire
+
+    def _move(self, ended: Mapping[int, Relaxation], on_atoms: Array, on_cells: Array) -> None:
+        """Take a step along generalised forces, without what has ended."""
+        assert self._fire is not None
+        kept = np.array([state.index not in ended for state in self._active])
+        by_atom = np.repeat(kept, self._fire.counts)
+        fire = self._without(ended)
+        if not self._active:
+            return
+        fire.move(on_atoms[by_atom], on_cells[kept])
+        positions = np.split(fire.fractional, np.cumsum(fire.counts)[:-1])
+        for state, cell, places in zip(self._active, fire.cells, positions, strict=True):
+            state.move(cell, places)
 
 
 def _rejected(failure: Failure) -> Relaxation:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.property_rewards import PropertyReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each, unphysical
 from crystalformer_rl.properties.base import Prediction
 from crystalformer_rl.properties.ensemble import PROPERTIES, Ensemble, load_ensemble
@@ -42,7 +43,10 @@ class Measured:
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
         """Reward a batch; the component is the property."""
         values = np.array(
-            [np.nan if one is None or unphysical(one) else self.measure(one) for one in structures],
+            [
+                np.nan if one is None or unphysical(Cell.of(one)) else self.measure(one)
+                for one in structures
+            ],
             dtype=np.float64,
         )
         return rewarded(values, self.settings, components={self.settings.name: values})
