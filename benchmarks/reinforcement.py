@@ -66,10 +66,7 @@ def measure(args: argparse.Namespace, parallel: Parallel) -> None:
         return done
 
     def sampled(groups: NDArray[np.int64], seed: int) -> CrystalTokens:
-        tokens = None
-        if parallel.first:
-            tokens = policy.sample(groups, seed=seed, constraints=asked).tokens
-        return parallel.from_first(tokens)
+        return policy.sample(groups, seed=seed, constraints=asked, parallel=parallel).tokens
 
     def scored(one: Policy, tokens: CrystalTokens) -> BatchLogProb:
         return log_probs(one, tokens, constraints=asked, parallel=parallel)

@@ -17,15 +17,23 @@ from helpers.cli import run_verb
 from helpers.policies import TINY
 
 TIMEOUT = 600
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
-def two_processes(program: str, folder: Path) -> str:
-    """Run a program of the helpers on ``folder`` in two processes; what they said."""
+def torchrun(processes: int) -> list[str]:
+    """The words before a program that start it in several processes."""
+    module = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return [*module, f"--nproc-per-node={processes}"]
+
+
+TORCHRUN = torchrun(2)
+
+
+def in_processes(processes: int, program: str, folder: Path, *words: str) -> str:
+    """Run a program of the helpers on ``folder`` in several processes; what they said."""
     helpers = Path(__file__).parent
     paths = os.pathsep.join([str(helpers.parent), *sys.path])
     process = subprocess.Popen(
-        [*TORCHRUN, str(helpers / program), str(folder)],
+        [*torchrun(processes), str(helpers / program), str(folder), *words],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
 """One of the processes of tests/unit/training/test_reinforce_parallel.py: a round of RL.
 
-Called as ``python rl_ranks.py FOLDER`` with the environment of torchrun.
+Called as ``python rl_ranks.py FOLDER`` with the environment of torchrun; with a further word
+``straight`` it only makes an uninterrupted round of PPO.
 """
 
 import json
@@ -147,7 +148,7 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, straight: bool) -> None:
     """Train in every way that is to be compared, and write what came of it."""
     result: dict[str, Any] = {}
     with join("cpu") as parallel:
@@ -162,6 +163,9 @@ def main(folder: Path) -> None:
                 pickle.dump(crystals, file)
             write_tensors(folder / f"{name}-{parallel.rank}.safetensors", weights_of(policy))
 
+        if straight:
+            keep("ppo", "ppo")
+            return
         for algorithm in SETTINGS:
             keep(algorithm, algorithm)
             try:
@@ -188,4 +192,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), straight="straight" in sys.argv[2:])

@@ -13,6 +13,7 @@ from torch import nn
 from crystalformer_rl.config import ModelSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import atomic, read_json, unreadable_tensors, write_json
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model import likelihood, sampler
 from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.folder import DESCRIPTION, WEIGHTS
@@ -91,6 +92,7 @@ class Policy(nn.Module):
         first_element_temperature: float | None = None,
         constraints: Constraints | None = None,
         batch_size: int | None = None,
+        parallel: Parallel = SINGLE,
     ) -> Samples:
         """One crystal per space group, see :func:`crystalformer_rl.model.sampler.sample`."""
         return sampler.sample(
@@ -103,6 +105,7 @@ class Policy(nn.Module):
             first_element_temperature=first_element_temperature,
             constraints=constraints or unconstrained(self.settings.max_sites),
             batch_size=batch_size,
+            parallel=parallel,
         )
 
     def with_coordinate_density(self, density: Literal["independent", "published"]) -> "Policy":

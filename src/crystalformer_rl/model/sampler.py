@@ -22,6 +22,7 @@ from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal.lattice import constrain
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.device import Room, free_memory
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model import distributions
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.distributions import Draw
@@ -32,7 +33,7 @@ from crystalformer_rl.model.likelihood import (
     check_space_groups,
 )
 from crystalformer_rl.model.masks import Masks
-from crystalformer_rl.model.streams import CrystalStreams, SharedStream, Stream
+from crystalformer_rl.model.streams import CrystalStreams
 from crystalformer_rl.model.transformer import (
     ELEMENTS,
     LETTERS,
@@ -64,6 +65,14 @@ class Samples:
     tokens: CrystalTokens
     log_prob: NDArray[np.float64]
 
+    @classmethod
+    def of_shares(cls, shares: Sequence[tuple[NDArray[np.int64], "Samples"]]) -> "Samples":
+        """All crystals from the shares of the processes, each with the places of its crystals."""
+        order = np.argsort(np.concatenate([places for places, _ in shares]))
+        tokens = CrystalTokens.concatenate([samples.tokens for _, samples in shares])
+        log_prob = np.concatenate([samples.log_prob for _, samples in shares])
+        return cls(tokens[order], log_prob[order])
+
 
 def sample(
     network: Transformer,
@@ -76,12 +85,13 @@ def sample(
     first_element_temperature: float | None = None,
     constraints: Constraints,
     batch_size: int | None = None,
+    parallel: Parallel = SINGLE,
 ) -> Samples:
     """Sample one crystal per space group, in the given order.
 
-    The same arguments give the same crystals on the same kind of device. On a GPU the batch size
-    changes them by rounding only; a batch that does not fit into memory is halved and sampled
-    again.
+    The same arguments give the same crystals on the same kind of device. The batch size and the
+    number of processes change them by rounding only; a batch that does not fit into memory is
+    halved and sampled again.
 
     Parameters
     ----------
@@ -96,6 +106,9 @@ def sample(
     batch_size
         Crystals sampled at once, which bounds the memory of the cache; None: 512 on a CPU, and by
         the free memory on a GPU.
+    parallel
+        The processes that share the work. All call this function with the same arguments, inside
+        :meth:`~crystalformer_rl.jobs.parallel.Parallel.failing_together`, and get all crystals.
 
     Raises
     ------
@@ -117,13 +130,19 @@ def sample(
     masks = Masks(constraints, groups, max_sites=network.settings.max_sites, device=device)
     room = Room(batch_size or _batch_that_fits(network), unit="crystals at once")
 
+    mine = parallel.share(np.arange(len(groups)))
+    streams = CrystalStreams.of_crystals(seed, torch.from_numpy(mine).to(device))
+
     def work(size: int) -> Samples:
-        stream: Stream = CrystalStreams(seed, torch.zeros(0, device=device))
-        if device.type == "cpu":
-            stream = SharedStream(torch.Generator().manual_seed(seed))
-        draw = Draw(stream, temperature, top_p)
-        drawing = _Drawing(network, tables, masks, groups, draw)
-        drawing.draw_first_element = replace(draw, temperature=first)
+        drawing = _Drawing(
+            network,
+            tables,
+            masks,
+            groups[mine],
+            streams=streams,
+            draw=Draw(streams, temperature, top_p),
+            draw_first_element=Draw(streams, first, top_p),
+        )
         drawing.run(size)
         return drawing.samples()
 
@@ -131,9 +150,10 @@ def sample(
     network.eval()
     try:
         with torch.inference_mode():
-            return room.attempt(work)
+            shares = parallel.gather((mine, room.attempt(work)))
     finally:
         network.train(training)
+    return Samples.of_shares(shares)
 
 
 def _batch_that_fits(network: Transformer) -> int:
@@ -198,12 +218,15 @@ class _Drawing:
         tables: Tables,
         masks: Masks,
         groups: NDArray[np.int64],
+        *,
+        streams: CrystalStreams,
         draw: Draw,
+        draw_first_element: Draw,
     ) -> None:
         self.network, self.tables, self.masks, self.groups = network, tables, masks, groups
+        self.streams, self.draw, self.draw_first_element = streams, draw, draw_first_element
         self.group = group = torch.tensor(groups, device=network.out.weight.device)
         self.drawn = tables.drawn.cpu().numpy()
-        self.draw = self.draw_first_element = draw
         self.settings = settings = network.settings
         shape = len(group), settings.max_sites
         self.letter, self.element = group.new_zeros(shape), group.new_zeros(shape)
@@ -288,7 +311,7 @@ class _Drawing:
             self.tables.allowed_letters[group, previous], group, before, self.element[rows, :site]
         )
         log_probs = allowed_log_probs(batch.logits, allowed)
-        letter = distributions.draw_category(log_probs, _for(self.draw, rows, site, 0))
+        letter = distributions.draw_category(log_probs, self._for(self.draw, rows, site, 0))
         self.letter[rows, site] = letter
         self._add(rows, log_probs.gather(1, letter[:, None])[:, 0])
         return letter
@@ -299,7 +322,7 @@ class _Drawing:
         allowed = self.masks.next_element(group, letters, self.element[rows, :site])
         log_probs = allowed_log_probs(self.network.read(h, 0, ELEMENTS), allowed)
         draw = self.draw if site else self.draw_first_element
-        element = distributions.draw_category(log_probs, _for(draw, rows, site, 1))
+        element = distributions.draw_category(log_probs, self._for(draw, rows, site, 1))
         self.element[rows, site] = element
         self._add(rows, log_probs.gather(1, element[:, None])[:, 0])
         return self._step(batch, self.network.element_token(group, element))
@@ -314,7 +337,7 @@ class _Drawing:
         value = distributions.wrap((operation[:, :3] * known).sum(1) + operation[:, 3])
         if len(drawn):
             places = _on(rows, drawn)
-            draw = _for(self.draw, rows[places], site, 2 + axis)
+            draw = self._for(self.draw, rows[places], site, 2 + axis)
             random = distributions.draw_coordinate(mixture[places], draw)
             value = value.index_copy(0, places, random)
         self.position[rows, site, axis] = value
@@ -326,19 +349,18 @@ class _Drawing:
     def _lattice(self, batch: _Batch, h: Tensor, rows: Tensor) -> None:
         parameters = self.network.read(h, ELEMENTS, ELEMENTS + lattice_size(self.settings))
         density = self.settings.lattice_density
-        draw = _for(self.draw, rows, batch.site, 5)
+        draw = self._for(self.draw, rows, batch.site, 5)
         cell = distributions.draw_lattice(parameters, draw, density)
         free = self.tables.free_lattice[self.group[rows]]
         self.lattice[rows] = cell
         self._add(rows, distributions.lattice_log_density(parameters, cell, free, density))
 
+    def _for(self, draw: Draw, rows: Tensor, site: int, kind: int) -> Draw:
+        """The draw with the random numbers of these crystals, for one token of a site."""
+        return replace(draw, stream=self.streams.of(rows, _DRAWS * site + kind))
+
     def _add(self, rows: Tensor, log_probs: Tensor) -> None:
         self.log_prob[rows] += log_probs.double()
-
-
-def _for(draw: Draw, rows: Tensor, site: int, kind: int) -> Draw:
-    """The draw with the random numbers of these crystals, for one token of a site."""
-    return replace(draw, stream=draw.stream.of(rows, _DRAWS * site + kind))
 
 
 def _on(like: Tensor, indices: NDArray[np.int64]) -> Tensor:

@@ -1,8 +1,9 @@
-"""Random numbers of the sampler: one stream for a batch, or one for each crystal.
+"""Random numbers for the distributions: one stream for each crystal, or one for all rows.
 
-On a CPU all crystals of a batch share a generator. On a GPU the size of a batch follows from the
-free memory, and the crystals must not depend on it. There each number is a hash of the seed, the
-crystal and what the number is for: any batches, in any order, give the same crystals.
+The crystals of a sampler must not depend on its batches, whose size follows from the free memory,
+nor on the number of processes that share the work. Each of its numbers is therefore a hash of the
+seed, the crystal and what the number is for: any batches, in any order, give the same crystals. A
+Markov chain, whose batches are fixed, draws from a generator.
 """
 
 import math
@@ -20,10 +21,6 @@ _CHOICE, _NORMAL, _TURN, _PROPOSALS = 0, 8, 20, 24
 
 class Stream(Protocol):
     """Random numbers for n rows."""
-
-    def of(self, crystals: Tensor, draw: int) -> "Stream":
-        """The stream of the draw with this number, for ``crystals`` ``(n,)``."""
-        ...
 
     def choice(self, probability: Tensor) -> Tensor:
         """An index ``(m,)`` for each row ``(m, k)`` of probabilities; m is a multiple of n."""
@@ -48,9 +45,6 @@ class SharedStream:
 
     generator: torch.Generator
 
-    def of(self, _crystals: Tensor, _draw: int) -> "SharedStream":
-        return self
-
     def choice(self, probability: Tensor) -> Tensor:
         return torch.multinomial(probability, 1, generator=self.generator)[:, 0]
 
@@ -69,17 +63,27 @@ class SharedStream:
 
 @dataclass(frozen=True)
 class CrystalStreams:
-    """A stream for each row, by the seed, its crystal and the number of the draw."""
+    """A stream for each row.
 
-    seed: int
-    crystals: Tensor
-    draw: int = 0
+    Attributes
+    ----------
+    keys
+        ``(n,)`` int64, which determine the numbers.
+    """
 
-    def of(self, crystals: Tensor, draw: int) -> "CrystalStreams":
-        return CrystalStreams(self.seed, crystals, draw)
+    keys: Tensor
+
+    @classmethod
+    def of_crystals(cls, seed: int, crystals: Tensor) -> "CrystalStreams":
+        """A stream for each of the crystals with the indices ``crystals`` ``(n,)``."""
+        return cls(_mixed(crystals * _signed(_INCREMENT) + _signed(seed)))
+
+    def of(self, rows: Tensor, draw: int) -> "CrystalStreams":
+        """The streams of some rows for the draw with this number."""
+        return CrystalStreams(_mixed(self.keys[rows] + _signed(draw * _INCREMENT)))
 
     def choice(self, probability: Tensor) -> Tensor:
-        each = len(probability) // len(self.crystals)
+        each = len(probability) // len(self.keys)
         cumulative = probability.double().cumsum(-1)
         target = self._numbers(_CHOICE, each).view(-1, 1) * cumulative[:, -1:]
         # An index whose probability is 0 is never the first above the target.
@@ -89,22 +93,20 @@ class CrystalStreams:
         return self._numbers(_TURN, 1)[:, 0].to(like.dtype)
 
     def normal(self, like: Tensor) -> Tensor:
-        each = like.numel() // len(self.crystals)
+        each = like.numel() // len(self.keys)
         first, second = self._numbers(_NORMAL, 2 * each).chunk(2, dim=1)
         radius = torch.sqrt(-2 * torch.log1p(-first))  # Box and Muller, 1958
         return (radius * torch.cos(2 * math.pi * second)).view(like.shape).to(like.dtype)
 
     def proposals(self, rows: Tensor, count: int, attempt: int, like: Tensor) -> Tensor:
         start = _PROPOSALS + 2 * count * attempt
-        numbers = self.of(self.crystals[rows], self.draw)._numbers(start, 2 * count)
+        numbers = CrystalStreams(self.keys[rows])._numbers(start, 2 * count)
         return numbers.view(-1, 2, count).transpose(0, 1).to(like.dtype)
 
     def _numbers(self, start: int, count: int) -> Tensor:
         """``(n, count)`` float64 in [0, 1)."""
-        places = torch.arange(start, start + count, device=self.crystals.device)
-        key = _mixed(self.crystals * _signed(_INCREMENT) + _signed(self.seed))
-        key = _mixed(key + _signed(self.draw * _INCREMENT))
-        bits = _mixed(key[:, None] + (places + 1) * _signed(_INCREMENT))
+        places = torch.arange(start + 1, start + count + 1, device=self.keys.device)
+        bits = _mixed(self.keys[:, None] + places * _signed(_INCREMENT))
         return _shifted(bits, 11).double() * 2.0**-53
 
 

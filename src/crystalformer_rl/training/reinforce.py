@@ -77,7 +77,7 @@ def reinforce(
     on the policy and the state that it starts from. A resumed round equals an uninterrupted one,
     bit for bit on a CPU: each step derives its seed from ``seed`` and its number.
 
-    Several processes sample the crystals that one would, and share the rest of the work: see
+    Several processes share the work, with the crystals that one would sample: see
     :func:`~crystalformer_rl.training.rollout.collect`. Gradients are summed over them, and
     everything else is computed by each from the same numbers.
 

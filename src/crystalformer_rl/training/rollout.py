@@ -74,11 +74,10 @@ def collect(
 ) -> Rollout:
     """Sample one crystal per space group from ``policy`` and compute its reward.
 
-    Process 0 samples for all, so that the crystals do not depend on the number of processes: one
-    generator draws for the whole batch, and one token follows another, so that a share of it would
-    take little less time. The processes share the scoring here and the energies in
-    :class:`~crystalformer_rl.potentials.shared.SharedPotential`. Each computes the rewards, which
-    depend on the whole batch, and those of process 0 count.
+    The processes share the sampling and the scoring here, and the energies in
+    :class:`~crystalformer_rl.potentials.shared.SharedPotential`. The random numbers belong to the
+    crystals, which therefore do not depend on the number of processes. Each process computes the
+    rewards, which depend on the whole batch, and those of process 0 count.
 
     Both log-probabilities are taken under the constraints, so that their ratio is a ratio of the
     sampled densities.
@@ -91,11 +90,9 @@ def collect(
     """
     policy.eval()
     with parallel.failing_together():
-        tokens = parallel.from_first(
-            policy.sample(space_groups, seed=seed, constraints=constraints).tokens
-            if parallel.first
-            else None
-        )
+        tokens = policy.sample(
+            space_groups, seed=seed, constraints=constraints, parallel=parallel
+        ).tokens
         structures = [decoded.structure for decoded in decode(tokens)]
         rewards = reward.score(structures)
         if len(rewards.value) != len(structures):

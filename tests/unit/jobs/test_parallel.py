@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.failing_rank import MESSAGE
-from helpers.launch import two_processes
+from helpers.launch import in_processes
 from helpers.policies import TINY
 from helpers.ranks import train, weights_of
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, crystals: CrystalTokens) ->
     """What two processes left."""
     path = tmp_path_factory.mktemp("parallel")
     write_tensors(path / "crystals.safetensors", crystals.to_arrays())
-    two_processes("ranks.py", path)
+    in_processes(2, "ranks.py", path)
     return path
 
 
@@ -106,7 +106,7 @@ def test_no_thread_of_the_group_is_left(results: list[dict[str, Any]]) -> None:
 @pytest.mark.slow
 def test_a_process_that_fails_ends_the_other_with_its_message(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=MESSAGE):
-        two_processes("failing_rank.py", tmp_path)
+        in_processes(2, "failing_rank.py", tmp_path)
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

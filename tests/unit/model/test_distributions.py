@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 STREAMS: dict[str, Callable[[int], Stream]] = {
     "shared": lambda _: SharedStream(generator()),
-    "of crystals": lambda count: CrystalStreams(0, torch.arange(count)).of(torch.arange(count), 3),
+    "of crystals": lambda count: CrystalStreams.of_crystals(0, torch.arange(count)),
 }
 both = pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
 Streams = Callable[[int], Stream]

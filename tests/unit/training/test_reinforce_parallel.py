@@ -1,4 +1,4 @@
-"""Two gloo processes: the round of one, interrupted and continued, and how it fails."""
+"""Two or three gloo processes: the round of one, interrupted and continued, and how it fails."""
 
 import json
 import pickle
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.launch import two_processes
+from helpers.launch import in_processes
 from helpers.ranks import weights_of
 from helpers.rl_ranks import SETTINGS, run
 
 from crystalformer_rl.files import read_tensors
+from crystalformer_rl.model.policy import Policy
 
 pytestmark = pytest.mark.slow
 RANKS = (0, 1)
@@ -22,7 +23,7 @@ RANKS = (0, 1)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left."""
     path = tmp_path_factory.mktemp("reinforce")
-    (path / "said").write_text(two_processes("rl_ranks.py", path))
+    (path / "said").write_text(in_processes(2, "rl_ranks.py", path))
     return path
 
 
@@ -45,14 +46,26 @@ def test_history_crystals_and_weights_are_those_of_one_process(
         pd.DataFrame(rows).astype(float) for rows in (history, results[0][name]["history"])
     )
     pd.testing.assert_frame_equal(two, alone, rtol=1e-5, atol=1e-5)
-    pd.testing.assert_frame_equal(crystals_of(folder, name, 0), crystals, rtol=1e-5, atol=1e-4)
-    weights = read_tensors(folder / f"{name}-0.safetensors")
-    for key, expected in weights_of(policy).items():
-        np.testing.assert_allclose(weights[key], expected, atol=1e-5)
+    same_crystals_and_weights(folder, name, crystals, policy)
     # The cases that matter are in it.
     assert 0 < alone["refused_fraction"].mean() < 1
     assert (crystals["memory_weight"] < 1).any()
     assert alone["elite_best"].notna().any()
+
+
+def test_three_processes_too(tmp_path: Path) -> None:
+    in_processes(3, "rl_ranks.py", tmp_path, "straight")
+    _, _, crystals, policy = run("ppo", tmp_path / "alone")
+    same_crystals_and_weights(tmp_path, "ppo", crystals, policy)
+
+
+def same_crystals_and_weights(
+    folder: Path, name: str, crystals: pd.DataFrame, policy: Policy
+) -> None:
+    pd.testing.assert_frame_equal(crystals_of(folder, name, 0), crystals, rtol=1e-5, atol=1e-4)
+    weights = read_tensors(folder / f"{name}-0.safetensors")
+    for key, expected in weights_of(policy).items():
+        np.testing.assert_allclose(weights[key], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
