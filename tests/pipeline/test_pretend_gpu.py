@@ -11,7 +11,7 @@ from crystalformer_rl.files import read_json, read_table
 pytestmark = pytest.mark.slow
 
 ON_GPU = {"pretrain", "sft", "rl", "sample", "relax"}
-VERBS = ("sample", "relax", "elements", "energies", "assess")
+VERBS = ("relax", "elements", "energies", "assess")
 
 
 def on_the_pretend_gpu(copy: Copy) -> None:
@@ -24,7 +24,7 @@ def on_the_pretend_gpu(copy: Copy) -> None:
                 name,
                 lambda text: call.sub("python -m helpers.pretend_gpu -m crystalformer_rl ", text),
             )
-    # The trainings: jobs.launch starts them.
+    # The trainings and sample: jobs.launch starts them.
     copy.edit(
         "src/crystalformer_rl/jobs/launch.py",
         lambda text: text.replace(

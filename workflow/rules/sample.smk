@@ -16,6 +16,8 @@ rule sample:
     threads: 1
     resources:
         gpu=0,
+        nodes=1,
+        processes_per_node=1,
         runtime=240,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
@@ -26,7 +28,8 @@ rule sample:
     message:
         "Sampling {wildcards.policy}, shard {wildcards.shard}"
     shell:
-        "python -m crystalformer_rl sample --log-file {log:q} --threads 1"
+        "python -m crystalformer_rl.jobs.launch {resources.nodes} {resources.processes_per_node}"
+        " sample --log-file {log:q} --threads 1"
         " --settings {params.settings:q} --seed {params.seed} --policy {params.policy:q}"
         " --name {wildcards.policy:q} --shard {wildcards.shard} --out {output.shard:q}"
 

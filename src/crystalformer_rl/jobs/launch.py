@@ -1,4 +1,4 @@
-"""Starts a training as one or several processes, on one node or on the nodes of a SLURM job.
+"""Starts a verb as one or several processes, on one node or on the nodes of a SLURM job.
 
 ``python -m crystalformer_rl.jobs.launch NODES PROCESSES VERB …`` becomes ``python -m
 crystalformer_rl VERB …``, torchrun with that number of processes, or ``srun`` with one torchrun per

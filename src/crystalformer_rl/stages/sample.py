@@ -35,6 +35,7 @@ import pandas as pd
 from crystalformer_rl.config import SampleSettings
 from crystalformer_rl.crystal.writers import check_out, crystal_table, write_crystals
 from crystalformer_rl.jobs.device import best_device
+from crystalformer_rl.jobs.parallel import SINGLE, Parallel, join
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.folder import policy_files, policy_folder
@@ -92,11 +93,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the crystals and their provenance, see :mod:`crystalformer_rl.crystal.writers`.
 
+    Processes started by torchrun share the crystals, one process per GPU.
+
     Raises
     ------
     ValueError
         If the policy cannot be read or an argument is invalid.
     """
+    with join(best_device()) as parallel, parallel.failing_together():
+        _sample(args, parallel)
+
+
+def _sample(args: argparse.Namespace, parallel: Parallel) -> None:
     settings = _settings(args)
     if args.shard is not None and args.shard < 0:
         raise ValueError(f"--shard must be 0 or more, got {args.shard}")
@@ -106,24 +114,31 @@ def run(args: argparse.Namespace) -> None:
     check_out(out)
     folder = policy_folder(args.policy)
     name, shard = flags.name_of(args, folder), args.shard or 0
-    device = best_device()
     provenance = Provenance(
         __name__,
         settings=settings.model_dump(mode="json"),
         inputs={"policy": policy_files(folder)},
         seed=derive_seed(args.seed, "sample", name, shard),
-        device=device,
+        device=parallel.device.type,
     )
-    policy = Policy.load(folder, device=device)
+    policy = Policy.load(folder, device=parallel.device)
     if settings.by_histogram and not policy.space_group_counts.any():
         raise ValueError(
             f"{folder}: this policy has no histogram of space groups: give --space-group or "
             "--uniform, or import the policy again with import-checkpoint --space-groups mp20-small"
         )
     count = settings.count if args.shard is None else settings.shard_size
-    table = draw(policy, settings, count=count, name=name, shard=shard, seed=args.seed)
-    undecodable = write_crystals(out, table)
-    provenance.write(out.with_suffix(".provenance.json"), items=len(table), undecodable=undecodable)
+    table = draw(
+        policy, settings, count=count, name=name, shard=shard, seed=args.seed, parallel=parallel
+    )
+    if parallel.first:
+        undecodable = write_crystals(out, table)
+        provenance.write(
+            out.with_suffix(".provenance.json"),
+            items=len(table),
+            undecodable=undecodable,
+            processes=parallel.size,
+        )
 
 
 def draw(
@@ -134,6 +149,7 @@ def draw(
     name: str,
     shard: int = 0,
     seed: int,
+    parallel: Parallel = SINGLE,
 ) -> pd.DataFrame:
     """Sample ``count`` crystals: a row each, as :func:`crystal_table` makes them.
 
@@ -143,6 +159,8 @@ def draw(
         Parts of the ids and of the seed.
     seed
         Seed of the run.
+    parallel
+        The processes that share the work; each gets the whole table.
 
     Raises
     ------
@@ -165,6 +183,7 @@ def draw(
         top_p=settings.top_p,
         first_element_temperature=settings.first_element_temperature,
         constraints=constraints,
+        parallel=parallel,
     )
     return crystal_table(samples.tokens, samples.log_prob, prefix=f"{name}-{shard:04d}")
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cli import run_verb
+from helpers.launch import end, start, torchrun
 
 from crystalformer_rl import cli
 from crystalformer_rl.config import ModelSettings, SampleSettings
@@ -62,7 +63,44 @@ def test_shard(folder: Path) -> None:
     assert [structure is None for structure in structures] == failed.tolist()
     record = read_json(folder / "shard.provenance.json")
     assert record["stage"] == "sample"
-    assert record["counts"] == {"items": 40, "undecodable": int(failed.sum())}
+    counts = {"items": 40, "undecodable": int(failed.sum()), "processes": 1}
+    assert record["counts"] == counts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("processes", "count", "program"),
+    [(3, 20, []), (3, 2, []), (2, 20, ["-m", "helpers.pretend_gpu"])],
+    ids=["three", "more than crystals", "two with a GPU each"],
+)
+def test_several_processes_draw_what_one_draws(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+    count: int,
+    program: list[str],
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    alone, table = ask(folder, "-n", str(count)), folder / "several.parquet"
+    words = [f"--policy={folder / 'policy'}", f"--out={table}", f"-n={count}"]
+    code, said = end(start("sample", words, [*torchrun(processes), *program]))
+    assert code == 0, said
+    found, record = read_table(table), read_json(table.with_suffix(".provenance.json"))
+    assert record["device"] == ("cuda" if program else "cpu")
+    assert record["counts"]["processes"] == processes
+    assert found["id"].tolist() == alone["id"].tolist()
+    np.testing.assert_allclose(found["log_prob"], alone["log_prob"], atol=1e-4)
+    expected = tokens_of(alone).to_arrays()
+    for name, array in tokens_of(found).to_arrays().items():
+        np.testing.assert_allclose(array, expected[name], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_several_processes_with_its_line(folder: Path) -> None:
+    words = [f"--policy={folder / 'policy'}", f"--out={folder / 'a.parquet'}", "--max-atoms=1"]
+    code, said = end(start("sample", [*words, "--space-group=227"], torchrun(2)))
+    assert code == 1
+    assert said.count("space group 227 has at least 2 atoms") >= 2
 
 
 def test_rows_hold_the_tokens_that_were_scored(folder: Path) -> None:
