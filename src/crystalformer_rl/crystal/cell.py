@@ -1,5 +1,6 @@
 """A crystal as arrays, for the code that computes with them."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -7,6 +8,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Composition, Element, Lattice, PeriodicSite, Structure
+from scipy.constants import atomic_mass
+
+DALTON_PER_CUBIC_ANGSTROM = float(atomic_mass) * 1e27
+"""In g/cm³."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,16 @@ class Cell:
         counts = Counter(self.numbers.tolist())
         return Composition({_element(number): count for number, count in counts.items()})
 
+    @property
+    def density(self) -> float:
+        """Mass density, g/cm³.
+
+        pymatgen's ``Structure.density`` is the same number, and slow, because it computes with
+        units.
+        """
+        mass = math.fsum(map(_mass, self.numbers.tolist()))
+        return mass * DALTON_PER_CUBIC_ANGSTROM / volume_of(self.matrix)
+
 
 def volume_of(matrix: NDArray[np.float64]) -> float:
     """Volume, Å³, of the cell with the rows of ``matrix`` (3, 3); NaN if they are not finite."""
@@ -59,6 +74,12 @@ def volume_of(matrix: NDArray[np.float64]) -> float:
 
 
 _element = cache(Element.from_Z)
+
+
+@cache
+def _mass(number: int) -> float:
+    """Atomic mass, u."""
+    return float(_element(number).atomic_mass)
 
 
 @cache

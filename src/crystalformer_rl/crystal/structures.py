@@ -64,10 +64,15 @@ def structures_of(table: pd.DataFrame, *, prefix: str = "") -> list[Structure | 
     ValueError
         If a column is missing, or the numbers of a row do not fit together.
     """
-    structures, faults = readable_structures(table, prefix=prefix)
+    return [None if cell is None else cell.structure() for cell in cells_of(table, prefix=prefix)]
+
+
+def cells_of(table: pd.DataFrame, *, prefix: str = "") -> list[Cell | None]:
+    """The same as :func:`structures_of`, as arrays."""
+    cells, faults = readable_cells(table, prefix=prefix)
     for place, error in faults.items():
         raise ValueError(f"row {place}: {error}")
-    return structures
+    return cells
 
 
 def readable_structures(

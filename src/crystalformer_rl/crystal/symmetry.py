@@ -10,7 +10,6 @@ import moyopy
 import numpy as np
 import spglib
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.crystal import wyckoff as tables
 from crystalformer_rl.crystal.cell import Cell
@@ -258,10 +257,10 @@ def _may_repeat(cell: Cell, symprec: float) -> bool:
     return False
 
 
-def space_group(structure: Structure, *, symprec: float) -> int | None:
+def space_group(cell: Cell, *, symprec: float) -> int | None:
     """Number of the space group that moyo finds within ``symprec``, Å; None if it finds none."""
     try:
-        return int(_moyo_dataset(Cell.of(structure), symprec=symprec).number)
+        return int(_moyo_dataset(cell, symprec=symprec).number)
     except ValueError:
         return None
 

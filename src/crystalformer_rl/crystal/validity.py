@@ -18,6 +18,7 @@ import numpy as np
 from pymatgen.core import Composition, Structure
 from smact import Element, metals
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, min_distance
 from crystalformer_rl.stability.elements import element_amounts
 
@@ -85,7 +86,7 @@ def check_validity(structure: Structure | None) -> Validity:
     solid = volume > 0 and np.isfinite(volume)
     finite = bool(np.isfinite(structure.frac_coords).all())
     shortest = min_distance(structure) if finite else None
-    density = float(structure.density) if solid else None
+    density = Cell.of(structure).density if solid else None
     distant = shortest is not None and shortest > MIN_DISTANCE_ANGSTROM
     if shortest is None:
         reasons.append("a coordinate is not finite")

@@ -11,7 +11,7 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.structures import cells_of
 from crystalformer_rl.crystal.symmetry import space_group
 from crystalformer_rl.evaluation.amd import amd_table, nearest
 
@@ -27,27 +27,27 @@ def describe(table: pd.DataFrame) -> pd.DataFrame:
     table
         ``id`` and the columns of a structure, none of them null.
     """
-    structures = [one for one in structures_of(table) if one is not None]
+    cells = [cell for cell in cells_of(table) if cell is not None]
     return pd.DataFrame(
         {
             "id": table["id"].to_numpy(),
-            "density": np.array([float(one.density) for one in structures]),
-            "num_elements": np.array([len(one.composition) for one in structures], dtype=np.int64),
-            "space_group": space_groups(structures),
-            "amd": list(amd_table(map(Cell.of, structures))),
+            "density": np.array([cell.density for cell in cells]),
+            "num_elements": np.array([len(set(cell.numbers.tolist())) for cell in cells], np.int64),
+            "space_group": space_groups(cells),
+            "amd": list(amd_table(cells)),
         }
     )
 
 
-def space_groups(structures: Sequence[Structure | None]) -> Any:
+def space_groups(cells: Sequence[Cell | None]) -> Any:
     """Space groups found within :data:`SYMPREC`; null without a crystal or a symmetry."""
-    found = [None if one is None else space_group(one, symprec=SYMPREC) for one in structures]
+    found = [None if cell is None else space_group(cell, symprec=SYMPREC) for cell in cells]
     return pd.array(found, dtype="Int64")
 
 
 def symmetry_columns(relaxed: Sequence[Structure | None], asked: pd.Series) -> dict[str, Any]:
     """Space group after relaxation, whether it is the ``asked`` one, and whether it is P 1."""
-    found = space_groups(relaxed)
+    found = space_groups([None if one is None else Cell.of(one) for one in relaxed])
     same = found == asked.astype("Int64").array
     return {
         "relaxed_space_group": found,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.reward_base import HullReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.validity import DENSITY_G_CM3, charge_problem
 from crystalformer_rl.stability.elements import element_amounts
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
@@ -100,4 +101,4 @@ def _where(structures: Sequence[Structure | None], condition: Callable[[Structur
 
 def _has_density_of_a_crystal(structure: Structure) -> bool:
     low, high = DENSITY_G_CM3
-    return low <= float(structure.density) <= high
+    return low <= Cell.of(structure).density <= high

@@ -22,7 +22,7 @@ from crystalformer_rl.rewards.base import Reward, RewardBatch, Sources
 from crystalformer_rl.rewards.target import rewarded
 
 MEASURED: Mapping[str, Callable[[Structure], float]] = {
-    "density": lambda one: float(one.density),
+    "density": lambda one: Cell.of(one).density,
     "volume_per_atom": lambda one: float(one.volume / len(one)),
     "elements": lambda one: float(len(one.composition)),
     "log_price": lambda one: elements.log_price(one.composition),

@@ -34,3 +34,11 @@ def test_unknown_elements_are_refused() -> None:
 def test_composition() -> None:
     cell = Cell.of(SALT * (2, 1, 1))
     assert (cell.composition.formula, cell.composition.reduced_formula) == ("Na2 Cl2", "NaCl")
+
+
+def test_density_is_pymatgens() -> None:
+    assert Cell.of(SALT).density == pytest.approx(SALT.density, rel=1e-12)
+    oxide = Structure(
+        Lattice.hexagonal(3.25, 5.2), ["Zn", "O"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.38]]
+    )
+    assert Cell.of(oxide).density == pytest.approx(oxide.density, rel=1e-12)
