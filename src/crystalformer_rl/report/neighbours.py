@@ -48,7 +48,8 @@ def neighbours(table: pd.DataFrame, known: pd.DataFrame | None) -> dict[str, Any
     known = known[known["id"].isin(set(wanted)) & ~known["id"].duplicated()]
     structures, _ = readable_structures(known)
     labels = [name for name in LABELS if name in known]
-    values = np.array([numbers(known, name) for name in labels]).reshape(len(labels), len(known)).T
+    columns = np.array([numbers(known, name) for name in labels]).reshape(len(labels), len(known))
+    values = columns.T.tolist()
     found = [
         geometry(structure) | {"id": name, "formula": formula, "labels": _rounded(row, labels)}
         for structure, name, formula, row in zip(
