@@ -1,5 +1,6 @@
 """What the rules share: the settings, where files are, the files that the user named."""
 
+import mimetypes
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,10 @@ if not hasattr(PersistenceBase, "finished"):
     )
 if not workflow.is_main_process:
     PersistenceBase.finished = leave_incomplete
+
+
+# `snakemake --report` asks for it; a type that it does not know it shows as text.
+mimetypes.add_type("application/vnd.apache.parquet", ".parquet")
 
 
 def refuse(problem):
