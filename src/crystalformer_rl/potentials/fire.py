@@ -24,8 +24,8 @@ LONGEST_STEP = 0.2
 PATIENCE = 5
 FASTER, SLOWER = 1.1, 0.5
 MIXING, MIXING_DECAY = 0.1, 0.99
-# exp(X) = exp(X / 2^5)^(2^5), to rounding where the norm of X is below 8.
-SQUARINGS, TERMS = 5, 12
+# exp(X) = exp(X / 2^5)^(2^5), to 1e-13 where the norm of X is below 4.
+SQUARINGS, TERMS = 5, 8
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Fire:
     ----------
     counts
         (m,) numbers of atoms.
-    start, log
-        (m, 3, 3) undeformed lattice vectors in rows, Å, and X.
+    start, log, deformation
+        (m, 3, 3) undeformed lattice vectors in rows, Å; X; and exp(X).
     natural
         (n, 3) undeformed positions, Cartesian, Å.
     velocity, cell_velocity
@@ -50,6 +50,7 @@ class Fire:
     counts: NDArray[np.int64]
     start: Array
     log: Array
+    deformation: Array
     natural: Array
     velocity: Array
     cell_velocity: Array
@@ -65,6 +66,7 @@ class Fire:
             counts=np.array([len(one) for one in positions]),
             start=np.array(cells, dtype=np.float64),
             log=np.zeros((count, 3, 3)),
+            deformation=np.tile(np.eye(3), (count, 1, 1)),
             natural=natural,
             velocity=np.zeros_like(natural),
             cell_velocity=np.zeros((count, 3, 3)),
@@ -97,7 +99,7 @@ class Fire:
     @property
     def cells(self) -> Array:
         """(m, 3, 3) current lattice vectors, Å."""
-        return np.asarray(self.start @ _exp(self.log).swapaxes(1, 2))
+        return np.asarray(self.start @ self.deformation.swapaxes(1, 2))
 
     @property
     def fractional(self) -> Array:
@@ -115,15 +117,14 @@ class Fire:
         stresses
             (m, 3, 3) eV/Å³; their symmetric parts are used.
         """
-        deformation = _exp(self.log)
-        turned = deformation.swapaxes(1, 2)
+        turned = self.deformation.swapaxes(1, 2)
         volumes = np.abs(np.linalg.det(self.start @ turned))[:, None, None]
         virials = -volumes * (stresses + stresses.swapaxes(1, 2)) / 2
         block = np.zeros((len(self.log), 6, 6))
         block[:, :3, :3] = block[:, 3:, 3:] = self.log.swapaxes(1, 2)
         block[:, :3, 3:] = virials @ np.linalg.inv(turned)
         on_cells = _exp(block)[:, :3, 3:] / self.counts[:, None, None]
-        on_atoms = (forces[:, None] @ np.repeat(deformation, self.counts, axis=0))[:, 0]
+        on_atoms = (forces[:, None] @ np.repeat(self.deformation, self.counts, axis=0))[:, 0]
         return np.asarray(on_atoms), np.asarray(on_cells)
 
     def largest(self, on_atoms: Array, on_cells: Array) -> Array:
@@ -140,6 +141,7 @@ class Fire:
         scale = self.time_step * np.minimum(1, LONGEST_STEP / np.maximum(length, LONGEST_STEP))
         self.natural = self.natural + self._each(scale) * self.velocity
         self.log = self.log + (scale / self.counts)[:, None, None] * self.cell_velocity
+        self.deformation = _exp(self.log)
 
     def _steer(self, on_atoms: Array, on_cells: Array) -> None:
         """Rotate velocities towards the forces, or set those to zero that point uphill."""
