@@ -31,6 +31,7 @@ from crystalformer_rl.report.sections import (
     summary,
     throughput,
     training,
+    uncertainty,
 )
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
@@ -45,6 +46,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     elements.section,
     space_groups.section,
     properties.section,
+    uncertainty.section,
     reinforcement.section,
     discovery.section,
     training.section,
