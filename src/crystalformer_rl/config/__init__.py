@@ -106,9 +106,7 @@ class Config(Section):
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
             "ehull": RLSettings(learning_rate=3e-4, memory=MemorySettings(known=0.3)),
-            "fom": RLSettings(
-                learning_rate=2e-4, advantage_clip=20.0, reward=FigureOfMeritReward()
-            ),
+            "fom": RLSettings(advantage_clip=10.0, reward=FigureOfMeritReward()),
         },
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
         "removes a branch.",
