@@ -258,6 +258,7 @@ def test_curves_are_read_and_zoomed_by_keys(page: Browser) -> None:
 
 def test_the_page_is_as_wide_as_a_phone(page: Browser) -> None:
     page.look(width=390, height=844)
+    page.wait("document.querySelector('#hull-of-system svg').viewBox.baseVal.width < 390")
     assert page.run("document.documentElement.scrollWidth") <= 390
 
 

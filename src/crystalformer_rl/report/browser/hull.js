@@ -89,11 +89,14 @@ class HullFigure {
       make("option", { value: place }, `${one.elements.join("–")} (${one.finds.length} ${one.finds.length === 1 ? "find" : "finds"})`)));
     this.choice.addEventListener("change", () => this.show(systems[this.choice.value]));
     this.root.querySelector(".choice").hidden = this.root.querySelector(".scroll").hidden = false;
+    // Texts keep their size when the window is another.
+    addEventListener("resize", () => this.show(this.system));
     this.choice.value = 0;
     this.show(systems[0]);
   }
 
   show(system) {
+    this.system = system;
     this.figure.querySelector("svg").replaceWith(this.drawing(system));
     this.root.querySelector("tbody").replaceChildren(...system.finds.map((find) => this.line(system, find)));
   }
