@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=AIMS, default=list(AIMS))
     parser.add_argument("--crystals", type=int, default=2000, help="to read and to tokenize")
     parser.add_argument("--samples", type=int, default=500, help="to draw")
-    parser.add_argument("--relaxed", type=int, default=24, help="samples to relax")
+    parser.add_argument("--relaxed", type=int, default=10, help="samples to relax")
     args = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
