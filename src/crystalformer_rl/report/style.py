@@ -185,4 +185,7 @@ def inline(svg: str, name: str) -> str:
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href=", "href=")
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    # The place of a figure that the browser has not drawn yet.
+    shape = r'\1 style="aspect-ratio: \2 / \3"'
+    svg = re.sub(r'(<svg[^>]*? viewBox="0 0 ([\d.]+) ([\d.]+)")', shape, svg, count=1)
     return svg.replace(INK, "currentColor").replace(GRID, "var(--grid)").strip()
