@@ -10,6 +10,7 @@ import moyopy
 import numpy as np
 import spglib
 from numpy.typing import NDArray
+from pymatgen.core import Lattice
 
 from crystalformer_rl.crystal import wyckoff as tables
 from crystalformer_rl.crystal.cell import Cell
@@ -22,6 +23,8 @@ logging.getLogger("moyo").setLevel(logging.ERROR)
 SAME_POINT = 2e-3
 # How much further than a symmetry tolerance atoms may be moved by what the libraries still find.
 _LOOSE = 10.0
+# The shortest translation in which a symmetry is looked for, in tolerances; moyo fails at 6.
+_SHORTEST = 10.0
 # Å, for :func:`primitive`; tight, so that only true repetitions of a cell are taken out.
 PRIMITIVE_SYMPREC = 0.01
 
@@ -82,11 +85,34 @@ def standardise_moyo(cell: Cell, *, symprec: float) -> Standard:
 
 
 def _moyo_dataset(cell: Cell, *, symprec: float) -> "moyopy.MoyoDataset":
+    _refuse_short_cell(cell, symprec)
     with _failures_of("moyo"):
         return moyopy.MoyoDataset(
             moyopy.Cell(cell.matrix.tolist(), cell.positions.tolist(), cell.numbers.tolist()),
             symprec=symprec,
             setting=moyopy.Setting.standard(),
+        )
+
+
+def _refuse_short_cell(cell: Cell, symprec: float) -> None:
+    """Raise if a translation is not much longer than the tolerance.
+
+    Rotations within the tolerance then do not form a group, and moyo multiplies them until the
+    memory is full, which ends the process.
+
+    Raises
+    ------
+    ValueError
+        If the shortest vector of the reduced cell is below ``_SHORTEST`` times ``symprec``.
+    """
+    shortest = _SHORTEST * symprec
+    planes = np.linalg.norm(np.linalg.pinv(cell.matrix), axis=0)
+    if (planes * shortest < 1).all():  # no translation is shorter than the spacing of planes
+        return
+    length = min(Lattice(cell.matrix).get_lll_reduced_lattice().abc)
+    if not length >= shortest:
+        raise ValueError(
+            f"a translation of {length:.3g} Å is too short for a symmetry within {symprec} Å"
         )
 
 

@@ -84,3 +84,17 @@ def test_descriptions_exchange_only_letters_of_one_class() -> None:
         for choice in symmetry._descriptions(dataset):
             for before, after in choice.letters.items():
                 assert any(before in one and after in one for one in classes)
+
+
+def test_a_cell_as_short_as_the_tolerance_has_no_symmetry() -> None:
+    """moyo takes all memory for such a crystal, and then ends the process."""
+    matrix = np.array([[4.074, 0.0, 0.0], [-1.782, 5.649, 0.0], [-0.092, 0.123, 0.397]])
+    cell = Cell(matrix, np.array([8, 23]), np.array([[0.866, 0.332, 0.61], [0.894, 0.709, 0.065]]))
+    assert symmetry.space_group(cell, symprec=0.1) is None
+    with pytest.raises(ValueError, match=r"a translation of 0.426 Å is too short"):
+        symmetry.standardise_moyo(cell, symprec=0.1)
+    assert symmetry.space_group(cell, symprec=0.01) == 1
+    skewed = Cell(
+        np.array([[1, 0, 0], [0, 1, 0], [9, 0, 1]]) @ matrix, cell.numbers, cell.positions
+    )
+    assert symmetry.space_group(skewed, symprec=0.1) is None
