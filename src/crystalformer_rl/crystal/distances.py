@@ -30,6 +30,14 @@ def shortest_vector(lattice: Lattice) -> float:
     return float(np.linalg.norm(_STEPS @ reduced, axis=1).min())
 
 
+def shorter_than(limit: float, matrix: NDArray[np.float64]) -> float | None:
+    """:func:`shortest_vector` if it is below ``limit``, Å, else None; faster for ordinary cells."""
+    if not is_flat(matrix) and _planes_are_apart(limit, matrix):
+        return None
+    found = shortest_vector(Lattice(matrix))
+    return found if found < limit else None
+
+
 def min_distance(structure: Structure) -> float:
     """Shortest distance between two atoms, Å, periodic and own images included.
 
@@ -46,11 +54,9 @@ def min_distance(structure: Structure) -> float:
 
 def closer_than(limit: float, cell: Cell) -> float | None:
     """:func:`min_distance` if it is below ``limit``, Å, else None; faster for ordinary cells."""
-    # A step along an edge leads to the next plane of the other two. Where these planes are twice
-    # the limit apart no lattice vector is shorter than it, and the shortest of the offsets of two
-    # atoms that are below it has no coordinate beyond a half.
-    inverse = np.linalg.inv(cell.matrix)
-    if 4 * limit**2 * (inverse * inverse).sum(axis=0).max() < 1:
+    # Where the planes are twice the limit apart no lattice vector is shorter than it, and the
+    # shortest of the offsets of two atoms that are below it has no coordinate beyond a half.
+    if _planes_are_apart(2 * limit, cell.matrix):
         first, second = _pairs(len(cell.numbers))
         offsets = cell.positions[first] - cell.positions[second]
         vectors = (offsets - offsets.round()) @ cell.matrix
@@ -58,6 +64,15 @@ def closer_than(limit: float, cell: Cell) -> float | None:
     else:
         found = min_distance(cell.structure())
     return found if found < limit else None
+
+
+def _planes_are_apart(distance: float, matrix: NDArray[np.float64]) -> bool:
+    """Whether the planes of each two edges are further apart than ``distance``, Å.
+
+    A step along the third edge leads to the next plane, so no lattice vector is shorter then.
+    """
+    inverse = np.linalg.inv(matrix)
+    return bool(distance**2 * (inverse * inverse).sum(axis=0).max() < 1)
 
 
 @lru_cache(maxsize=64)

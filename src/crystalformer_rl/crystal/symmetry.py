@@ -10,10 +10,10 @@ import moyopy
 import numpy as np
 import spglib
 from numpy.typing import NDArray
-from pymatgen.core import Lattice
 
 from crystalformer_rl.crystal import wyckoff as tables
 from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.distances import shorter_than
 from crystalformer_rl.crystal.lattice import CUBIC
 
 # moyo warns of every supercell, about operations that are not used here.
@@ -103,14 +103,10 @@ def _refuse_short_cell(cell: Cell, symprec: float) -> None:
     Raises
     ------
     ValueError
-        If the shortest vector of the reduced cell is below ``_SHORTEST`` times ``symprec``.
+        If the shortest lattice vector is below ``_SHORTEST`` times ``symprec``.
     """
-    shortest = _SHORTEST * symprec
-    planes = np.linalg.norm(np.linalg.pinv(cell.matrix), axis=0)
-    if (planes * shortest < 1).all():  # no translation is shorter than the spacing of planes
-        return
-    length = min(Lattice(cell.matrix).get_lll_reduced_lattice().abc)
-    if not length >= shortest:
+    length = shorter_than(_SHORTEST * symprec, cell.matrix)
+    if length is not None:
         raise ValueError(
             f"a translation of {length:.3g} Å is too short for a symmetry within {symprec} Å"
         )
