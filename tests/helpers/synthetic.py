@@ -144,7 +144,7 @@ def hull() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["formula", "formation_energy_per_atom", "id"])
 
 
-def known(table: pd.DataFrame) -> pd.DataFrame:
+def dataset(table: pd.DataFrame) -> pd.DataFrame:
     """A dataset with the crystal that each row matches or is nearest to: that of the row."""
     rows = table[table["relaxed"]]
     names = rows["matched_id"].fillna(rows["nearest_known_id"])
@@ -162,14 +162,14 @@ def run(
     provenance: dict[str, dict[str, Any]] | None = None,
     crystals: dict[str, pd.DataFrame] | None = None,
     hull: pd.DataFrame | None = None,
-    known: pd.DataFrame | None = None,
+    dataset: pd.DataFrame | None = None,
     **options: Any,
 ) -> Run:
     """A run for the report; ``options`` are those of :func:`summarise`."""
     summary = summarise(table, **options)
     return Run(
         table, summary, config or Config(), histories or {}, provenance or {}, crystals or {},
-        hull, known,
+        hull, dataset,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def make(counts: dict[str, int]) -> Report:
                 "rl-fom": [synthetic.round_history(1, merit=True)],
             },
             hull=synthetic.hull(),
-            known=synthetic.known(table),
+            dataset=synthetic.dataset(table),
             provenance={
                 "pretrain": synthetic.record("pretrain", items=100),
                 "sample/base/shard-0000": synthetic.record("sample", items=40),
