@@ -21,6 +21,7 @@ import torch
 from chgnet.model.dynamics import StructOptimizer
 from rattled import rattled_crystals
 
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, relax
 
@@ -53,7 +54,7 @@ def main() -> None:
     def by_us(atoms_at_once: int) -> list[int]:
         records = relax(
             potential,
-            crystals,
+            cells_from(crystals),
             max_force=args.max_force,
             max_steps=args.max_steps,
             atoms_at_once=atoms_at_once,
@@ -61,7 +62,7 @@ def main() -> None:
         print(dict(Counter(record.status for record in records)))
         return [record.steps for record in records]
 
-    potential.evaluate(crystals[:1])
+    potential.evaluate(cells_from(crystals[:1]))
     theirs.calculator.model.predict_structure(crystals[0])
     print(
         f"{len(crystals)} crystals of {np.mean([len(c) for c in crystals]):.1f} atoms, {device}, "

@@ -21,6 +21,7 @@ from chgnet.model.dynamics import CHGNetCalculator
 from pymatgen.core import Structure
 from rattled import rattled_crystals
 
+from crystalformer_rl.crystal.cell import Cell, cells_from
 from crystalformer_rl.potentials.batching import ase_atoms
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.potentials.relax import ATOMS_AT_ONCE, relax
@@ -47,7 +48,7 @@ def main() -> None:
     start = time.perf_counter()
     records = relax(
         load("chgnet", device=device),
-        list(crystals.values()),
+        cells_from(list(crystals.values())),
         max_force=args.max_force,
         max_steps=args.max_steps,
         atoms_at_once=args.atoms_at_once,
@@ -82,7 +83,7 @@ def by_ase(
     structure: Structure, calculator: CHGNetCalculator, *, max_force: float, max_steps: int
 ) -> tuple[float, int, bool]:
     """Final energy in eV/atom, steps, and whether it converged."""
-    atoms = ase_atoms(structure)
+    atoms = ase_atoms(Cell.of(structure))
     atoms.calc = calculator
     optimiser = FIRE(FrechetCellFilter(atoms), logfile=None)
     converged = optimiser.run(fmax=max_force, steps=max_steps)

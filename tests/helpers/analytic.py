@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 from crystalformer_rl.potentials.relax import Relaxation
 
@@ -45,9 +46,9 @@ class Analytic:
     energy_convention: EnergyConvention = "uncorrected"
     elements: frozenset[str] = frozenset({"Ar"})
 
-    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
-        self.calls.append([len(structure) for structure in structures])
-        return [self.formula(structure) for structure in structures]
+    def evaluate(self, cells: Sequence[Cell], *, forces: bool = True) -> list[Evaluation]:
+        self.calls.append([len(cell) for cell in cells])
+        return [self.formula(cell.structure()) for cell in cells]
 
 
 def argon(atoms: int, *, seed: int) -> Structure:
@@ -69,11 +70,10 @@ def argon(atoms: int, *, seed: int) -> Structure:
 def same(first: Relaxation, second: Relaxation) -> bool:
     """Whether two records agree in every bit."""
     geometries = [
-        None if r.structure is None else (r.structure.lattice.matrix, r.structure.frac_coords)
-        for r in (first, second)
+        None if r.cell is None else (r.cell.matrix, r.cell.positions) for r in (first, second)
     ]
     if None in geometries:
         equal = geometries == [None, None]
     else:
         equal = all(np.array_equal(a, b) for a, b in zip(*geometries, strict=True))
-    return equal and replace(first, structure=None) == replace(second, structure=None)
+    return equal and replace(first, cell=None) == replace(second, cell=None)

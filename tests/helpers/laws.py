@@ -5,6 +5,7 @@ import pytest
 from ase.calculators.calculator import Calculator
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell, cells_from
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.batching import ase_atoms
 
@@ -35,8 +36,8 @@ def rattled_crystals() -> list[Structure]:
 def check_equals_calculator(potential: Potential, calculator: Calculator) -> None:
     """The package's own ASE calculator, one crystal at a time, says the same."""
     crystals = rattled_crystals()
-    for structure, ours in zip(crystals, potential.evaluate(crystals), strict=True):
-        atoms = ase_atoms(structure)
+    for structure, ours in zip(crystals, potential.evaluate(cells_from(crystals)), strict=True):
+        atoms = ase_atoms(Cell.of(structure))
         atoms.calc = calculator
         assert ours.energy == pytest.approx(
             float(atoms.get_potential_energy()), abs=1e-4 * len(structure)
@@ -48,11 +49,11 @@ def check_equals_calculator(potential: Potential, calculator: Calculator) -> Non
 def check_batch_does_not_matter(potential: Potential) -> None:
     """Together, backwards and alone, with forces and without: the same numbers."""
     crystals = rattled_crystals()
-    together = potential.evaluate(crystals)
-    backwards = potential.evaluate(crystals[::-1])[::-1]
-    energies = potential.evaluate(crystals, forces=False)
+    together = potential.evaluate(cells_from(crystals))
+    backwards = potential.evaluate(cells_from(crystals[::-1]))[::-1]
+    energies = potential.evaluate(cells_from(crystals), forces=False)
     for i, structure in enumerate(crystals):
-        alone = potential.evaluate([structure])[0]
+        alone = potential.evaluate(cells_from([structure]))[0]
         near = pytest.approx(alone.energy, abs=FLOAT32 * len(structure))
         assert together[i].energy == near
         assert backwards[i].energy == near
@@ -66,7 +67,7 @@ def check_batch_does_not_matter(potential: Potential) -> None:
 def check_stress_is_the_slope(potential: Potential, *, tolerance: float) -> None:
     """Stress · volume is the derivative of the energy by a strain, in sign and in unit."""
     structure, step = rattled_crystals()[0], 0.01
-    stress = potential.evaluate([structure])[0].stress
+    stress = potential.evaluate(cells_from([structure]))[0].stress
     assert stress is not None
     for row, column in ((0, 0), (1, 2)):
         strain = np.zeros((3, 3))
@@ -79,6 +80,6 @@ def check_stress_is_the_slope(potential: Potential, *, tolerance: float) -> None
             )
             for sign in (-1, 1)
         )
-        energies = [e.energy for e in potential.evaluate([low, high], forces=False)]
+        energies = [e.energy for e in potential.evaluate(cells_from([low, high]), forces=False)]
         slope = (energies[1] - energies[0]) / (2 * step) / structure.volume
         assert stress[row, column] == pytest.approx(slope, abs=tolerance)

@@ -20,6 +20,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.config import RLSettings
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.files import write_tensors
 from crystalformer_rl.jobs.checkpoints import Checkpoints
 from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
@@ -81,7 +82,7 @@ class Energies:
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
         self.hook()
         rows = [None if structure is None else row_of_argon(structure) for structure in structures]
-        answers = evaluate_each(self.potential, rows)
+        answers = evaluate_each(self.potential, cells_from(rows))
         value = np.array([-a.energy if isinstance(a, Evaluation) else np.nan for a in answers])
         refused = np.array([isinstance(a, Failure) and "atoms" in a.reason for a in answers])
         valid = np.isfinite(value)

@@ -285,8 +285,8 @@ MATRIX: dict[str, tuple[Edit, Iterable[str]]] = {
         relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS | ALL,
     ),
     "code of report/page.py": (code("report/page.py"), REPORT),
-    "code of potentials/fire.py": (
-        code("potentials/fire.py"),
+    "code of potentials/lbfgs.py": (
+        code("potentials/lbfgs.py"),
         relaxed(*POLICIES) | second(*POLICIES) | SFT | AFTER_SFT | RELAXING_REWARDS | ALL,
     ),
     "code of potentials/sevennet.py, the judge": (

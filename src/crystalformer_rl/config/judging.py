@@ -40,7 +40,7 @@ class SampleSettings(PromptSettings):
 
 
 class Relaxation(Section):
-    """Relaxation of positions and cell with FIRE."""
+    """Relaxation of positions and cell with L-BFGS."""
 
     max_force: PositiveFloat = Field(
         default=0.1, description="Converged when every force and cell force is below this, eV/Å."
@@ -54,7 +54,7 @@ class Relaxation(Section):
 
 
 class RelaxSettings(Relaxation):
-    """Relaxation of the samples: positions and cell, with FIRE."""
+    """Relaxation of the samples: positions and cell, with L-BFGS."""
 
     potential: PotentialName = Field(
         default="chgnet", description="Potential of the relaxation; must be that of the hull."

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -34,7 +35,15 @@ class Cell:
 
     @classmethod
     def of(cls, structure: Structure) -> "Cell":
-        """The arrays of an ordered structure."""
+        """The arrays of a structure.
+
+        Raises
+        ------
+        ValueError
+            If the structure is disordered.
+        """
+        if not structure.is_ordered:
+            raise ValueError(f"{structure.formula} is disordered: a site is not one atom")
         numbers = np.array(structure.atomic_numbers, dtype=np.int64)
         return cls(structure.lattice.matrix, numbers, structure.frac_coords)
 
@@ -48,6 +57,15 @@ class Cell:
             for number, place in zip(self.numbers.tolist(), positions, strict=True)
         ]
         return structure
+
+    def __len__(self) -> int:
+        """Number of atoms."""
+        return len(self.numbers)
+
+    @property
+    def symbols(self) -> set[str]:
+        """The elements."""
+        return {_element(number).symbol for number in set(self.numbers.tolist())}
 
     @property
     def composition(self) -> Composition:
@@ -64,6 +82,11 @@ class Cell:
         """
         mass = math.fsum(map(_mass, self.numbers.tolist()))
         return mass * DALTON_PER_CUBIC_ANGSTROM / volume_of(self.matrix)
+
+
+def cells_from(structures: Sequence[Structure | None]) -> list[Cell | None]:
+    """The arrays of structures, None where there is none."""
+    return [None if structure is None else Cell.of(structure) for structure in structures]
 
 
 def volume_of(matrix: NDArray[np.float64]) -> float:

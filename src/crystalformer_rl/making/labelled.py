@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.crystal.cif import structure_from_cif
 from crystalformer_rl.files import read_tensors, write_tensors
 from crystalformer_rl.jobs.progress import progress
@@ -138,7 +139,7 @@ def _features(
     rows: list[Floats | None] = []
     for start in progress(range(0, len(structures), CHUNK), label=f"features {path.name}"):
         chunk = slice(start, start + CHUNK)
-        answers = evaluate_each(potential, structures[chunk])
+        answers = evaluate_each(potential, cells_from(structures[chunk]))
         for name, answer in zip(ids[chunk], answers, strict=True):
             if isinstance(answer, Evaluation):
                 rows.append(answer.features)

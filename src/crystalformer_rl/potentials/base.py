@@ -1,7 +1,7 @@
-"""Interface of potentials: energies, forces and stresses of lists of structures, and failures.
+"""Interface of potentials: energies, forces and stresses of lists of crystals, and failures.
 
-A bad structure never affects another: :func:`evaluate_each` screens every structure first. If a
-batch still raises an error, it is halved until the structure that causes it is isolated.
+A bad crystal never affects another: :func:`evaluate_each` screens every crystal first. If a batch
+still raises an error, it is halved until the crystal that causes it is isolated.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than
@@ -35,12 +34,12 @@ MAX_LENGTH_ANGSTROM = 100.0
 # training data, potentials can predict -100,000.
 LOWEST_ENERGY_EV_PER_ATOM = -20.0
 STRUCTURE_ERRORS = (RuntimeError, MemoryError, ValueError, ArithmeticError, LookupError)
-"""What a potential may raise for a structure that it cannot evaluate."""
+"""What a potential may raise for a crystal that it cannot evaluate."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of a potential for one structure.
+    """The result of a potential for one crystal.
 
     Attributes
     ----------
@@ -65,7 +64,7 @@ FailureStatus = Literal["unphysical", "unknown_element", "out_of_memory", "error
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a structure has no evaluation."""
+    """Why a crystal has no evaluation."""
 
     status: FailureStatus
     reason: str
@@ -92,8 +91,8 @@ class Potential(Protocol):
     energy_convention: EnergyConvention
     elements: frozenset[str]
 
-    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
-        """Evaluate structures in batches; raise if any of them cannot be evaluated."""
+    def evaluate(self, cells: Sequence[Cell], *, forces: bool = True) -> list[Evaluation]:
+        """Evaluate crystals in batches; raise if any of them cannot be evaluated."""
         ...
 
 
@@ -111,27 +110,24 @@ def convention_of(name: str) -> EnergyConvention:
 
 
 def is_lost_gpu(error: BaseException) -> bool:
-    """Whether the GPU failed, so that no further structure can be evaluated."""
+    """Whether the GPU failed, so that no further crystal can be evaluated."""
     return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
 
 
-def screen(potential: Potential, structure: Structure | None) -> Failure | None:
-    """Why ``structure`` must not be passed to ``potential``, or None.
+def screen(potential: Potential, cell: Cell | None) -> Failure | None:
+    """Why a crystal must not be passed to ``potential``, or None.
 
-    Rejected are structures without atoms, disorder, unknown elements, volumes per atom outside the
-    range of crystals, and atoms closer than 0.5 Å, periodic images included. Predictions for them
-    are meaningless, and the neighbour list of a collapsed cell can exhaust the memory.
+    Rejected are crystals without atoms, unknown elements, volumes per atom outside the range of
+    crystals, and atoms closer than 0.5 Å, periodic images included. Predictions for them are
+    meaningless, and the neighbour list of a collapsed cell can exhaust the memory.
     """
-    if structure is None:
+    if cell is None:
         return Failure("unphysical", "no structure")
-    if not len(structure):
+    if not len(cell):
         return Failure("unphysical", "no atoms")
-    if not structure.is_ordered:
-        return Failure("unphysical", "disordered: a site is not one atom of one element")
-    symbols = {element.symbol for site in structure for element in site.species}
-    if unknown := sorted(symbols - potential.elements):
+    if unknown := sorted(cell.symbols - potential.elements):
         return Failure("unknown_element", f"{potential.name} does not know {', '.join(unknown)}")
-    reason = unphysical(Cell.of(structure))
+    reason = unphysical(cell)
     return None if reason is None else Failure("unphysical", reason)
 
 
@@ -155,68 +151,64 @@ def unphysical(cell: Cell) -> str | None:
 
 def evaluate_each(
     potential: Potential,
-    structures: Sequence[Structure | None],
+    cells: Sequence[Cell | None],
     *,
     forces: bool = False,
 ) -> list[Evaluation | Failure]:
-    """Evaluate every structure that can be evaluated; return a reason for each of the others.
+    """Evaluate every crystal that can be evaluated; return a reason for each of the others.
 
     Parameters
     ----------
-    structures
-        None stands for a structure that could not be decoded.
+    cells
+        None stands for a crystal that could not be decoded.
     forces
         Whether forces and stresses are computed.
 
     Returns
     -------
     list
-        One :class:`Evaluation` or :class:`Failure` per structure, in order.
+        One :class:`Evaluation` or :class:`Failure` per crystal, in order.
 
     Raises
     ------
     torch.AcceleratorError
-        If the GPU fails. The cause is not a structure, and no further structure can be evaluated.
+        If the GPU fails. The cause is not a crystal, and no further crystal can be evaluated.
     """
-    failures = {i: screen(potential, structure) for i, structure in enumerate(structures)}
+    failures = {i: screen(potential, cell) for i, cell in enumerate(cells)}
     good = [i for i, failure in failures.items() if failure is None]
-    answers = _bisect(
-        potential, [s for i in good if (s := structures[i]) is not None], forces=forces
-    )
+    answers = _bisect(potential, [c for i in good if (c := cells[i]) is not None], forces=forces)
     by_index: dict[int, Evaluation | Failure] = dict(zip(good, answers, strict=True))
     by_index |= {i: failure for i, failure in failures.items() if failure is not None}
-    return [by_index[i] for i in range(len(structures))]
+    return [by_index[i] for i in range(len(cells))]
 
 
-def _bisect(
-    potential: Potential, structures: list[Structure], *, forces: bool
-) -> list[Evaluation | Failure]:
-    """Evaluate together; on an error halve the batch, so that only the structure at fault fails."""
-    if not structures:
+def _bisect(potential: Potential, cells: list[Cell], *, forces: bool) -> list[Evaluation | Failure]:
+    """Evaluate together; on an error halve the batch, so that only the crystal at fault fails."""
+    if not cells:
         return []
     try:
-        answers: list[Evaluation | Failure] = list(potential.evaluate(structures, forces=forces))
+        answers: list[Evaluation | Failure] = list(potential.evaluate(cells, forces=forces))
     except STRUCTURE_ERRORS as error:
         if is_lost_gpu(error):
             raise
-        if len(structures) == 1:
+        if len(cells) == 1:
             status: FailureStatus = "out_of_memory" if is_out_of_memory(error) else "error"
             return [Failure(status, _first_line(error))]
     else:
-        return [_credible(*pair) for pair in zip(structures, answers, strict=True)]
-    half = len(structures) // 2
-    return _bisect(potential, structures[:half], forces=forces) + _bisect(
-        potential, structures[half:], forces=forces
+        return [_credible(*pair) for pair in zip(cells, answers, strict=True)]
+    half = len(cells) // 2
+    return _bisect(potential, cells[:half], forces=forces) + _bisect(
+        potential, cells[half:], forces=forces
     )
 
 
-def _credible(structure: Structure, answer: Evaluation | Failure) -> Evaluation | Failure:
+def _credible(cell: Cell, answer: Evaluation | Failure) -> Evaluation | Failure:
     if not isinstance(answer, Evaluation):
         return answer
     numbers = [np.atleast_1d(answer.energy), answer.forces, answer.stress]
     if not all(np.isfinite(x).all() for x in numbers if x is not None):
         return Failure("error", "the potential returned a number that is not finite")
-    energy = answer.energy / len(structure)
+    energy = answer.energy / len(cell)
     if energy < LOWEST_ENERGY_EV_PER_ATOM:
         return Failure(
             "unphysical",

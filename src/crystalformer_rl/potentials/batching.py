@@ -1,4 +1,4 @@
-"""Batches of structures: as large as throughput and memory permit.
+"""Batches of crystals: as large as throughput and memory permit.
 
 The size of a batch is counted in atoms, because time and memory scale with them. On a GPU the size
 is determined by timing. On a CPU, where larger batches are not faster
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from ase import Atoms
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.jobs.device import is_out_of_memory
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 
@@ -54,14 +54,14 @@ class BatchSize:
         self._ceiling = 0  # 0: no batch has failed
         self._patience, self._full, self._regrown = PATIENCE, 0, False
 
-    def take(self, structures: Sequence[Structure]) -> Sequence[Structure]:
-        """The first ``structures`` that fit into a batch, at least one."""
+    def take(self, cells: Sequence[Cell]) -> Sequence[Cell]:
+        """The first ``cells`` that fit into a batch, at least one."""
         atoms = 0
-        for count, structure in enumerate(structures):
-            atoms += len(structure)
+        for count, cell in enumerate(cells):
+            atoms += len(cell)
             if count and atoms > self.atoms:
-                return structures[:count]
-        return structures
+                return cells[:count]
+        return cells
 
     def learn(self, atoms: int, seconds: float) -> None:
         """Record that a batch of ``atoms`` took ``seconds``.
@@ -102,7 +102,7 @@ class BatchSize:
 
 
 class BatchedPotential(ABC):
-    """Base class of potentials: splits structures into batches; subclasses evaluate one batch.
+    """Base class of potentials: splits crystals into batches; subclasses evaluate one batch.
 
     Time and memory differ with and without forces, so each case has a separate batch size.
     """
@@ -121,24 +121,24 @@ class BatchedPotential(ABC):
             for forces in (False, True)
         }
 
-    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
-        """Evaluate ``structures``: eV per cell, eV/Å, eV/Å³.
+    def evaluate(self, cells: Sequence[Cell], *, forces: bool = True) -> list[Evaluation]:
+        """Evaluate ``cells``: eV per cell, eV/Å, eV/Å³.
 
         Raises
         ------
         RuntimeError, MemoryError, ValueError
-            Raised by the package for a structure that it cannot evaluate, or that does not fit into
+            Raised by the package for a crystal that it cannot evaluate, or that does not fit into
             memory even in a separate batch.
         """
         results: list[Evaluation] = []
-        while len(results) < len(structures):
-            batch = self._sizes[forces].take(structures[len(results) :])
+        while len(results) < len(cells):
+            batch = self._sizes[forces].take(cells[len(results) :])
             results += self._attempt(batch, forces=forces)
         return results
 
-    def _attempt(self, batch: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+    def _attempt(self, batch: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
         """Evaluate a batch. If it does not fit into memory, return nothing and reduce the size."""
-        size, atoms = self._sizes[forces], sum(len(structure) for structure in batch)
+        size, atoms = self._sizes[forces], sum(map(len, batch))
         start = time.perf_counter()
         try:
             answers = self._evaluate(batch, forces=forces)
@@ -155,31 +155,31 @@ class BatchedPotential(ABC):
         return answers
 
     @abstractmethod
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
-        """Evaluate ``structures`` in one batch."""
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+        """Evaluate ``cells`` in one batch."""
 
 
-def ase_atoms(structure: Structure) -> Atoms:
-    """Convert ``structure`` to the periodic ``Atoms`` that the packages' graph builders take."""
+def ase_atoms(cell: Cell) -> Atoms:
+    """Convert ``cell`` to the periodic ``Atoms`` that the packages' graph builders take."""
     return Atoms(
-        numbers=structure.atomic_numbers,
-        cell=structure.lattice.matrix,
-        positions=structure.cart_coords,
+        numbers=cell.numbers,
+        cell=cell.matrix,
+        positions=cell.positions @ cell.matrix,
         pbc=True,
     )
 
 
 def evaluations(
-    structures: Sequence[Structure],
+    cells: Sequence[Cell],
     energies: torch.Tensor,
     forces: torch.Tensor | None = None,
     stresses: torch.Tensor | None = None,
 ) -> list[Evaluation]:
-    """Split the results of a batch into one evaluation per structure.
+    """Split the results of a batch into one evaluation per crystal.
 
     Parameters
     ----------
-    structures
+    cells
         The m crystals of the batch.
     energies
         (m,) eV.
@@ -190,7 +190,7 @@ def evaluations(
     """
     # One copy from the device each, and not one per crystal.
     totals = array(energies)
-    each_forces = None if forces is None else split(forces, structures)
+    each_forces = None if forces is None else split(forces, cells)
     each_stress = None if stresses is None else array(stresses)
     return [
         Evaluation(
@@ -198,13 +198,13 @@ def evaluations(
             forces=None if each_forces is None else each_forces[i],
             stress=None if each_stress is None else each_stress[i],
         )
-        for i in range(len(structures))
+        for i in range(len(cells))
     ]
 
 
-def split(rows: torch.Tensor, structures: Sequence[Structure]) -> list[NDArray[np.float64]]:
-    """The rows of the atoms of each structure, as arrays."""
-    ends = np.cumsum([len(structure) for structure in structures])[:-1]
+def split(rows: torch.Tensor, cells: Sequence[Cell]) -> list[NDArray[np.float64]]:
+    """The rows of the atoms of each crystal, as arrays."""
+    ends = np.cumsum([len(cell) for cell in cells])[:-1]
     return np.split(array(rows), ends)
 
 

@@ -4,8 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pymatgen.core import Structure
-
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.digest import cell_digest
 from crystalformer_rl.potentials.base import Evaluation, Potential
 
@@ -38,24 +37,24 @@ class CachedPotential:
         self._size = size
         self._cache: OrderedDict[bytes, Evaluation] = OrderedDict()
 
-    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
-        """Evaluate ``structures``, each at most once.
+    def evaluate(self, cells: Sequence[Cell], *, forces: bool = True) -> list[Evaluation]:
+        """Evaluate ``cells``, each at most once.
 
         A cached evaluation with forces also serves a request without them.
         """
-        keys = [structure_digest(structure) for structure in structures]
-        new: dict[bytes, Structure] = {}
+        keys = [cell_digest(cell.matrix, cell.numbers, cell.positions) for cell in cells]
+        new: dict[bytes, Cell] = {}
         answers: dict[bytes, Evaluation] = {}
-        for key, structure in zip(keys, structures, strict=True):
+        for key, cell in zip(keys, cells, strict=True):
             cached = self._cache.get(key)
             if cached is None or (forces and cached.forces is None):
-                new[key] = structure
+                new[key] = cell
             else:
                 answers[key] = cached
         if new:
             found = self._potential.evaluate(list(new.values()), forces=forces)
             answers |= zip(new, found, strict=True)
-        self.hits += len(structures) - len(new)
+        self.hits += len(cells) - len(new)
         self.misses += len(new)
         for key in keys:
             self._cache[key] = answers[key]
@@ -65,8 +64,3 @@ class CachedPotential:
         if forces:
             return [answers[key] for key in keys]
         return [replace(answers[key], forces=None, stress=None) for key in keys]
-
-
-def structure_digest(structure: Structure) -> bytes:
-    """:func:`~crystalformer_rl.crystal.digest.cell_digest` of a structure."""
-    return cell_digest(structure.lattice.matrix, structure.atomic_numbers, structure.frac_coords)

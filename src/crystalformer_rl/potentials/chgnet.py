@@ -17,8 +17,9 @@ import chgnet
 import numpy as np
 import torch
 from chgnet.model.model import CHGNet
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element
 
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 from crystalformer_rl.potentials.batching import BatchedPotential, array, split
 from crystalformer_rl.potentials.chgnet_graph import graph_of
@@ -51,10 +52,10 @@ class Chgnet(BatchedPotential):
             Element.from_Z(z + 1).symbol for z in np.flatnonzero(self._references).tolist()
         )
 
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
         converter = self._model.graph_converter
         graph = graph_of(
-            structures,
+            cells,
             cutoff=converter.atom_graph_cutoff,
             short_cutoff=converter.bond_graph_cutoff,
             device=self._device,
@@ -62,25 +63,22 @@ class Chgnet(BatchedPotential):
         graph.vectors.requires_grad_(forces)
         with torch.set_grad_enabled(forces):
             energies, features = self._network.energies(graph)
-        counts = [len(structure) for structure in structures]
-        references = [
-            self._references[np.subtract(structure.atomic_numbers, 1)].sum()
-            for structure in structures
-        ]
+        counts = [len(cell) for cell in cells]
+        references = [self._references[cell.numbers - 1].sum() for cell in cells]
         on_atoms = strains = None
         if forces:
             (slopes,) = torch.autograd.grad(energies.sum(), [graph.vectors])
-            on_atoms = split(graph.forces(slopes), structures)
+            on_atoms = split(graph.forces(slopes), cells)
             strains = array(graph.virials(slopes))
         totals, means = array(energies), array(features) / np.array(counts)[:, None]
         return [
             Evaluation(
                 energy=float(totals[i] + references[i]),
                 forces=None if on_atoms is None else on_atoms[i],
-                stress=None if strains is None else strains[i] / structures[i].volume,
+                stress=None if strains is None else strains[i] / volume_of(cells[i].matrix),
                 features=means[i],
             )
-            for i in range(len(structures))
+            for i in range(len(cells))
         ]
 
 

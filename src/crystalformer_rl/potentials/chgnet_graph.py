@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from crystalformer_rl.crystal.cell import Cell
@@ -79,18 +78,17 @@ class Graph:
 
 
 def graph_of(
-    structures: Sequence[Structure], *, cutoff: float, short_cutoff: float, device: torch.device
+    cells: Sequence[Cell], *, cutoff: float, short_cutoff: float, device: torch.device
 ) -> Graph:
-    """Build one graph of all ``structures``; cutoffs in Å.
+    """Build one graph of all ``cells``; cutoffs in Å.
 
     Raises
     ------
     ValueError
         If an atom has no neighbour.
     """
-    counts = np.array([len(structure) for structure in structures])
+    counts = np.array([len(cell) for cell in cells])
     first = np.cumsum(counts) - counts
-    cells = [Cell.of(structure) for structure in structures]
     parts = [
         _neighbours(cell, cutoff, start) for cell, start in zip(cells, first.tolist(), strict=True)
     ]
@@ -100,8 +98,8 @@ def graph_of(
     centre, other, image, distance, vectors = (
         found.take(others, axis=0) for found in (centre, other, image, distance, vectors)
     )
-    owner = np.repeat(np.arange(len(structures)), counts)
-    _refuse_isolated(structures, owner[np.bincount(centre, minlength=len(owner)) == 0], cutoff)
+    owner = np.repeat(np.arange(len(cells)), counts)
+    _refuse_isolated(cells, owner[np.bincount(centre, minlength=len(owner)) == 0], cutoff)
     bond, representative = _bonds(centre, other, image)
     near = np.flatnonzero(distance < short_cutoff)
     arms = _pairs(near[np.argsort(centre[near], kind="stable")], centre)
@@ -121,7 +119,7 @@ def graph_of(
         "arm_bonds": indices[bond[arms]],
     }
     return Graph(
-        crystals=len(structures),
+        crystals=len(cells),
         vectors=torch.as_tensor(vectors, dtype=torch.float32, device=device),
         **{
             name: torch.as_tensor(array, dtype=torch.int64, device=device)
@@ -151,12 +149,12 @@ def _neighbours(cell: Cell, cutoff: float, start: int) -> tuple[NDArray[Any], ..
     return centre + start, other + start, image, distance, vectors
 
 
-def _refuse_isolated(structures: Sequence[Structure], owners: Ints, cutoff: float) -> None:
+def _refuse_isolated(cells: Sequence[Cell], owners: Ints, cutoff: float) -> None:
     """Raise ``ValueError`` for the first crystal among the ``owners`` of isolated atoms."""
     if len(owners):
-        structure, isolated = structures[owners[0]], int((owners == owners[0]).sum())
+        cell, isolated = cells[owners[0]], int((owners == owners[0]).sum())
         raise ValueError(
-            f"{structure.composition.reduced_formula}: {isolated} of {len(structure)} atoms are "
+            f"{cell.composition.reduced_formula}: {isolated} of {len(cell)} atoms are "
             f"isolated, without a neighbour within {cutoff:g} Å"
         )
 

@@ -13,8 +13,9 @@ from mace.data import AtomicData, config_from_atoms
 from mace.tools import AtomicNumberTable
 from mace.tools.torch_geometric import Batch
 from mace.tools.torch_tools import default_dtype
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.pickles import refuse_unless_trusted
@@ -56,19 +57,19 @@ class Mace(BatchedPotential):
         self._table = AtomicNumberTable(numbers)
         self.elements = frozenset(Element.from_Z(z).symbol for z in numbers)
 
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
         with default_dtype(self._dtype):
-            graphs = [self._graph(structure) for structure in structures]
+            graphs = [self._graph(cell) for cell in cells]
         batch = Batch.from_data_list(graphs).to(self._device)
         with torch.set_grad_enabled(forces):
             answer = self._network(
                 batch.to_dict(), compute_force=forces, compute_stress=forces, training=False
             )
-        return evaluations(structures, answer["energy"], answer["forces"], answer["stress"])
+        return evaluations(cells, answer["energy"], answer["forces"], answer["stress"])
 
-    def _graph(self, structure: Structure) -> AtomicData:
+    def _graph(self, cell: Cell) -> AtomicData:
         return AtomicData.from_config(
-            config_from_atoms(ase_atoms(structure), head_name=self._head),
+            config_from_atoms(ase_atoms(cell), head_name=self._head),
             z_table=self._table,
             cutoff=self._cutoff,
             heads=self._heads,

@@ -17,9 +17,9 @@ from ase.units import GPa
 from matgl.apps.pes import Potential as PackagePotential
 from matgl.ext.pymatgen import Structure2Graph
 from matgl.utils.io import _get_file_paths
-from pymatgen.core import Structure
 from torch_geometric.data import Batch
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, evaluations
 from crystalformer_rl.potentials.pickles import read_without_code, refuse_unless_trusted
@@ -62,19 +62,20 @@ class Matgl(BatchedPotential):
         self._converter = Structure2Graph(elements, potential.model.cutoff)
         self.elements = frozenset(elements)
 
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+        structures = [cell.structure() for cell in cells]
         graphs, lattices, _ = zip(*map(self._converter.get_graph, structures), strict=True)
         potential = self._potential
         potential.calc_forces = potential.calc_stresses = forces
         energies, each_force, stresses, *_ = potential(
             Batch.from_data_list(list(graphs)).to(self._device),
             torch.cat(lattices).to(self._device),
-            torch.zeros((len(structures), STATES), device=self._device),
+            torch.zeros((len(cells), STATES), device=self._device),
         )
         energies = energies.reshape(-1)
         if not forces:
-            return evaluations(structures, energies)
-        return evaluations(structures, energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
+            return evaluations(cells, energies)
+        return evaluations(cells, energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
 
 
 def model_files(model: str, *, trust_pickles: bool) -> dict[str, Path]:

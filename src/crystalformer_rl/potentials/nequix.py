@@ -16,9 +16,10 @@ from nequix.model import load_model as load_jax
 from nequix.torch_impl.model import NequixTorch
 from nequix.torch_impl.model import load_model as load_torch
 from nequix.torch_impl.utils import convert_model_jax_to_torch
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element
 from torch_geometric.data import Batch, Data
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.self_test import weights_digest
@@ -47,11 +48,11 @@ class Nequix(BatchedPotential):
         self._indices = atomic_numbers_to_indices(config["atomic_numbers"])
         self.elements = frozenset(Element.from_Z(z).symbol for z in self._indices)
 
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
-        batch = Batch.from_data_list([self._graph(structure) for structure in structures])
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+        batch = Batch.from_data_list([self._graph(cell) for cell in cells])
         batch = batch.to(self._device)
         if not forces:
-            return evaluations(structures, self._sum(self._atomic_energies(batch), batch))
+            return evaluations(cells, self._sum(self._atomic_energies(batch), batch))
         energies, each_force, stresses = self._network(
             batch.x,
             batch.positions,
@@ -62,11 +63,11 @@ class Nequix(BatchedPotential):
             batch.n_edge,
             batch.batch,
         )
-        return evaluations(structures, self._sum(energies, batch), each_force, stresses)
+        return evaluations(cells, self._sum(energies, batch), each_force, stresses)
 
-    def _graph(self, structure: Structure) -> Data:
+    def _graph(self, cell: Cell) -> Data:
         return dict_to_pytorch_geometric(
-            preprocess_graph(ase_atoms(structure), self._indices, self._cutoff, targets=False)
+            preprocess_graph(ase_atoms(cell), self._indices, self._cutoff, targets=False)
         )
 
     @torch.no_grad()

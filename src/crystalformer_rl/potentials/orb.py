@@ -16,8 +16,9 @@ from cached_path import cached_path
 from orb_models.forcefield.atomic_system import ase_atoms_to_atom_graphs
 from orb_models.forcefield.base import AtomGraphs, batch_graphs
 from orb_models.forcefield.pretrained import ORB_PRETRAINED_MODELS
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.self_test import weights_digest
@@ -85,22 +86,22 @@ class Orb(BatchedPotential):
             if (symbol := Element.from_Z(z).symbol) not in UNSEEN
         )
 
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
         graphs = [
             ase_atoms_to_atom_graphs(
-                ase_atoms(structure), self._model.system_config, device=self._device
+                ase_atoms(cell), self._model.system_config, device=self._device
             )
-            for structure in structures
+            for cell in cells
         ]
         batch = batch_graphs(graphs)
         if not forces:
-            return evaluations(structures, self._energies(batch))
+            return evaluations(cells, self._energies(batch))
         # A conservative model differentiates its energy; a direct one has separate output heads.
         prefix = "grad_" if hasattr(self._model, "grad_forces_name") else ""
         with torch.set_grad_enabled(bool(prefix)):
             answer = self._model.predict(batch)
         return evaluations(
-            structures,
+            cells,
             answer["energy"],
             answer[f"{prefix}forces"],
             answer[f"{prefix}stress"][:, VOIGT],

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.files import read_json, write_json
 from crystalformer_rl.potentials.base import EnergyConvention, Potential
 from crystalformer_rl.seeds import file_digest
@@ -140,7 +141,7 @@ def _evaluate(
     potential: Potential, crystals: tuple[SelfTestCrystal, ...]
 ) -> dict[str, tuple[float, float]]:
     """Energy per atom, eV, and largest force, eV/Å, by name."""
-    evaluations = potential.evaluate([crystal.structure for crystal in crystals])
+    evaluations = potential.evaluate([Cell.of(crystal.structure) for crystal in crystals])
     results = {}
     for crystal, evaluation in zip(crystals, evaluations, strict=True):
         assert evaluation.forces is not None

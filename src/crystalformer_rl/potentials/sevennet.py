@@ -12,13 +12,14 @@ from pathlib import Path
 
 import sevenn._keys as key
 import torch
-from pymatgen.core import Element, Structure
+from pymatgen.core import Element
 from sevenn.atom_graph_data import AtomGraphData
 from sevenn.nn.sequential import AtomGraphSequential
 from sevenn.train.dataload import unlabeled_atoms_to_graph
 from sevenn.util import load_checkpoint
 from torch_geometric.data import Batch
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation, convention_of
 from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
 from crystalformer_rl.potentials.pickles import refuse_unless_harmless
@@ -66,25 +67,25 @@ class SevenNet(BatchedPotential):
         )
         self._energies = network
 
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
-        batch = Batch.from_data_list([self._graph(structure) for structure in structures])
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+        batch = Batch.from_data_list([self._graph(cell) for cell in cells])
         batch = batch.to(self._device)
         with torch.set_grad_enabled(forces):
             batch = self._energies(batch)
             if not forces:
-                return evaluations(structures, batch[key.PRED_TOTAL_ENERGY])
+                return evaluations(cells, batch[key.PRED_TOTAL_ENERGY])
             batch = self._differentiate(batch)
         return evaluations(
-            structures,
+            cells,
             batch[key.PRED_TOTAL_ENERGY],
             batch[key.PRED_FORCE],
             # The package's stress has the opposite sign: positive if growing lowers the energy.
             -batch[key.PRED_STRESS][:, VOIGT],
         )
 
-    def _graph(self, structure: Structure) -> AtomGraphData:
+    def _graph(self, cell: Cell) -> AtomGraphData:
         graph = AtomGraphData.from_numpy_dict(
-            unlabeled_atoms_to_graph(ase_atoms(structure), self._cutoff)
+            unlabeled_atoms_to_graph(ase_atoms(cell), self._cutoff)
         )
         if self._fidelity is not None:
             graph[key.DATA_MODALITY] = self._fidelity

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from pymatgen.core import Structure
-
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.jobs.device import is_out_of_memory
 from crystalformer_rl.jobs.parallel import Parallel, in_order
 from crystalformer_rl.potentials.base import (
@@ -17,8 +16,8 @@ from crystalformer_rl.potentials.base import (
 class SharedPotential:
     """A :class:`~crystalformer_rl.potentials.base.Potential`; each process evaluates its share.
 
-    All processes must hand over the same structures, and all get the evaluations of all. An error
-    in one process is raised in all of them, so that each looks for the structure at fault in the
+    All processes must hand over the same crystals, and all get the evaluations of all. An error
+    in one process is raised in all of them, so that each looks for the crystal at fault in the
     same way.
 
     Parameters
@@ -39,8 +38,8 @@ class SharedPotential:
         self._parallel = parallel
         self._check = check
 
-    def evaluate(self, structures: Sequence[Structure], *, forces: bool = True) -> list[Evaluation]:
-        """Evaluate ``structures``.
+    def evaluate(self, cells: Sequence[Cell], *, forces: bool = True) -> list[Evaluation]:
+        """Evaluate ``cells``.
 
         Raises
         ------
@@ -49,9 +48,9 @@ class SharedPotential:
         """
         self._check()
         if self._parallel.size == 1:
-            return self._potential.evaluate(structures, forces=forces)
+            return self._potential.evaluate(cells, forces=forces)
         rank, size = self._parallel.rank, self._parallel.size
-        shares = self._parallel.gather(self._attempt(structures[rank::size], forces=forces))
+        shares = self._parallel.gather(self._attempt(cells[rank::size], forces=forces))
         found: list[list[Evaluation]] = []
         for share in shares:
             if isinstance(share, Exception):
@@ -60,7 +59,7 @@ class SharedPotential:
         return in_order(found)
 
     def _attempt(
-        self, share: Sequence[Structure], *, forces: bool
+        self, share: Sequence[Cell], *, forces: bool
     ) -> list[Evaluation] | RuntimeError | MemoryError:
         """Evaluations of this process's share, or an error that all processes can raise."""
         if not share:

@@ -8,7 +8,8 @@ rotates the vectors and permutes the atoms. A step along it never lowers the spa
 import numpy as np
 import spglib
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+
+from crystalformer_rl.crystal.cell import Cell
 
 Array = NDArray[np.float64]
 
@@ -18,7 +19,7 @@ class Symmetry:
 
     Parameters
     ----------
-    structure
+    crystal
         In any cell; deviations below ``symprec`` are not removed.
     symprec
         Tolerance of spglib, Å.
@@ -36,20 +37,18 @@ class Symmetry:
         (g, n) index of the atom onto which each atom is mapped.
     """
 
-    def __init__(self, structure: Structure, *, symprec: float = 0.01) -> None:
-        positions, numbers = structure.frac_coords, np.array(structure.atomic_numbers)
-        found = spglib.get_symmetry((structure.lattice.matrix, positions, numbers), symprec)
+    def __init__(self, crystal: Cell, *, symprec: float = 0.01) -> None:
+        matrix, positions, numbers = crystal.matrix, crystal.positions, crystal.numbers
+        found = spglib.get_symmetry((matrix, positions, numbers), symprec)
         if found is None:
             raise ValueError(
-                f"spglib finds no symmetry of {structure.composition.reduced_formula} at "
+                f"spglib finds no symmetry of {crystal.composition.reduced_formula} at "
                 f"{symprec:g} Å"
             )
         self.rotations: NDArray[np.int64] = np.asarray(found["rotations"], dtype=np.int64)
         moved = np.einsum("gab,nb->gna", self.rotations, positions)
         moved += np.asarray(found["translations"])[:, None]
-        self.images = np.stack(
-            [_images(one, positions, numbers, structure.lattice.matrix) for one in moved]
-        )
+        self.images = np.stack([_images(one, positions, numbers, matrix) for one in moved])
 
     def project(self, cell: Array, forces: Array, stress: Array) -> tuple[Array, Array]:
         """The symmetric part of forces (n, 3) and stress (3, 3), in any unit.

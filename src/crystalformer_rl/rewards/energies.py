@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each
 from crystalformer_rl.potentials.relax import WITH_ENERGY, relax
 from crystalformer_rl.stability.reference import Placement, ReferenceHull
@@ -41,7 +42,7 @@ class EnergyAboveHull:
 
     def evaluate(self, structures: Sequence[Structure | None]) -> Energies:
         """Evaluate each crystal once, unrelaxed, and place it on the hull."""
-        answers = evaluate_each(self.potential, structures, forces=False)
+        answers = evaluate_each(self.potential, cells_from(structures), forces=False)
         energies = np.full(len(structures), np.nan)
         features: dict[int, NDArray[np.float64]] = {}
         for index, (structure, answer) in enumerate(zip(structures, answers, strict=True)):
@@ -59,9 +60,15 @@ class EnergyAboveHull:
         The crystal is placed on the hull as it is then. One that diverges has no energy.
         """
         records = relax(
-            self.potential, structures, max_force=CONVERGED_EV_PER_ANGSTROM, max_steps=steps
+            self.potential,
+            cells_from(structures),
+            max_force=CONVERGED_EV_PER_ANGSTROM,
+            max_steps=steps,
         )
-        relaxed = [one.structure if one.status in WITH_ENERGY else None for one in records]
+        relaxed = [
+            one.cell.structure() if one.cell is not None and one.status in WITH_ENERGY else None
+            for one in records
+        ]
         energies = np.array(
             [
                 np.nan if structure is None or one.energy_final is None else one.energy_final

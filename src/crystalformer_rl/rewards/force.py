@@ -11,6 +11,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import ForceReward
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 
@@ -33,7 +34,8 @@ class Force:
         """Reward a batch from one evaluation of each crystal; components are not cut."""
         settings = self.settings
         force, stress, value = np.full((3, len(structures)), np.nan)
-        for row, answer in enumerate(evaluate_each(self.potential, structures, forces=True)):
+        answers = evaluate_each(self.potential, cells_from(structures), forces=True)
+        for row, answer in enumerate(answers):
             if not isinstance(answer, Evaluation) or answer.forces is None or answer.stress is None:
                 continue
             forces = np.linalg.norm(answer.forces, axis=1)

@@ -19,6 +19,7 @@ from matgl.ext.pymatgen import Structure2Graph
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.property_rewards import MatglPropertyReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.potentials.base import unphysical
 from crystalformer_rl.potentials.matgl import model_files
@@ -43,7 +44,7 @@ class MatglProperty:
 
     def _predict(self, structure: Structure | None) -> float:
         """NaN if the model has no number for the crystal; the log says why."""
-        if structure is None or unphysical(structure):
+        if structure is None or unphysical(Cell.of(structure)):
             return np.nan
         network = getattr(self.model, "model", self.model)
         if unknown := {one.specie.symbol for one in structure} - set(network.element_types):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.property_rewards import PropertyReward
-from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.cell import Cell, cells_from
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each, unphysical
 from crystalformer_rl.properties.base import Prediction
 from crystalformer_rl.properties.ensemble import PROPERTIES, Ensemble, load_ensemble
@@ -76,7 +76,7 @@ class Predicted:
     def _predict(self, structures: Sequence[Structure | None]) -> Prediction:
         features: NDArray[np.float64]
         features = np.full((len(structures), len(self.ensemble.arrays["centre"])), np.nan)
-        for row, answer in enumerate(evaluate_each(self.potential, structures)):
+        for row, answer in enumerate(evaluate_each(self.potential, cells_from(structures))):
             if isinstance(answer, Evaluation) and answer.features is not None:
                 features[row] = answer.features
         return self.ensemble.predict(features)

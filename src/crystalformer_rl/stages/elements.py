@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.structures import cells_of
 from crystalformer_rl.files import read_table
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.progress import Progress
@@ -48,12 +48,12 @@ def run(args: argparse.Namespace) -> None:
         device=device,
     )
     table = read_table(args.crystals)
-    crystals = structures_of(table)
+    crystals = cells_of(table)
     symbols: list[str] = []
     for name, crystal in zip(table["id"], crystals, strict=True):
-        if crystal is None or crystal.n_elems != 1:
+        if crystal is None or len(crystal.symbols) != 1:
             raise ValueError(f"{args.crystals}: crystal {name} must consist of one element")
-        symbols.append(crystal.elements[0].symbol)
+        symbols += crystal.symbols
     potential = registry.load(args.potential, device=device, trust_pickles=args.trust_pickles)
     with Progress("elements", len(crystals)) as bar:
         records = relax(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from crystalformer_rl.crystal.digest import cell_digest
 from crystalformer_rl.crystal.known_energies import known_energies
-from crystalformer_rl.crystal.structures import COLUMNS, structures_of
+from crystalformer_rl.crystal.structures import COLUMNS, cells_of
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.cache import Cache, shard_of
 from crystalformer_rl.jobs.device import best_device
@@ -82,18 +82,18 @@ def _compute(args: argparse.Namespace, termination: Termination) -> None:
     for start in progress(range(0, len(left), size), label="energies"):
         termination.exit_if_requested()
         part = left.iloc[start : start + size]
-        structures = structures_of(part)
-        answers = evaluate_each(potential, structures)
-        for name, digest, structure, answer in zip(
-            part["id"], part["digest"], structures, answers, strict=True
+        cells = cells_of(part)
+        answers = evaluate_each(potential, cells)
+        for name, digest, cell, answer in zip(
+            part["id"], part["digest"], cells, answers, strict=True
         ):
             # Not kept: a failure may be the machine's, such as too little memory.
             if isinstance(answer, Failure):
                 reasons[digest] = f"{answer.status}: {answer.reason}"
                 log.info("%s %s", name, reasons[digest])
             else:
-                assert structure is not None
-                energies[digest] = answer.energy / len(structure)
+                assert cell is not None
+                energies[digest] = answer.energy / len(cell)
                 cache.put(digest, energies[digest])
     write_table(
         args.out,

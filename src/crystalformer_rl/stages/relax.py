@@ -16,15 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import RelaxSettings, canonical
-from crystalformer_rl.crystal.structures import (
-    COLUMNS,
-    readable_structures,
-    structure_columns,
-    structures_of,
-)
+from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.structures import COLUMNS, cell_columns, cells_of, readable_cells
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.fingerprint import fingerprint
@@ -86,7 +81,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
     if "id" not in sample.columns:
         raise ValueError(f"{args.sample}: no column 'id'; it has {list(sample.columns)}")
     ids = sample["id"].tolist()
-    structures, faults = readable_structures(sample)
+    cells, faults = readable_cells(sample)
     starts = _starts(args.after, ids) if args.after else [None] * len(ids)
     potential = registry.load(settings.potential, device=device, trust_pickles=args.trust_pickles)
     journal = Journal(
@@ -101,7 +96,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         },
     )
     on_cpu = device == "cpu"
-    groups = _groups(structures, atoms=GROUP_ATOMS if on_cpu else 1)
+    groups = _groups(cells, atoms=GROUP_ATOMS if on_cpu else 1)
     group_of = {place: number for number, group in enumerate(groups) for place in group}
     rows: dict[int, dict[str, Any]] = {
         place: row
@@ -128,7 +123,7 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
         for together in unfinished if on_cpu else [left]:
             _relax_together(
                 potential,
-                {place: structures[place] for place in together},
+                {place: cells[place] for place in together},
                 {place: starts[place] for place in together},
                 settings,
                 keep=keep,
@@ -147,8 +142,8 @@ def _relax(args: argparse.Namespace, termination: Termination) -> None:
 
 def _relax_together(
     potential: Potential,
-    samples: Mapping[int, Structure | None],
-    starts: Mapping[int, Structure | None],
+    samples: Mapping[int, Cell | None],
+    starts: Mapping[int, Cell | None],
     settings: RelaxSettings,
     *,
     keep: Callable[[int, Relaxation], None],
@@ -180,12 +175,12 @@ def _relax_together(
     )
 
 
-def _groups(structures: Sequence[Structure | None], *, atoms: int) -> list[list[int]]:
+def _groups(cells: Sequence[Cell | None], *, atoms: int) -> list[list[int]]:
     """Places of consecutive crystals with at most ``atoms`` atoms in all, or of a larger one."""
     groups: list[list[int]] = []
     size = 0
-    for place, structure in enumerate(structures):
-        count = len(structure or ())
+    for place, cell in enumerate(cells):
+        count = 0 if cell is None else len(cell)
         if not groups or size + count > atoms:
             groups.append([])
             size = 0
@@ -194,17 +189,15 @@ def _groups(structures: Sequence[Structure | None], *, atoms: int) -> list[list[
     return groups
 
 
-def _starts(shard: Path, ids: list[str]) -> list[Structure | None]:
+def _starts(shard: Path, ids: list[str]) -> list[Cell | None]:
     """The crystals with which another relaxation of the shard ended, None where it has none."""
     table = read_table(shard)
     if table["id"].tolist() != ids:
         raise ValueError(f"{shard}: has other crystals than the sample: relax the same shard")
-    return structures_of(table, prefix="relaxed_")
+    return cells_of(table, prefix="relaxed_")
 
 
-def _energies(
-    potential: Potential, crystals: dict[int, Structure | None]
-) -> dict[int, float | None]:
+def _energies(potential: Potential, crystals: dict[int, Cell | None]) -> dict[int, float | None]:
     """Energies of crystals, eV/atom, by their place; None where the potential fails."""
     answers = evaluate_each(potential, list(crystals.values()))
     return {
@@ -217,7 +210,7 @@ def _energies(
 
 def _row(record: Relaxation) -> dict[str, Any]:
     """A row of the shard, serialisable as JSON."""
-    cell = structure_columns([record.structure])
+    cell = cell_columns([record.cell])
     return {
         "status": record.status,
         "error": record.error,

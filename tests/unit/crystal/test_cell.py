@@ -31,9 +31,16 @@ def test_unknown_elements_are_refused() -> None:
         Cell(np.eye(3), np.array([999]), np.zeros((1, 3))).structure()
 
 
+def test_disorder_is_refused() -> None:
+    mixed = Structure(Lattice.cubic(3.3), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
+    with pytest.raises(ValueError, match=r"K0\.5 Na0\.5 is disordered"):
+        Cell.of(mixed)
+
+
 def test_composition() -> None:
     cell = Cell.of(SALT * (2, 1, 1))
     assert (cell.composition.formula, cell.composition.reduced_formula) == ("Na2 Cl2", "NaCl")
+    assert (len(cell), cell.symbols) == (4, {"Na", "Cl"})
 
 
 def test_density_is_pymatgens() -> None:

@@ -5,6 +5,7 @@ import pytest
 from helpers.crystals import rock_salt
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import cells_from, volume_of
 from crystalformer_rl.crystal.validity import check_validity
 from crystalformer_rl.evaluation.matching import (
     MatchingCell,
@@ -31,17 +32,17 @@ def test_energies_of_one_atom_and_of_three_hundred() -> None:
     potential = load("chgnet")
     perfect = SALT.get_primitive_structure().make_supercell([6, 5, 5], in_place=False)
     assert len(perfect) == 300
-    answers = evaluate_each(potential, [COPPER, perfect, SALT])
+    answers = evaluate_each(potential, cells_from([COPPER, perfect, SALT]))
     copper, large, small = (a.energy for a in answers if not isinstance(a, Failure))
     assert large / 300 == pytest.approx(small / 8, abs=1e-4)
     assert -5 < copper < -3
 
 
 def test_one_atom_relaxes_by_its_cell_alone() -> None:
-    record = relax(load("chgnet"), [COPPER], max_force=0.01, max_steps=100)[0]
+    record = relax(load("chgnet"), cells_from([COPPER]), max_force=0.01, max_steps=100)[0]
     assert record.status == "converged"
     assert record.max_force == pytest.approx(0, abs=1e-4)
-    assert record.structure.volume == pytest.approx(11.8, rel=0.05)  # Å³, measured: 11.81
+    assert volume_of(record.cell.matrix) == pytest.approx(11.8, rel=0.05)  # Å³, measured: 11.81
 
 
 def test_both_are_checked_matched_and_placed() -> None:
@@ -56,4 +57,4 @@ def test_both_are_checked_matched_and_placed() -> None:
     hull = Hull(["NaCl"], [-1.0], elements=["Na", "Cl", "Cu"])
     found = hull.e_above_hull([COPPER.composition, large.composition], np.array([0.1, -0.9]))
     assert found.e_above_hull == pytest.approx([0.1, 0.1])
-    assert isinstance(load("chgnet").evaluate([large])[0], Evaluation)
+    assert isinstance(load("chgnet").evaluate(cells_from([large]))[0], Evaluation)

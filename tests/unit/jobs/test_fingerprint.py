@@ -208,9 +208,9 @@ def test_what_has_no_effect_exists_and_counts_for_no_stage() -> None:
 def test_what_can_change_a_number_counts() -> None:
     assert {"jobs.checkpoints", "jobs.loop", "jobs.parallel", "files", "seeds"} <= names("pretrain")
     assert {"jobs.pool", "crystal.wyckoff"} <= names("tokenize")
-    assert {"jobs.journal", "potentials.fire"} <= names("relax")
-    assert {"training.ppo", "potentials.fire"} <= names("rl")  # a reward may relax
-    assert not {"training.ppo", "potentials.fire"} & (names("pretrain") | names("sft"))
+    assert {"jobs.journal", "potentials.lbfgs"} <= names("relax")
+    assert {"training.ppo", "potentials.lbfgs"} <= names("rl")  # a reward may relax
+    assert not {"training.ppo", "potentials.lbfgs"} & (names("pretrain") | names("sft"))
 
 
 def test_the_public_interface_that_the_package_names_does_not_count() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.cli import main
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.files import read_json
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.ensemble import read_ensemble
@@ -77,7 +78,7 @@ def test_it_writes_weights_with_their_history(
     assert 0 < dielectric["figure_of_merit_errors"]["rows"] < dielectric["errors"]["test"]["rows"]
     assert read_json(first / "provenance.json")["seed"] == 0
     salt = Structure.from_str(table["cif"][9], fmt="cif")
-    features = load("chgnet").evaluate([salt], forces=False)[0].features
+    features = load("chgnet").evaluate(cells_from([salt]), forces=False)[0].features
     assert np.isfinite(read_ensemble(first, "band_gap").predict([features]).mean).all()
 
     again = train(arguments, tmp_path / "again")

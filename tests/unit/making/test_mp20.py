@@ -8,7 +8,7 @@ import pytest
 from helpers.cli import run_verb
 
 from crystalformer_rl.crystal.readers import read_crystals
-from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.structures import cells_of, structures_of
 from crystalformer_rl.files import read_table
 from crystalformer_rl.making import mp20
 from crystalformer_rl.potentials.registry import load
@@ -56,7 +56,7 @@ def test_its_energies_can_be_computed_again(
     table: pd.DataFrame, potential: str, count: int
 ) -> None:
     rows = table.sample(count, random_state=SEED)
-    answers = load(potential).evaluate([s for s in structures_of(rows) if s is not None])
+    answers = load(potential).evaluate([cell for cell in cells_of(rows) if cell is not None])
     sizes = rows["numbers"].map(len)
     energies = [answer.energy for answer in answers] / sizes
     np.testing.assert_allclose(energies, rows[f"energy_per_atom:{potential}"], atol=1e-5)

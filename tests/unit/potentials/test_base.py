@@ -6,6 +6,7 @@ import torch
 from helpers.analytic import Analytic
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell, cells_from
 from crystalformer_rl.potentials.base import (
     Evaluation,
     Failure,
@@ -41,8 +42,7 @@ def test_screen_names_the_reason(chgnet: Potential, nacl: Structure) -> None:
     lost = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [np.nan, 0, 0]])
     heavy = Structure(Lattice.cubic(4), ["Cf"], [[0, 0, 0]])
     empty = Structure(Lattice.cubic(4), [], [])
-    mixed = Structure(Lattice.cubic(3.3), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
-    assert screen(chgnet, nacl) is None
+    assert screen(chgnet, Cell.of(nacl)) is None
     for structure, status, words in (
         (None, "unphysical", "no structure"),
         (overlap, "unphysical", r"atoms 0.200 Å apart"),
@@ -51,9 +51,8 @@ def test_screen_names_the_reason(chgnet: Potential, nacl: Structure) -> None:
         (lost, "unphysical", "not finite"),
         (heavy, "unknown_element", "chgnet does not know Cf"),
         (empty, "unphysical", "no atoms"),
-        (mixed, "unphysical", "disordered"),
     ):
-        failure = screen(chgnet, structure)
+        failure = screen(chgnet, *cells_from([structure]))
         assert failure is not None
         assert failure.status == status
         assert words in failure.reason
@@ -65,7 +64,7 @@ def test_a_flat_cell_of_long_edges_is_refused(chgnet: Potential, edge: int, volu
     """Its own images are close, and a list of neighbours would take minutes to say so."""
     x, y = -edge / 2, edge * 3**0.5 / 2
     cell = Lattice([[edge, 0, 0], [x, y, 0], [x, -y, volume / (edge * y)]])
-    failure = screen(chgnet, Structure(cell, ["Na"], [[0, 0, 0]]))
+    failure = screen(chgnet, Cell.of(Structure(cell, ["Na"], [[0, 0, 0]])))
     assert failure is not None
     assert failure.reason == f"atoms {volume / (edge * y):.3f} Å apart, allowed: 0.5 Å or more"
 
@@ -73,10 +72,10 @@ def test_a_flat_cell_of_long_edges_is_refused(chgnet: Potential, edge: int, volu
 def test_failures_stay_in_place(chgnet: Potential, nacl: Structure) -> None:
     lonely = Structure(Lattice.cubic(7.0), ["Na"], [[0, 0, 0]])
     overlap = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.05, 0, 0]])
-    answers = evaluate_each(chgnet, [nacl, lonely, None, overlap, nacl])
+    answers = evaluate_each(chgnet, cells_from([nacl, lonely, None, overlap, nacl]))
     kinds = [a.status if isinstance(a, Failure) else "ok" for a in answers]
     assert kinds == ["ok", "error", "unphysical", "unphysical", "ok"]
-    alone = chgnet.evaluate([nacl], forces=False)[0]
+    alone = chgnet.evaluate(cells_from([nacl]), forces=False)[0]
     for answer in (answers[0], answers[4]):
         assert isinstance(answer, Evaluation)
         assert answer.energy == pytest.approx(alone.energy, abs=1e-5)
@@ -88,6 +87,6 @@ def test_a_lost_gpu_is_no_crystals_fault(nacl: Structure) -> None:
 
     potential = Analytic(lost, elements=frozenset({"Na", "Cl"}))
     with pytest.raises(torch.AcceleratorError, match="illegal memory access"):
-        evaluate_each(potential, [nacl, nacl])
+        evaluate_each(potential, cells_from([nacl, nacl]))
     # One call: the crystals are not tried one by one.
     assert len(potential.calls) == 1

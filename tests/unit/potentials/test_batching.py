@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell, cells_from
 from crystalformer_rl.jobs.device import is_out_of_memory
 from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
 from crystalformer_rl.potentials.batching import BatchedPotential, BatchSize
@@ -32,37 +33,37 @@ class SmallMemory(BatchedPotential):
         self.room, self.batches = room, []
         self._error = error or torch.OutOfMemoryError("CUDA out of memory.")
 
-    def _evaluate(self, structures: Sequence[Structure], *, forces: bool) -> list[Evaluation]:
-        atoms = sum(len(structure) for structure in structures)
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+        atoms = sum(map(len, cells))
         self.batches.append(atoms)
         if atoms > self.room:
             raise self._error
-        return [Evaluation(energy=float(len(structure))) for structure in structures]
+        return [Evaluation(energy=float(len(cell))) for cell in cells]
 
 
 @given(st.lists(st.integers(1, 12), max_size=30), st.integers(12, 200))
 def test_every_crystal_is_answered_in_order(counts: list[int], room: int) -> None:
     potential = SmallMemory(room=room)
-    answers = potential.evaluate([chain(count) for count in counts])
+    answers = potential.evaluate(cells_from([chain(count) for count in counts]))
     assert [answer.energy for answer in answers] == counts
 
 
 def test_out_of_memory_halves_and_is_remembered() -> None:
     potential = SmallMemory(room=30)
     crystals = [chain(8)] * 12
-    potential.evaluate(crystals)
+    potential.evaluate(cells_from(crystals))
     assert potential.batches == [96, 48, 24, 24, 24, 24]
     potential.batches.clear()
-    potential.evaluate(crystals)
+    potential.evaluate(cells_from(crystals))
     assert potential.batches == [24, 24, 24, 24]
     potential.batches.clear()
-    potential.evaluate(crystals[:6], forces=False)
+    potential.evaluate(cells_from(crystals[:6]), forces=False)
     assert potential.batches == [48, 24, 24]
 
 
 def test_what_does_not_fit_alone_is_a_record() -> None:
     potential = SmallMemory(room=10)
-    answers = evaluate_each(potential, [chain(4), chain(11), chain(4)])
+    answers = evaluate_each(potential, cells_from([chain(4), chain(11), chain(4)]))
     assert [type(answer) for answer in answers] == [Evaluation, Failure, Evaluation]
     assert answers[1] == Failure("out_of_memory", "OutOfMemoryError: CUDA out of memory.")
 
@@ -70,7 +71,7 @@ def test_what_does_not_fit_alone_is_a_record() -> None:
 def test_another_error_is_not_retried() -> None:
     potential = SmallMemory(room=10, error=RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes"):
-        potential.evaluate([chain(8), chain(8)])
+        potential.evaluate(cells_from([chain(8), chain(8)]))
     assert potential.batches == [16]
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.potentials.chgnet_graph import Graph, graph_of
 from crystalformer_rl.potentials.chgnet_network import Network
 
@@ -25,7 +26,7 @@ def package() -> CHGNet:
 
 
 def graph(*structures: Structure) -> Graph:
-    return graph_of(structures, cutoff=6.0, short_cutoff=3.0, device=CPU)
+    return graph_of(cells_from(structures), cutoff=6.0, short_cutoff=3.0, device=CPU)
 
 
 def in_order(key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell, cells_from, volume_of
 from crystalformer_rl.potentials.base import Evaluation, Potential
 from crystalformer_rl.potentials.batching import ase_atoms
 from crystalformer_rl.potentials.relax import STATUSES, WITH_ENERGY, Status, relax
@@ -22,7 +23,7 @@ def test_every_status_has_a_meaning() -> None:
 
 def test_argon_is_ases() -> None:
     structure = argon(3, seed=1)
-    atoms = ase_atoms(structure)
+    atoms = ase_atoms(Cell.of(structure))
     atoms.calc = LennardJones(sigma=3.4, epsilon=0.0104, rc=9.0)
     ours = lennard_jones(structure)
     assert ours.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-10)
@@ -33,23 +34,24 @@ def test_argon_is_ases() -> None:
 @pytest.mark.gpu
 def test_strained_crystals_come_back(chgnet: Potential, nacl: Structure, mgo: Structure) -> None:
     strained = [nacl.copy().apply_strain(0.04), mgo.copy().apply_strain(-0.03)]
-    records = relax(chgnet, strained, max_force=0.02, max_steps=100)
+    records = relax(chgnet, cells_from(strained), max_force=0.02, max_steps=100)
     for record, ideal in zip(records, (nacl, mgo), strict=True):
         assert record.status == "converged"
         assert record.error is None
         assert record.energy_final < record.energy_initial
         assert record.max_force < 0.02
         # CHGNet's own minimum lies within 2 % of the length the crystal was built with.
-        assert record.structure.lattice.a == pytest.approx(ideal.lattice.a, rel=0.02)
+        found = record.cell.structure().lattice
+        assert found.a == pytest.approx(ideal.lattice.a, rel=0.02)
 
 
 def test_company_does_not_matter(chgnet: Potential, nacl: Structure, silicon: Structure) -> None:
     bent = nacl.copy().apply_strain(0.03)
     overlap = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.05, 0, 0]])
     crystals = [overlap, bent, None, silicon.copy().apply_strain(-0.02)]
-    together = relax(chgnet, crystals, max_force=0.05, max_steps=60)
-    alone = relax(chgnet, [bent], max_force=0.05, max_steps=60)[0]
-    one_by_one = relax(chgnet, crystals, max_force=0.05, max_steps=60, atoms_at_once=1)
+    together = relax(chgnet, cells_from(crystals), max_force=0.05, max_steps=60)
+    alone = relax(chgnet, cells_from([bent]), max_force=0.05, max_steps=60)[0]
+    one_by_one = relax(chgnet, cells_from(crystals), max_force=0.05, max_steps=60, atoms_at_once=1)
     assert [r.status for r in together] == ["unphysical", "converged", "unphysical", "converged"]
     assert together[1].steps == alone.steps
     assert together[1].energy_final == pytest.approx(alone.energy_final, abs=1e-5)
@@ -68,14 +70,14 @@ def test_batches_are_full_and_change_nothing(
     potential, finished, sweeps = Analytic(), [], []
     records = relax(
         potential,
-        structures,
+        cells_from(structures),
         **LIMITS,
         atoms_at_once=atoms_at_once,
         on_done=lambda index, _: finished.append(index),
         on_sweep=lambda: sweeps.append(len(finished)),
     )
     for structure, record in zip(structures, records, strict=True):
-        assert same(record, relax(Analytic(), [structure], **LIMITS)[0])
+        assert same(record, relax(Analytic(), cells_from([structure]), **LIMITS)[0])
     assert sorted(finished) == list(range(len(structures)))
     # Nothing is evaluated twice: each crystal as often as it moved, and at its start.
     real = [r for s, r in zip(structures, records, strict=True) if s is not None]
@@ -89,10 +91,11 @@ def test_batches_are_full_and_change_nothing(
 
 
 def test_the_next_enters_as_soon_as_there_is_room() -> None:
-    at_rest = relax(Analytic(), [argon(1, seed=0)], max_force=1e-4, max_steps=200)[0].structure
+    first = cells_from([argon(1, seed=0)])
+    at_rest = relax(Analytic(), first, max_force=1e-4, max_steps=200)[0].cell
     potential = Analytic()
-    structures = [at_rest, argon(4, seed=1), argon(4, seed=2), at_rest]
-    records = relax(potential, structures, max_force=0.002, max_steps=60, atoms_at_once=5)
+    cells = [at_rest, *cells_from([argon(4, seed=1), argon(4, seed=2)]), at_rest]
+    records = relax(potential, cells, max_force=0.002, max_steps=60, atoms_at_once=5)
     assert [record.status for record in records] == ["converged"] * 4
     assert [record.steps for record in records][::3] == [0, 0]
     # The first leaves a place for one atom, the third needs four, and nobody overtakes it.
@@ -110,7 +113,7 @@ def test_forces_and_stress_count(which: str) -> None:
     # The force on the cell is the stress times the 13.5 Å³ per atom, 0.27 eV.
     limit = 0.27 if which == "stress" else 0.5
     statuses = [
-        relax(potential, [salt], max_force=limit * factor, max_steps=0)[0].status
+        relax(potential, cells_from([salt]), max_force=limit * factor, max_steps=0)[0].status
         for factor in (1.01, 0.99)
     ]
     assert statuses == ["converged", "not_converged"]
@@ -118,15 +121,15 @@ def test_forces_and_stress_count(which: str) -> None:
 
 def test_out_of_steps_keeps_the_last_geometry(chgnet: Potential, mgo: Structure) -> None:
     strained = mgo.copy().apply_strain(0.06)
-    record = relax(chgnet, [strained], max_force=1e-4, max_steps=3)[0]
+    record = relax(chgnet, cells_from([strained]), max_force=1e-4, max_steps=3)[0]
     assert (record.status, record.steps) == ("not_converged", 3)
-    assert record.structure.volume != pytest.approx(strained.volume)
+    assert volume_of(record.cell.matrix) != pytest.approx(strained.volume)
 
 
 @pytest.mark.gpu
 def test_no_steps_is_a_single_point(chgnet: Potential, mgo: Structure) -> None:
     strained = mgo.copy().apply_strain(0.06)
-    record = relax(chgnet, [strained], max_force=1e-4, max_steps=0)[0]
+    record = relax(chgnet, cells_from([strained]), max_force=1e-4, max_steps=0)[0]
     assert record.energy_initial == record.energy_final
-    np.testing.assert_allclose(record.structure.frac_coords, strained.frac_coords, atol=1e-12)
-    np.testing.assert_array_equal(record.structure.lattice.matrix, strained.lattice.matrix)
+    np.testing.assert_allclose(record.cell.positions, strained.frac_coords, atol=1e-12)
+    np.testing.assert_array_equal(record.cell.matrix, strained.lattice.matrix)

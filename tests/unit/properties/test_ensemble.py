@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays_of
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.files import read_json, write_json, write_tensors
 from crystalformer_rl.potentials.registry import load
 from crystalformer_rl.properties.ensemble import (
@@ -41,7 +42,8 @@ def crystal(name: str) -> Structure:
 @pytest.fixture(scope="module")
 def features() -> NDArray[np.float64]:
     rows = [
-        e.features for e in load("chgnet").evaluate([crystal(n) for n in CRYSTALS], forces=False)
+        e.features
+        for e in load("chgnet").evaluate(cells_from([crystal(n) for n in CRYSTALS]), forces=False)
     ]
     return np.array([row for row in rows if row is not None])
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Structure
 
 from crystalformer_rl.config import EhullReward
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.rewards.ehull import Ehull, falling
 from crystalformer_rl.rewards.energies import EnergyAboveHull
@@ -37,7 +38,7 @@ def linear(**settings: Any) -> EhullReward:
 def test_linear_value_by_hand(energies: EnergyAboveHull, chgnet: Potential, batch: Batch) -> None:
     reward = Ehull(linear(floor=-0.1, ceiling=3.0), energies).score(batch)
     assert batch[1] is not None
-    energy = chgnet.evaluate([batch[1]], forces=False)[0].energy / 2
+    energy = chgnet.evaluate(cells_from([batch[1]]), forces=False)[0].energy / 2
     above = energy - (-1.30 - 1.83) / 2 - (-2.1)
     assert reward.components["e_above_hull"][1] == pytest.approx(above, abs=1e-5)
     assert reward.value[1] == pytest.approx(-above, abs=1e-5)

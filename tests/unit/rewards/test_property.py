@@ -10,6 +10,7 @@ from pymatgen.core import Composition, Structure
 
 from crystalformer_rl.config import PropertyReward
 from crystalformer_rl.config import property_rewards as listed
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.properties import FEATURES_OF
@@ -96,7 +97,7 @@ def test_an_element_that_a_table_lacks_is_a_failure(rock_salt: Make) -> None:
 
 def test_a_band_gap_is_the_mean_of_the_ensemble(chgnet: Potential, batch: Batch) -> None:
     found = scored(batch[:4], name="band_gap", target=4.0, minimum=0, maximum=8)
-    features = [answer.features for answer in chgnet.evaluate(batch[:3], forces=False)]
+    features = [answer.features for answer in chgnet.evaluate(cells_from(batch[:3]), forces=False)]
     expected = load_ensemble("band_gap").predict(np.array(features))
     np.testing.assert_allclose(found.components["band_gap"][:3], expected.mean, rtol=1e-4)
     np.testing.assert_allclose(found.components["band_gap_std"][:3], expected.std, rtol=1e-3)

@@ -12,6 +12,7 @@ from helpers.launch import interrupted
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.cli import main
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.potentials import registry
@@ -73,7 +74,9 @@ def test_every_crystal_without_a_known_energy_has_a_row(tmp_path: Path) -> None:
     assert table["id"].tolist() == ["mp-0", "mp-1", "mp-2", "mp-3", "mp-4"]
     assert set(table["potential"]) == {"chgnet"}
     potential = registry.load("chgnet")
-    first, second = (e.energy / 2 for e in potential.evaluate([salt(5.6), salt(5.7)], forces=False))
+    first, second = (
+        e.energy / 2 for e in potential.evaluate(cells_from([salt(5.6), salt(5.7)]), forces=False)
+    )
     expected = [first, first, np.nan, np.nan, second]
     energies = table["energy_per_atom"].to_numpy(float, na_value=np.nan)
     np.testing.assert_allclose(energies, expected, atol=1e-5)
