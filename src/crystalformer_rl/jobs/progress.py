@@ -37,8 +37,9 @@ class Progress:
         self._label, self._total = label, total
         self._before = self._count = done
         self._start = self._last = time.monotonic()
-        self._bar = tqdm(
-            desc=label, total=total, initial=done, disable=None if _BARS.get() else True
+        # Without bars none is made: its lock is a semaphore, which a killed worker leaves behind.
+        self._bar = (
+            tqdm(desc=label, total=total, initial=done, disable=None) if _BARS.get() else None
         )
 
     def __enter__(self) -> Self:
@@ -50,7 +51,8 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
         if kind is None:
             seconds = time.monotonic() - self._start
             log.info("%s: %d done in %s", self._label, self._count, duration(seconds))
@@ -58,7 +60,8 @@ class Progress:
     def update(self, count: int = 1) -> None:
         """Count items that are done."""
         self._count += count
-        self._bar.update(count)
+        if self._bar is not None:
+            self._bar.update(count)
         now = time.monotonic()
         if now - self._last > SECONDS_BETWEEN_LINES:
             self._last = now
@@ -76,7 +79,7 @@ class Progress:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """Draw no bars of the loops within: of parts of a work that has a bar of its own."""
+    """Draw no bars of the loops within: they are parts of work that already has a bar."""
     token = _BARS.set(False)
     try:
         yield

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from crystalformer_rl.jobs import progress as module
-from crystalformer_rl.jobs.progress import Progress, duration, progress
+from crystalformer_rl.jobs.progress import Progress, duration, progress, without_bars
 
 
 def test_items_pass_through_in_order(caplog: pytest.LogCaptureFixture) -> None:
@@ -40,6 +40,16 @@ def test_work_that_fails_is_not_said_to_be_done(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO), pytest.raises(ValueError), Progress("relax", 2):
         raise ValueError
     assert caplog.messages == []
+
+
+def test_without_bars_none_is_made(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar takes a semaphore, of which Python warns if its process is killed."""
+    monkeypatch.setattr(module, "tqdm", None)
+    with caplog.at_level(logging.INFO), without_bars():
+        assert list(progress([1, 2], label="numbers")) == [1, 2]
+    assert caplog.messages[-1].startswith("numbers: 2 done in")
 
 
 @pytest.mark.parametrize(
