@@ -22,7 +22,7 @@ from crystalformer_rl.verbs import PROGRAM, VERBS, common, parser
 # Read by the numerical libraries when they are loaded. Snakemake sets them for each job.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-# From pymatgen, once per noble gas; electronegativities of noble gases are not used.
+# From pymatgen, for noble gases and others whose electronegativity is not used.
 KNOWN_WARNINGS = ("No Pauling electronegativity",)
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,8 @@ def _start_log(path: Path | None) -> None:
     logging.captureWarnings(capture=True)
     for message in KNOWN_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
+    # Worker processes start without these filters and read the variable.
+    os.environ.setdefault("PYTHONWARNINGS", ",".join(f"ignore:{one}" for one in KNOWN_WARNINGS))
 
 
 def _in_words(error: Exception) -> str:

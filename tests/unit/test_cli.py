@@ -161,3 +161,19 @@ def test_threads_reach_the_libraries_before_they_are_loaded() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("threads 1\n")
+
+
+def test_workers_do_not_repeat_warnings_that_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONWARNINGS", raising=False)
+    script = (
+        "import sys; from crystalformer_rl import cli\n"
+        "from crystalformer_rl.tools import configure\n"
+        "import subprocess\n"
+        "worker = \"import warnings; warnings.warn('No Pauling electronegativity for Og')\"\n"
+        "configure.run = lambda _: subprocess.run([sys.executable, '-c', worker], check=True)\n"
+        "cli.main(['configure'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
