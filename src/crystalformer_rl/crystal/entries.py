@@ -1,4 +1,4 @@
-"""Crystals of pymatgen's entries as JSON, in which Alexandria publishes its database."""
+"""Crystals of pymatgen as JSON: its entries, as in Alexandria's database, and its structures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ ID_KEYS = ("mat_id", "material_id", "id")
 
 
 def open_entries(path: Path, files: Sequence[Path]) -> Source:
-    """The crystals of files of ``ComputedStructureEntry``, in the order of the files.
+    """The crystals of files of ``ComputedStructureEntry`` or ``Structure``, in their order.
 
     One entry is in memory at a time. Labels are those of an entry's ``data``; Alexandria calls
     them ``e_form``, ``e_above_hull``, ``band_gap_ind`` and ``spg``. An entry that cannot be read is
@@ -53,9 +53,11 @@ def _row(record: Any, *, default: str) -> Row:
 
 
 def _structure(record: Mapping[str, Any]) -> Structure:
-    if "structure" not in record:
-        raise ValueError("no structure: a ComputedStructureEntry of pymatgen is needed")
-    return structure_of_record(record["structure"])
+    if "structure" in record:
+        return structure_of_record(record["structure"])
+    if {"lattice", "sites"} <= record.keys():
+        return structure_of_record(record)
+    raise ValueError("no structure: pymatgen's Structure or ComputedStructureEntry is needed")
 
 
 def _labels(data: Mapping[str, Any]) -> Mapping[str, Value]:

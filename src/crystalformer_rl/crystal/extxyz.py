@@ -142,6 +142,8 @@ def open_extxyz(path: Path) -> Source:
         frames = list(read_frames(decoded(path.read_bytes())))
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as extended XYZ: {error}") from error
+    if not frames:
+        raise ValueError(f"{path}: cannot be read as extended XYZ: it is empty")
     if not any("Lattice" in frame.info for frame in frames):
         raise ValueError(f"{path}: cannot be read as extended XYZ: no frame has a Lattice")
     names = [

@@ -22,8 +22,12 @@ from crystalformer_rl.signatures import START, explained, explained_start
 CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
 FORMATS = (
     "a folder or .zip of .cif files, a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file, or "
-    "pymatgen's entries, a .json, .json.gz, .json.bz2 or .json.xz file or a folder of them"
+    "pymatgen's structures or entries, a .json, .json.gz, .json.bz2 or .json.xz file or a folder "
+    "of them"
 )
+CONVERT = "ASE converts many others: ase convert POSCAR crystal.extxyz"
+# The reason for leaving out a file that needs no warning.
+HIDDEN = "a hidden file"
 # Bytes of a file in an archive: far more than a CIF needs, far less than the memory.
 MAX_MEMBER = 100_000_000
 
@@ -103,7 +107,7 @@ def _open_file(path: Path, merge_below: float) -> Source:
     if _is_cif(path):
         name = _stem(path.name)
         return Source(path, lambda: _rows_of_cif(path.name, path.read_bytes, name, merge_below))
-    raise ValueError(f"{path}: unknown kind of source; allowed: {FORMATS}")
+    raise ValueError(f"{path}: unknown kind of source; allowed: {FORMATS}; {CONVERT}")
 
 
 def _text(name: str, data: bytes) -> str:
@@ -121,7 +125,9 @@ def _open_folder(folder: Path, merge_below: float) -> Source:
         return open_entries(folder, entries)
     files: Files = [(path.relative_to(folder), path.read_bytes) for path in _files(folder)]
     if not any(_left_out(inside) is None for inside, _ in files):
-        raise ValueError(f"{folder}: the folder has no .cif files, and no .json files of entries")
+        raise ValueError(
+            f"{folder}: the folder has no .cif files, and no .json files of pymatgen; {CONVERT}"
+        )
     return Source(folder, lambda: _rows_of_files(files, merge_below))
 
 
@@ -135,7 +141,7 @@ def _open_zip(path: Path, merge_below: float) -> Source:
         ) from error
     members.sort(key=lambda one: one.filename)
     if not any(_left_out(PurePosixPath(one.filename)) is None for one in members):
-        raise ValueError(f"{path}: the archive has no .cif files")
+        raise ValueError(f"{path}: the archive has no .cif files; {CONVERT}")
 
     def read() -> Iterator[Row]:
         with zipfile.ZipFile(path) as archive:
@@ -203,7 +209,7 @@ def _entries(folder: Path) -> list[Path]:
 def _left_out(inside: PurePath) -> str | None:
     """Why a file of a folder or an archive is not read, None if it is."""
     if any(part.startswith((".", "__MACOSX")) and part != ".." for part in inside.parts):
-        return "a hidden file"
+        return HIDDEN
     if not _is_cif(inside):
         return f"not a CIF: the suffix must be one of {', '.join(CIF_SUFFIXES)}"
     return None

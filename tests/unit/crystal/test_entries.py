@@ -1,11 +1,13 @@
 """Crystals of Alexandria's files: entries as JSON, and the table that the published code makes."""
 
 import bz2
+import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.crystals import rock_salt
 from helpers.entries import record, written
 
 from crystalformer_rl.crystal.readers import open_source, read_crystals, source_files
@@ -48,7 +50,7 @@ def test_a_bad_entry_costs_one_row(entries: list[Any], tmp_path: Path) -> None:
     assert [row.reason for row in rows] == [
         None, "disordered", "unreadable", "unreadable", "unreadable", None,
     ]  # fmt: skip
-    assert "a ComputedStructureEntry of pymatgen is needed" in (rows[2].error or "")
+    assert "Structure or ComputedStructureEntry is needed" in (rows[2].error or "")
     assert "Qq" in (rows[3].error or "")
     salt, iodide = rows[0], rows[5]
     assert salt.structure is not None
@@ -104,3 +106,15 @@ def test_a_printed_dictionary_is_data_and_not_code(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path / "a.csv")
     assert row.reason == "unreadable"
     assert not (tmp_path / "ran").exists()
+
+
+def test_structures_of_pymatgen_need_no_entry(tmp_path: Path) -> None:
+    path = tmp_path / "salts.json"
+    path.write_text(json.dumps([rock_salt().as_dict(), rock_salt("K", "Br", 6.6).as_dict()]))
+    rows = list(read_crystals(path))
+    assert [row.id for row in rows] == ["salts-0", "salts-1"]
+    found = [row.structure.reduced_formula for row in rows if row.structure is not None]
+    assert found == ["NaCl", "KBr"]
+    rock_salt().to(str(tmp_path / "one.json"))
+    (row,) = read_crystals(tmp_path / "one.json")
+    assert row.structure == rock_salt()
