@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 from ase import Atoms
@@ -11,11 +12,11 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalformer_rl.api.crystals import Crystals
-from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.tools.judge import call
 
-Judged = Crystals | Sequence[Structure | Atoms | None] | Path | str
+Given: TypeAlias = Structure | Atoms | None
+Judged: TypeAlias = Crystals | Sequence[Given] | Structure | Atoms | Path | str
 
 
 def judge(
@@ -35,8 +36,8 @@ def judge(
     Parameters
     ----------
     crystals
-        What a policy has sampled, structures of pymatgen or ASE (None counts as a failure), or the
-        path of a file or folder.
+        What a policy has sampled, one or more structures of pymatgen or ASE, or the path of a file
+        or folder. None and Atoms without a cell count as failures.
     quick
         Whether to judge the crystals as they are, without relaxation.
     out
@@ -57,6 +58,8 @@ def judge(
     ------
     FileNotFoundError, ValueError
         If the crystals or the reference cannot be read, or there is no crystal.
+    TypeError
+        If a crystal is of another type.
     """
     options = {"reference": reference, "processes": processes}
     words = [f"--{key}={value}" for key, value in options.items() if value is not None]
@@ -69,15 +72,23 @@ def judge(
         return read_table(place / "evaluate/structures.parquet")
 
 
-def _written(crystals: Crystals | Sequence[Structure | Atoms | None], folder: Path) -> Path:
+def _written(crystals: Crystals | Sequence[Given] | Structure | Atoms, folder: Path) -> Path:
     """A table of the crystals, for the verb to read."""
     path = folder / "crystals.parquet"
     if isinstance(crystals, Crystals):
         write_table(path, crystals.table)
         return path
-    structures = [
-        AseAtomsAdaptor.get_structure(one) if isinstance(one, Atoms) else one for one in crystals
-    ]
-    ids = [f"{place:04d}" for place in range(len(structures))]
-    write_table(path, pd.DataFrame({"id": ids, **structure_columns(structures)}))
+    several = [crystals] if isinstance(crystals, Structure | Atoms) else crystals
+    # Not as arrays: the reader says what is wrong with a crystal that they cannot hold.
+    texts = [None if (one := _structure(given)) is None else one.to_json() for given in several]
+    ids = [f"{place:04d}" for place in range(len(texts))]
+    write_table(path, pd.DataFrame({"id": ids, "structure": pd.Series(texts, dtype="string")}))
     return path
+
+
+def _structure(given: Given) -> Structure | None:
+    if isinstance(given, Atoms):
+        return AseAtomsAdaptor.get_structure(given) if given.cell.rank == 3 else None
+    if given is None or isinstance(given, Structure):
+        return given
+    raise TypeError(f"{type(given).__name__}: give a Structure of pymatgen or Atoms of ASE")
