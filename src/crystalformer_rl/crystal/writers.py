@@ -75,7 +75,8 @@ def write_crystals(path: Path, table: pd.DataFrame) -> int:
         Crystals that cannot be decoded.
     """
     undecodable = int(table["decode_error"].notna().sum())
-    log.info("%s: %d crystals, %d of them cannot be decoded", path, len(table), undecodable)
+    what = f", {undecodable} of which cannot be decoded" if undecodable else ""
+    log.info("%s: %d crystals%s", path, len(table), what)
     if path.suffix == ".parquet":
         write_table(path, table)
         return undecodable

@@ -145,7 +145,9 @@ def build_hull(
         raise ValueError(
             f"{named}: no entry for the hull; {len(rejected)} rows were rejected: {reasons}"
         )
-    log.info("%d entries, %d rejected; corrections: %s", len(entries), len(rejected), scheme)
+    log.info(
+        "%s: %d entries, %d rejected; corrections: %s", out, len(entries), len(rejected), scheme
+    )
     rules = HullRules(settings.min_references, settings.exclude_ytterbium)
     write_hull(out, entries, elements=elements, rules=rules)
     write_table(out / "rejected.parquet", rejected)

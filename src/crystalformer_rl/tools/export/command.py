@@ -138,7 +138,9 @@ def run(args: argparse.Namespace) -> None:
             _write(folder, chosen, convention)
             if args.vasp:
                 counts[f"{policy}_vasp_refused"] = _write_best(folder / "vasp", chosen, args.vasp)
-    log.info("%s: %s", args.out, counts)
+            log.info("%s: %d of %d crystals", folder, len(chosen), len(rows))
+        else:
+            log.warning("%s: none of %d crystals is selected: no folder", policy, len(rows))
     provenance.write(args.out / "provenance.json", items=len(table), **counts)
 
 
@@ -194,7 +196,10 @@ def _write_best(folder: Path, table: pd.DataFrame, count: int) -> int:
     """Write VASP inputs of the ``count`` best crystals; how many are refused."""
     kept = table[~(table["above"] < ARTEFACT_BELOW)].assign(exported=True)
     chosen = best(kept, by="above", among="exported", count=count, descending=False)
-    return write_inputs(folder, chosen)
+    refused = write_inputs(folder, chosen)
+    if refused:
+        log.warning("%s: %d of %d refused, see crystals.csv", folder, refused, len(chosen))
+    return refused
 
 
 def _write_frames(
