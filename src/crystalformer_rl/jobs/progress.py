@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
@@ -103,6 +103,15 @@ def progress(iterable: Iterable[Item], *, label: str, total: int | None = None) 
         for item in iterable:
             yield item
             done.update()
+
+
+def counted(counts: Mapping[Any, int]) -> str:
+    """Counts in words.
+
+    >>> counted({"unreadable": 2, "disordered": 1}), counted({})
+    ('2 unreadable, 1 disordered', 'none')
+    """
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "none"
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ from crystalformer_rl.crystal.structures import (
 )
 from crystalformer_rl.crystal.symmetry import PRIMITIVE_SYMPREC, primitive
 from crystalformer_rl.files import write_table
-from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.progress import counted, progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.manifest import verify
 
@@ -139,7 +139,10 @@ def run(args: argparse.Namespace) -> None:
     )
     counts = Counter(row.split for row in kept)
     reasons = Counter(reason for _, _, reason, _ in rejected)
-    log.info("kept %s, rejected %s, merged %d atoms", dict(counts), dict(reasons), found.merged)
+    log.info(
+        "kept: %s; rejected: %s; atoms merged: %d",
+        *(counted(counts), counted(reasons), found.merged),
+    )
     _refuse_empty_splits(found, settings)
     write_table(args.out / "structures.parquet", structures_table(kept))
     provenance.write(
@@ -306,8 +309,8 @@ def _refuse_empty_splits(found: Selection, settings: DatasetSettings) -> None:
             reasons = Counter(reason for _, _, reason, _ in own)
             examples = "".join(f"; {name!r}: {detail[:200]}" for name, _, _, detail in own[:FIRST])
             raise ValueError(
-                f"split {split!r} has no crystals: {len(own)} rows were rejected {dict(reasons)}, "
-                f"of the sources {dict(settings.sources)}{examples}"
+                f"split {split!r} has no crystals; rejected: {counted(reasons)}, of the sources "
+                f"{dict(settings.sources)}{examples}"
             )
 
 

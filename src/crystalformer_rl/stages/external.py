@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
-from crystalformer_rl.crystal.readers import open_source, source_files
-from crystalformer_rl.crystal.rows import Row
+from crystalformer_rl.crystal.readers import HIDDEN, open_source, source_files
+from crystalformer_rl.crystal.rows import Row, Source, listing
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.crystal.symmetry import PRIMITIVE_SYMPREC, primitive
 from crystalformer_rl.crystal.tokenizer import Rejection, SiteTokens, tokenize
 from crystalformer_rl.files import write_table
-from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.progress import counted, progress
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.layout import shard_name
 from crystalformer_rl.manifest import verify
@@ -105,7 +105,7 @@ def write_shards(
     Raises
     ------
     FileNotFoundError, ValueError
-        If the source is missing, cannot be read at all, or has no crystal.
+        If the source is missing, cannot be read at all, or has no crystal that can be read.
     """
     source = open_source(path, merge_below=merge_below)
     files = source_files(path)
@@ -114,13 +114,11 @@ def write_shards(
         "count": count, "shard_size": shard_size, "symprec": symprec, "merge_below": merge_below
     }  # fmt: skip
     provenance = Provenance(__name__, settings=settings, inputs={"source": files})
-    rows = [row for row in source.read() if row.reason != "left_out"]
-    if not rows:
-        raise ValueError(f"{path}: there is no crystal in it")
+    rows = _rows(source)
     chosen = rows[:count]
     found = list(progress(_externals(chosen, symprec), label="external", total=len(chosen)))
-    reasons = Counter(one.error.partition(":")[0] for one in found if one.error)
-    log.info("%s: %d of %d crystals; not read: %s", path, len(found), len(rows), dict(reasons))
+    log.info("%s: %d of %d crystals", path, len(found), len(rows))
+    _report_unread(path, found)
     for number in range(-(-(count or len(found)) // shard_size)):
         part = found[number * shard_size : (number + 1) * shard_size]
         shard = out / shard_name(number, "parquet")
@@ -133,6 +131,32 @@ def write_shards(
             without_tokens=sum(one.tokens is None for one in part),
         )
     return len(found)
+
+
+def _rows(source: Source) -> list[Row]:
+    """The rows of the crystals; the log names the files of a folder or archive that are none."""
+    every = list(source.read())
+    rows = [row for row in every if row.reason != "left_out"]
+    if not rows:
+        raise ValueError(f"{source.path}: there is no crystal in it")
+    if others := [row.id for row in every if row.reason == "left_out" and row.error != HIDDEN]:
+        log.warning("%s: not read, because they are not CIFs: %s", source.path, listing(others))
+    if all(row.reason == "unreadable" for row in rows):
+        raise ValueError(
+            f"{source.path}: none of its crystals can be read; {rows[0].id}: {rows[0].error}"
+        )
+    return rows
+
+
+def _report_unread(path: Path, crystals: Sequence[External]) -> None:
+    """Say in the log why crystals have no structure, with an example of each reason."""
+    unread = [(one, one.error) for one in crystals if one.error is not None]
+    reasons = Counter(error.partition(":")[0] for _, error in unread)
+    if reasons:
+        log.warning("%s: not read: %s", path, counted(reasons))
+    for reason in reasons:
+        first, error = next(pair for pair in unread if pair[1].startswith(f"{reason}:"))
+        log.warning("%s: %s", first.id, error)
 
 
 def _externals(rows: Sequence[Row], symprec: float) -> Iterator[External]:

@@ -22,7 +22,7 @@ from crystalformer_rl.crystal.structures import (
 )
 from crystalformer_rl.crystal.tokenizer import Rejection, tokenize_many
 from crystalformer_rl.files import read_table, write_json, write_table, write_tensors
-from crystalformer_rl.jobs.progress import progress
+from crystalformer_rl.jobs.progress import counted, progress
 from crystalformer_rl.jobs.provenance import Provenance
 
 WINDOW = 10_000
@@ -75,12 +75,12 @@ def tokenize_structures(
         track=partial(progress, label="tokenize", total=len(table)),
     )
     reasons = Counter(rejection.reason for _, rejection in rejected)
-    log.info("kept %d of %d, rejected %s", len(kept), len(table), dict(reasons))
+    log.info("kept %d of %d; rejected: %s", len(kept), len(table), counted(reasons))
     split_of_kept = table["split"].to_numpy()[kept]
     if not (split_of_kept == "train").any():
         raise ValueError(
-            f"{structures}: no crystal of split 'train' could be tokenized; rejected "
-            f"{dict(reasons)} of {len(table)}"
+            f"{structures}: no crystal of split 'train' could be tokenized; "
+            f"rejected of all splits: {counted(reasons)}"
         )
     histograms = {}
     for split in SPLITS:

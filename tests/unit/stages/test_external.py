@@ -133,3 +133,29 @@ def test_a_source_without_a_crystal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("id,cif\n")
     with pytest.raises(ValueError, match=r"empty\.csv: there is no crystal in it"):
         run(tmp_path / "empty.csv", tmp_path / "out")
+
+
+def test_a_source_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.cif").touch()
+    wanted = r"empty\.cif: none of its crystals can be read; empty: the CIF is empty"
+    with pytest.raises(ValueError, match=wanted):
+        run(tmp_path / "empty.cif", tmp_path / "out")
+
+
+def test_the_log_says_what_was_not_read_and_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    rock_salt().to(str(folder / "a.cif"))
+    for name in ("b.cif", "c.cif", "POSCAR", ".hidden"):
+        (folder / name).touch()
+    with caplog.at_level("INFO"):
+        run(folder, tmp_path / "out")
+    assert f"{folder}: 3 of 3 crystals" in caplog.messages
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert warned == [
+        f"{folder}: not read, because they are not CIFs: [POSCAR]",
+        f"{folder}: not read: 2 unreadable",
+        "b: unreadable: the CIF is empty",
+    ]
