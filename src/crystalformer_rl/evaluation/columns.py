@@ -100,16 +100,16 @@ class Combined:
 
 _SUPPORTED = (
     "the hull of the chemical system contains a known compound in addition to the elements, and "
-    f"E_hull after relaxation is at least {ARTEFACT_BELOW:g} eV/atom"
+    f"E_hull after relaxation is at least \N{MINUS SIGN}{-ARTEFACT_BELOW:g} eV/atom"
 )
-_STRICT = "the same by the tolerances `evaluate.strict`"
+_STRICT = "the same with the tolerances `evaluate.strict`"
 
 COLUMNS: tuple[Column, ...] = (
     Column("policy", "text", "the policy that sampled the crystal, or the name of another "
            "generator (`external`)"),
     Column("id", "text", "name of the crystal, unique within its policy", title="structure"),
-    Column("space_group", "integer", "space group that the policy was asked for; of another "
-           "generator, that of the crystal as it is given, by `tokenize.symprec`, or null",
+    Column("space_group", "integer", "space group that the policy was asked for; for another "
+           "generator, that of the crystal as given, within `tokenize.symprec`, or null",
            title="space group"),
     Column("log_prob", "number", "ln p of the tokens under the policy, given the space group; "
            "null for another generator",
@@ -122,7 +122,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("energy_initial", "number", "energy as generated, in the convention of the potential",
            "eV/atom"),
     Column("energy_final", "number", "energy after relaxation", "eV/atom"),
-    Column("relaxed_lattice", "numbers", "cell after relaxation; of a failed relaxation the last "
+    Column("relaxed_lattice", "numbers", "cell after relaxation; if it failed, that of the last "
            "geometry, or null", "Å"),
     Column("relaxed_numbers", "integers", "atomic numbers of the sites after relaxation"),
     Column("relaxed_positions", "numbers", "fractional coordinates after relaxation"),
@@ -131,7 +131,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("formula", "text", "reduced formula"),
     Column("num_atoms", "integer", "atoms in the primitive cell", title="atoms", digits=0),
     Column("decoded", "flag", "the tokens are a crystal: its cell has a volume and its sites fit "
-           "its space group; of another generator, the row could be read", summary="fraction",
+           "its space group; for another generator, the row could be read", summary="fraction",
            shown=True),
     Column("single_element", "flag", "all atoms are of one element", title="single elements",
            summary="fraction"),
@@ -171,7 +171,7 @@ COLUMNS: tuple[Column, ...] = (
            "subsystems and elements included"),
     Column("hull_compounds", "integer", "the same without the elements"),
     Column("stable_initial", "flag", "`e_above_hull_initial` is below `evaluate.stable_below`",
-           summary="fraction"),
+           title="stable as generated", summary="fraction"),
     Column("stable", "flag", "energy above hull after relaxation, converged or not, below "
            "`evaluate.stable_below`", summary="fraction", shown=True),
     Column("supported", "flag", _SUPPORTED, summary="fraction"),
@@ -198,8 +198,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("lemat_msun", "flag", "the same with E_hull above 0 and at most 0.1 eV/atom: MSUN of "
            "LeMat-GenBench", title="MSUN (LeMat-GenBench)", summary="fraction"),
     Column("nearest_known", "number", "largest difference of the average minimum distances AMD_1 "
-           "to AMD_100 from those of the crystal of the dataset that is nearest by it: geometry "
-           "alone, whatever the elements; null if not relaxed", "Å", "distance to the nearest "
+           "to AMD_100 from those of the nearest crystal of the dataset: geometry alone, whatever "
+           "the elements; null if not relaxed", "Å", "distance to the nearest "
            "known geometry", summary="mean"),
     Column("nearest_known_id", "text", "the crystal of the dataset that `nearest_known` refers "
            "to"),
@@ -210,9 +210,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("comparison_stable", "flag", "`comparison_e_above_hull` is below "
            "`evaluate.stable_below`", title="stable on the comparison hull", summary="fraction",
            only_with=HULL),
-    Column("judge_potential", "text", "the second potential, which no reward has seen; null, as "
-           "all columns of the judge, for crystals that it did not evaluate", only_with=JUDGE),
-    Column("judge_status", "text", "how the judge's own relaxation ended", summary="counts",
+    Column("judge_potential", "text", "the second potential, which no reward used; null, like all "
+           "columns of the judge, for crystals that it did not evaluate", only_with=JUDGE),
+    Column("judge_status", "text", "how the judge's relaxation ended", summary="counts",
            only_with=JUDGE),
     Column("judge_energy", "number", "energy after the judge's relaxation", "eV/atom",
            only_with=JUDGE),
@@ -229,7 +229,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("judge_stable", "flag", "`judge_e_above_hull` is below `evaluate.stable_below`",
            title="stable", summary="fraction", only_with=JUDGE),
     Column("judge_supported", "flag", "as `supported`, on the judge's hull", only_with=JUDGE),
-    Column("sun_judge", "flag", "`judge_stable`, of those the first of its kind, and `novel`",
+    Column("sun_judge", "flag", "`judge_stable`, the first of its kind among these, and `novel`",
            title="S.U.N.", summary="fraction", only_with=JUDGE),
     Column("relaxed_space_group", "integer", "space group after relaxation, found by moyo within "
            "0.1 Å; null if not relaxed", title="space group after relaxation"),
@@ -265,6 +265,17 @@ BY_NAME: Mapping[str, Column | Combined] = {
     **{column.name: column for column in COLUMNS},
     **{combined.name: combined for combined in COMBINED},
 }
+
+
+def title_of(name: str) -> str:
+    """The title of a column among others; for a column of the judge it says so.
+
+    >>> title_of("stable"), title_of("judge_stable"), title_of("judge_energy")
+    ('stable', 'stable, by the judge', 'judge energy')
+    """
+    column = BY_NAME[name]
+    title = column.title or name.replace("_", " ")
+    return title + (", by the judge" if column.only_with == JUDGE and "judge" not in title else "")
 
 
 def summarised(how: Summary, *, only_with: str = "") -> tuple[str, ...]:

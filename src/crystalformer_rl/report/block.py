@@ -12,7 +12,7 @@ from pymatgen.core import Element
 
 from crystalformer_rl.crystal.structures import COLUMNS as OF_STRUCTURE
 from crystalformer_rl.crystal.structures import readable_structures
-from crystalformer_rl.evaluation.columns import BY_NAME, Column
+from crystalformer_rl.evaluation.columns import BY_NAME, Column, title_of
 from crystalformer_rl.report import crystals
 from crystalformer_rl.report.geometry import STEPS, geometry
 from crystalformer_rl.report.neighbours import neighbours
@@ -103,11 +103,8 @@ def _words(values: Sequence[str | None]) -> dict[str, Any]:
 
 def _description(name: str) -> dict[str, Any]:
     column = BY_NAME[name]
-    title = column.title or name.replace("_", " ")
     unit = column.unit if isinstance(column, Column) else ""
-    if name.startswith(("judge_", "sun_judge")) and "judge" not in title:
-        title += ", by the judge"
-    return {"name": name, "title": title, "unit": unit, "meaning": column.meaning}
+    return {"name": name, "title": title_of(name), "unit": unit, "meaning": column.meaning}
 
 
 def _passed(table: pd.DataFrame, flags: Sequence[str]) -> NDArray[np.int64]:

@@ -2,13 +2,13 @@
 
 The crystals are relaxed with CHGNet, placed on the hull of its energies of the known crystals, and
 compared with each other and with the known crystals. SevenNet relaxes them further and places them
-on a hull of its own. The result is a page, and the table and summary behind it.
+on a hull of its energies. The result is a page, with the table and summary behind it.
 
 examples:
   crystals of another generator, as extxyz, CIFs or a table
     crystalformer-rl judge generated_crystals.extxyz
     crystalformer-rl judge generated_crystals_cif.zip --out page
-  at once, as they are: validity, uniqueness, novelty and energies without relaxation
+  quickly, without relaxation: validity, uniqueness, novelty and energies as they are
     crystalformer-rl judge cifs --quick --out first-look
   against a dataset of your own with energies by both potentials
     crystalformer-rl judge crystals.csv --reference my/reference
@@ -32,7 +32,7 @@ import torch
 from crystalformer_rl.config import Config, canonical
 from crystalformer_rl.crystal.readers import FORMATS, read_crystals
 from crystalformer_rl.crystal.symmetry import PRIMITIVE_SYMPREC, primitive
-from crystalformer_rl.evaluation.columns import BY_NAME
+from crystalformer_rl.evaluation.columns import title_of
 from crystalformer_rl.files import read_json, read_table, write_table
 from crystalformer_rl.jobs.fingerprint import fingerprint
 from crystalformer_rl.jobs.pool import spread
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> None:
         for size in spread(work, range(count), processes=processes):
             done.update(size)
     write_results(place, config, described, count, processes=processes)
-    for line in results(place):
+    for line in results(place, quick=args.quick):
         log.info("%s", line)
     log.info("the page: %s", place.out / "index.html")
 
@@ -287,15 +287,16 @@ def write_results(
          "--out", place.out)  # fmt: skip
 
 
-def results(place: Place) -> Iterator[str]:
-    """The fractions of the summary, a line for each."""
+def results(place: Place, *, quick: bool = False) -> Iterator[str]:
+    """The fractions of the summary, a line for each; nothing is relaxed if ``quick``."""
     summary = read_json(place.out / "evaluate/summary.json")["policies"][place.name]
     judge = summary["judge"]["fractions"]
-    for source, names, suffix in ((summary["fractions"], SHOWN, ""), (judge, OF_JUDGE, ", judge")):
+    shown = [name for name in SHOWN if not (quick and name == "relaxed")]
+    for source, names in ((summary["fractions"], shown), (judge, OF_JUDGE)):
         for name in names:
-            found, title = source[name], BY_NAME[name].heading
+            found = source[name]
             yield (
-                f"{title + suffix:28s} {found['k']:5d} of {found['n']}  "
+                f"{title_of(name):31s} {found['k']:5d} of {found['n']}  "
                 f"{100 * found['fraction']:5.1f} % [{100 * found['low']:.1f}, "
                 f"{100 * found['high']:.1f}]"
             )

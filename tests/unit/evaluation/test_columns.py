@@ -25,6 +25,12 @@ def test_heading_has_the_unit() -> None:
     assert Column("sun", "flag", "", title="S.U.N.").heading == "S.U.N."
 
 
+def test_titles_of_the_judge_say_so() -> None:
+    titles = [columns.title_of(name) for name in ("stable", "judge_stable", "judge_energy")]
+    assert titles == ["stable", "stable, by the judge", "judge energy"]
+    assert columns.title_of("sun_judge_supported") == "S.U.N., supported, by the judge"
+
+
 def test_the_columns_of_a_run_pass_the_check() -> None:
     table = synthetic.structures({"base": 12})
     columns.check(table)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from crystalformer_rl.evaluation.columns import BY_NAME
+from crystalformer_rl.evaluation.columns import title_of
 from crystalformer_rl.evaluation.intervals import (
     Interval,
     difference_of_fractions,
@@ -65,10 +65,10 @@ def against_base(run: Run) -> Markup:
         ["policy", "quantity", "this policy", "base", "difference"],
         rows,
         kind="words",
-        caption="Every policy against the base policy, and the difference with its own 95 % "
-        "interval: Newcombe's for fractions, in percentage points, and Welch's for means. In bold: "
+        caption="Every policy compared with the base policy. The difference has its own 95 % "
+        "interval: Newcombe's for fractions, in percentage points, and Welch's for means. Bold: "
         "the interval excludes 0, which is evidence of a difference. An interval that contains 0 "
-        "is no evidence that there is none. Of twenty quantities that do not differ, one is "
+        "is not evidence that there is none. Of twenty quantities that do not differ, one is "
         "expected in bold.",
     )
 
@@ -96,12 +96,12 @@ def _means(policy: str, run: Run) -> Iterator[Difference]:
 
 def _fractions(policy: str, run: Run) -> Iterator[Difference]:
     for name in FRACTIONS:
-        label = prose(BY_NAME[name].heading)
+        label = prose(title_of(name))
         yield _fraction(policy, name, label, run.share(policy, name), run.share(BASE, name))
     judged = [run.policies[one].get("judge") for one in (policy, BASE)]
     for name in OF_THE_JUDGE:
         if None not in judged:
-            label = prose(f"{BY_NAME[name].heading}, by the judge")
+            label = prose(title_of(name))
             own, base = (Share.of(entry["fractions"][name]) for entry in judged if entry)
             yield _fraction(policy, name, label, own, base)
 

@@ -8,7 +8,7 @@ examples:
 
 FOLDER/index.html has the settings that differ, every fraction of every policy, the differences to
 the first run, what the policies gain over base in the mean of the runs, and the curves of training,
-with a band over the runs that differ in nothing but the seed; the tables are beside it as CSV, the
+with a band over the runs that differ only in the seed; the tables are CSV files next to it, the
 figures as SVG and PDF.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from crystalformer_rl.evaluation.columns import BY_NAME
+from crystalformer_rl.evaluation.columns import title_of
 from crystalformer_rl.evaluation.intervals import Interval
 from crystalformer_rl.files import write_bytes, write_text
 from crystalformer_rl.report import browser, markup
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     page = markup.TEMPLATES.get_template("frame.html").render(
         title=" and ".join(one.name for one in found),
         style=Markup(STYLE.read_text(encoding="utf-8")),
-        subtitle="The numbers of every table and figure are beside this page as CSV.",
+        subtitle="The numbers of every table and figure are CSV files next to this page.",
         sections=made,
         scripts=browser.scripts(browser.FOR_CURVES),
     )
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
             ends = [100 * row[name] for name in ("difference", "low", "high")]
             log.info(
                 "%s, %s: %+.1f points over base [%.1f, %.1f], %d runs",
-                *(row["policy"], _label(row["quantity"]), *ends, row["runs"]),
+                *(row["policy"], title_of(row["quantity"]), *ends, row["runs"]),
             )
     log.info("the page: %s", args.out / "index.html")
 
@@ -115,12 +115,6 @@ def sections(found: list[Finished]) -> list[Section]:
     ]  # fmt: skip
 
 
-def _label(quantity: str) -> str:
-    """The heading of a quantity; those of the judge say so."""
-    by_judge = ", by the judge" if quantity in tables.OF_THE_JUDGE else ""
-    return BY_NAME[quantity].heading + by_judge
-
-
 def _settings(table: pd.DataFrame, names: list[str]) -> Markup:
     if table.empty:
         return Markup("<p>None: the runs have the same settings, the seed included.</p>")
@@ -131,7 +125,7 @@ def _settings(table: pd.DataFrame, names: list[str]) -> Markup:
 def _fractions(table: pd.DataFrame, names: list[str]) -> Markup:
     cells: dict[str, dict[str, Markup]] = {}
     for row in table.to_dict("records"):
-        label = f"{row['policy']}, {_label(row['quantity'])}"
+        label = f"{row['policy']}, {title_of(row['quantity'])}"
         share = Share(row["k"], row["n"], row["low"], row["high"])
         cells.setdefault(label, {})[row["run"]] = markup.share(share)
     rows = [[label, *(by.get(name, MISSING) for name in names)] for label, by in cells.items()]
@@ -146,7 +140,7 @@ def _differences(table: pd.DataFrame, last: str) -> Markup:
     rows = [
         [
             row["policy"],
-            _label(row["quantity"]),
+            title_of(row["quantity"]),
             str(row[last]),
             change(_interval(row), factor=100, digits=1),
         ]

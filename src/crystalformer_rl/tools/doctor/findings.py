@@ -21,7 +21,7 @@ class Finding:
     status
         ``problem``: a run would fail or wait for ever; ``warning``: it may.
     found
-        What there is, beside what was expected.
+        What there is, compared with what was expected.
     change
         What to do about it; empty where nothing need be done.
     """

@@ -20,7 +20,7 @@ TYPES = {"text": "string", "flag": "boolean", "integer": "integer", "number": "f
 
 
 def write_optimade(folder: Path, table: pd.DataFrame) -> None:
-    """Write ``optimade.yaml`` and ``properties.json`` beside ``cifs/``.
+    """Write ``optimade.yaml`` and ``properties.json`` next to ``cifs/``.
 
     Properties belong to a CIF by the name of its file, :func:`~.writers.file_name`.
     """
