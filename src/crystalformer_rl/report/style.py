@@ -166,6 +166,11 @@ def percent_axis(axis: Axes, *, along: Literal["x", "y"] = "y") -> None:
     )
 
 
+def label_rows(axis: Axes) -> None:
+    """Labels without ticks for the rows of a figure, clear of markers at the left edge."""
+    axis.tick_params(axis="y", length=0, pad=8)
+
+
 def inline(svg: str, name: str) -> str:
     """Prepare an SVG text for an HTML page.
 

@@ -1,4 +1,4 @@
-"""The paper beside this run: its published numbers, and which figure corresponds to which."""
+"""Comparison with the paper: its published numbers, and which figure corresponds to which."""
 
 import pandas as pd
 from markupsafe import Markup
@@ -6,7 +6,7 @@ from markupsafe import Markup
 from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import EHULL, Section, counted, prose
 from crystalformer_rl.report.run import Run
-from crystalformer_rl.report.style import INK, Canvas, canvas, percent_axis
+from crystalformer_rl.report.style import INK, Canvas, canvas, label_rows, percent_axis
 
 PAPER = Markup('<a href="https://arxiv.org/abs/2504.02367">arXiv:2504.02367</a>')
 FIGURES = (
@@ -17,7 +17,7 @@ FIGURES = (
         "parameters and was trained on Alex-20",
     ),
     (
-        "Course of reinforcement",
+        "Reinforcement learning curves",
         Markup("mean {} and KL against step").format(EHULL),
         "100 to 200 steps of 1000 crystals each",
     ),
@@ -45,13 +45,13 @@ PUBLISHED = (
 
 
 def section(run: Run) -> Section:
-    """Published numbers beside ours, and the table of the paper's figures."""
+    """Published numbers compared with ours, and the table of the paper's figures."""
     found = comparison(run)
     drawing = draw(found, run)
     numbers = markup.picture(
         "paper",
         drawing,
-        label="Fractions of this run with intervals beside the published ones",
+        label="Fractions of this run with intervals, and the published ones",
         caption=Markup(
             "This run (dots, 95\u202f% intervals) and Cao &amp; Wang, {} (diamonds). RL: a policy "
             "that was rewarded by {}. Theirs: Alex-20, Orb-v2, the hull of Alexandria, 1000 "
@@ -79,7 +79,7 @@ def section(run: Run) -> Section:
         ).format(PAPER),
     )
     return Section(
-        "paper", "The paper beside this run", numbers + figures, figures={"paper": drawing},
+        "paper", "Comparison with the paper", numbers + figures, figures={"paper": drawing},
         tables={"paper": found},
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def draw(found: pd.DataFrame, run: Run) -> Canvas:
             range(len(found)), [text.replace("E_hull", "$E_{hull}$") for text in labels]
         )
         axis.set_ylim(max(1, len(found)) - 0.5, -0.5)
-        axis.tick_params(axis="y", length=0)
+        label_rows(axis)
         axis.set_xlim(0, 1)
         percent_axis(axis, along="x")
         axis.grid(axis="x")

@@ -1,5 +1,6 @@
 """The course of RL fine-tuning."""
 
+import textwrap
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -45,6 +46,7 @@ LABELS = {
 FRACTIONS = frozenset({"pair_accuracy", *(name for name in LABELS if name.endswith("_fraction"))})
 OVERVIEW = ("e_above_hull_mean", "kl", "unique_fraction")
 NOT_DRAWN = frozenset({"step", "round", "epoch", "reward_std", "baseline", "seconds"})
+TITLES = 81  # characters of the titles of the panels in a row
 SMOOTH_FROM = 60  # steps; fewer are drawn as they are
 WINDOW = 10
 SMOOTHED = (
@@ -60,7 +62,7 @@ SUPERVISED = (
 
 def section(run: Run) -> Section:
     """Energy, KL divergence and uniqueness of all branches, then the details of each."""
-    heading = "Course of reinforcement"
+    heading = "Reinforcement learning curves"
     if not run.branches:
         body = Markup("<p>No history of an RL branch was given.</p>")
         return Section("reinforcement", heading, body)
@@ -122,7 +124,7 @@ def draw_details(history: pd.DataFrame, colour: str, components: Mapping[str, st
             _curve(axis, history, column, colour=colour, label=title)
             if column == "reward_mean":
                 _curve(axis, history, "baseline", colour=FAINT, label="baseline")
-            _dress(axis, column, title)
+            _dress(axis, column, textwrap.fill(title, TITLES // columns))
         drawing.hide_after(len(drawn))
     return drawing
 

@@ -13,7 +13,7 @@ from crystalformer_rl.report import markup
 from crystalformer_rl.report.markup import MISSING, number, percent
 from crystalformer_rl.report.run import Run
 from crystalformer_rl.report.sections.differences import BASE
-from crystalformer_rl.report.style import Canvas, canvas, percent_axis
+from crystalformer_rl.report.style import Canvas, canvas, label_rows, percent_axis
 from crystalformer_rl.report.values import Share
 
 SUPPORTED = "S.U.N., supported"
@@ -97,7 +97,7 @@ def draw(run: Run) -> Canvas:
             axis.set_xlim(0, max(0.1, 1.08 * _largest(one)))
             percent_axis(axis, along="x")
             axis.grid(axis="x")
-            axis.tick_params(axis="y", length=0)
+            label_rows(axis)
         first = drawing.axes[0]
         first.set_yticks(list(places.values()), list(places))
         first.set_ylim(max(1, len(places)) - 0.5, -0.5)
