@@ -3,8 +3,8 @@
     python benchmarks/relax.py CRYSTALS.csv [--count 100] [--max-atoms 20] [--threads 2]
 
 CRYSTALS.csv has the columns material_id and cif; its crystals are rattled first. Seconds on the
-clock are what counts on a machine of one's own; where others compute too, those of the processor
-say more.
+clock are what counts on a machine without other work; where others compute too, those of the
+processor say more.
 """
 
 import argparse

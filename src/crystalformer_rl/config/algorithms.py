@@ -1,4 +1,4 @@
-"""Settings of algorithms of reinforcement that have a section of their own."""
+"""Settings of algorithms of reinforcement that have their own section."""
 
 from typing import Annotated, Literal
 

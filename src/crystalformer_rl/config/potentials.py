@@ -27,7 +27,7 @@ class PotentialInfo:
     model
         Placeholder for what follows the colon, such as ``PATH``; None if nothing may.
     model_is
-        What the placeholder stands for.
+        The meaning of the placeholder.
     default
         Model of the bare name; None if a model must be given.
     pickled

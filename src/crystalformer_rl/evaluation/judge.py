@@ -1,7 +1,7 @@
 """Columns of the judge: a second potential, which no reward has seen.
 
 The judge relaxes the same samples, all or the first of each policy, from the sample or from where
-the first potential left it, and places them on the hull of its own energies. Uniqueness and novelty
+the first potential left it, and places them on the hull of its energies. Uniqueness and novelty
 are those of the first relaxation, so that the results of the two potentials differ only in
 stability.
 """

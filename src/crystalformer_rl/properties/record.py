@@ -1,4 +1,4 @@
-"""What the record beside the weights says of a property model; needs no torch."""
+"""The record that is stored with the weights of a property model; needs no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""What the page knows of a figure's curves, so that the browser can read them and zoom into them.
+"""The numbers of a figure's curves, with which the browser can read and zoom them.
 
-The picture stays the SVG of matplotlib. Beside it the page has the limits of each panel and the
-numbers of its curves as JSON; browser/curves.js reads them.
+The picture remains matplotlib's SVG. The page also contains the limits of each panel and the
+numbers of its curves as JSON, which browser/curves.js reads.
 """
 
 import re

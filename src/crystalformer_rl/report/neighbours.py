@@ -1,4 +1,4 @@
-"""The known crystal to draw beside each structure: the one that it matches, else the nearest."""
+"""The known crystal to draw next to each structure: the one that it matches, or the nearest."""
 
 from collections.abc import Sequence
 from typing import Any

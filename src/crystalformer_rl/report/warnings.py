@@ -11,7 +11,7 @@ from crystalformer_rl.stability.hull import ARTEFACT_BELOW, STATUSES
 
 FEW = 100
 _EMPTY = (
-    "The table of structures is empty, so that there is nothing to show. See the logs of the "
+    "The table of structures is empty, so there is nothing to show. See the logs of the "
     "stage `sample`, and `sample.count` in the configuration."
 )
 UNIQUE_AT_LEAST = 0.9

@@ -39,7 +39,7 @@ class RewardBatch:
         What the value was made of, (n,) each, NaN where unknown; for the history and the report.
         The settings of the reward declare their titles and units.
     failure
-        The value of a crystal without a reward; None stands for the lowest value of the batch.
+        The value of a crystal without a reward; None means the lowest value of the batch.
     struck
         By guard, (n,) whether it struck; the history has the fraction of the batch.
     """
@@ -79,7 +79,7 @@ class Reward(Protocol):
     """Something that rewards crystals as they were generated, unrelaxed."""
 
     def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
-        """Reward a batch; None stands for a crystal that could not be decoded."""
+        """Reward a batch; None is a crystal that could not be decoded."""
         ...
 
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--structures",
         type=Path,
-        help="table of the dataset, whose crystals are drawn beside those that are nearest to them",
+        help="table of the dataset; its crystals are drawn next to the structures nearest to them",
     )
     parser.add_argument(
         "--histories",
@@ -202,7 +202,7 @@ def _crystals(files: Sequence[tuple[str, Path]]) -> dict[str, pd.DataFrame]:
 
 
 def _known(path: Path | None, table: pd.DataFrame) -> pd.DataFrame | None:
-    """The crystals of the dataset that are shown beside structures."""
+    """The crystals of the dataset that are shown next to structures."""
     if path is None:
         return None
     return read_rows(path, "id", {name for name in neighbours.ids(table) if name is not None})

@@ -55,7 +55,7 @@ def parts_within(lengths: Indices, *, most: int) -> list[Indices]:
     """All crystals in as few parts as possible, each of at most ``most`` tokens, pads included.
 
     The crystals of a part have similar lengths. If one part is enough, it has the crystals in their
-    order. A crystal with more tokens is a part of its own.
+    order. A crystal with more tokens is a separate part.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The known crystals beside the structures."""
+"""The known crystals next to the structures."""
 
 import pandas as pd
 from helpers import synthetic

@@ -1,4 +1,4 @@
-"""The page as a whole: what it holds, that it needs nothing beside it, that it never changes."""
+"""The page as a whole: its content, that it is complete in itself, that it never changes."""
 
 import re
 from html.parser import HTMLParser

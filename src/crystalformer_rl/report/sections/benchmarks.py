@@ -42,7 +42,7 @@ def section(run: Run) -> Section:
         ["policy", *DISTANCES.values(), markup.heading("nearest_known")],
         rows,
         caption=Markup(
-            "How far the structures are from the dataset; 0: the same distribution, which is not a "
+            "How far the structures are from the dataset. 0 is the same distribution, which is no "
             "merit. χ² is the sum of (f − f₀)²/f₀ over the frequencies of the space groups of the "
             "dataset (WyFormer), and the expected χ² that of as many structures drawn from the "
             "dataset: compare the two. The Wasserstein distances are of the valid structures "
@@ -50,7 +50,7 @@ def section(run: Run) -> Section:
         ).format(markup.meanings(["nearest_known"])),
     )
     tables = {"distances": distance_table(run.policies)}
-    return Section("benchmarks", "As others report it", fractions + distances, tables=tables)
+    return Section("benchmarks", "Other definitions", fractions + distances, tables=tables)
 
 
 def distance_table(policies: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

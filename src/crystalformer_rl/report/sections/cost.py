@@ -27,8 +27,8 @@ def section(run: Run) -> Section | None:
         drawing,
         label="Bars: wall time per supported S.U.N. structure and policy, by stage",
         caption="Wall time of the jobs of a policy, divided by its supported S.U.N. structures. "
-        "Training is that of the policy alone, without those it started from; it is paid once, and "
-        "its part falls with the number of samples. Jobs on different devices count alike.",
+        "Training covers the policy alone, not the policies it started from; it is paid once, so "
+        "its share falls with the number of samples. Jobs on different devices count equally.",
     ) + markup.table(
         ["policy", *(f"{part} (min)" for part in PARTS), "energy evaluations",
          "supported S.U.N.", "minutes per S.U.N.", "evaluations per S.U.N."],

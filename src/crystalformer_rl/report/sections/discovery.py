@@ -39,7 +39,7 @@ def section(run: Run) -> Section | None:
         "count shows that the finished policy still finds new ones.",
     )
     return Section(
-        "discovery", "What was found when", body, figures={"discovery": drawing},
+        "discovery", "Discoveries during training", body, figures={"discovery": drawing},
         tables={"discovery": found},
     )  # fmt: skip
 

@@ -30,10 +30,10 @@ def section(run: Run) -> Section:
         "elements",
         drawing,
         label="Periodic table per policy, coloured by how many crystals contain each element",
-        caption="Fraction of the decoded crystals of a policy that contain an element; an empty "
-        "square: none does. The scale is logarithmic. A policy that has collapsed, or that "
-        "exploits an error of a potential, shows it here as few dark elements. Numbers, also of "
-        "S.U.N. structures, are in tables/elements.csv.",
+        caption="Fraction of the decoded crystals of a policy that contain an element; empty "
+        "squares: none. The scale is logarithmic. A policy that has collapsed, or that exploits an "
+        "error of a potential, has few but dark elements here. The numbers, also of S.U.N. "
+        "structures, are in tables/elements.csv.",
     )
     tables = {"elements": element_table(run.table)}
     return Section("elements", "Elements", body, figures={"elements": drawing}, tables=tables)

@@ -25,7 +25,7 @@ def section(run: Run) -> Section:
     ledger = failures(run.table)
     if ledger.empty:
         body = Markup("<p>Nothing failed.</p>")
-        return Section("failures", "Failure ledger", body, tables={"failures": ledger})
+        return Section("failures", "Failures", body, tables={"failures": ledger})
     drawing = draw(ledger, run.colours)
     body = markup.picture(
         "failures",
@@ -36,7 +36,7 @@ def section(run: Run) -> Section:
     )
     return Section(
         "failures",
-        "Failure ledger",
+        "Failures",
         body + _table(ledger),
         figures={"failures": drawing},
         tables={"failures": ledger},

@@ -33,9 +33,9 @@ def section(run: Run) -> Section | None:
         f"{len(found):,} binary and ternary systems have a stable find; the one with the best "
         "S.U.N. structure comes first. Filled discs: known compounds on the hull of the "
         "potential's energies, which lines connect; grey rings: known compounds above it, the "
-        "lowest of each composition. In the colour of its policy a star is a S.U.N. find, a ring "
-        "another stable one. A find below the lines would take known compounds off the hull; far "
-        "below, it is likelier an error of the potential, or the hull lacks a compound."
+        "lowest of each composition. Stars are S.U.N. finds and coloured rings other stable ones, "
+        "in the colour of their policy. A find below the lines would remove known compounds from "
+        "the hull; far below, an error of the potential or a gap in the hull is more likely."
     )
     picture = markup.picture(
         "hull", drawing, label=f"Convex hull of {first.name} with the finds", caption=caption

@@ -33,7 +33,7 @@ def section(run: Run) -> Section | None:
     )
     start = {
         "sample": "from the samples",
-        "relaxed": f"from where {rewarding} had relaxed them to",
+        "relaxed": f"from the structures that {rewarding} had relaxed",
     }[settings.start]
     body = markup.table(
         ["policy",
@@ -49,14 +49,15 @@ def section(run: Run) -> Section | None:
             for name, entry in entries.items()
         ],
         kind="words",
-        caption=f"{judge} rewarded no policy. It relaxed the structures itself ({which}), {start}, "
-        "and its energies were compared with a hull of its own energies. Uniqueness and novelty "
-        "are those of the first relaxation. The crystals of the judge's hull are those of the "
-        "dataset, not relaxed with the judge: the hull is some meV/atom too high, and slightly too "
-        "many structures count as stable. All columns are of these structures. Supported: on the "
-        "hull of the respective potential. Agree: of the structures for which both give an energy "
-        "above hull. A gain that the judge does not confirm may be errors of the rewarding "
-        "potential, found and exploited.",
+        caption=f"{judge} rewarded no policy. It relaxed the structures ({which}), starting "
+        f"{start}, and its energies were compared with a hull of the same potential. Uniqueness "
+        "and novelty are those of the first relaxation. The judge's hull consists of the crystals "
+        "of the dataset, which were not relaxed with the judge: the hull is some meV/atom too "
+        "high, and slightly too many structures count as stable. All columns refer to the "
+        "structures that the judge evaluated. Supported: by the hull of the respective potential. "
+        "Agree: among the structures for which both give an energy above hull. A gain that the "
+        "judge does not confirm may come from errors of the rewarding potential that the policy "
+        "exploits.",
     )  # fmt: skip
     drawing = draw(run, rewarding, judge)
     body += markup.picture(
@@ -65,9 +66,9 @@ def section(run: Run) -> Section | None:
         label="Energy above hull by the judge against that by the rewarding potential, per policy",
         caption=f"Energy above hull after relaxation, by {rewarding} and by {judge}, each on its "
         "own hull. Above the horizontal and left of the vertical dashed line, a "
-        f"structure is stable by {rewarding} alone: where a policy has found errors of the "
-        "potential that rewarded it, its points gather there. Values outside the panels are "
-        "drawn on their border.",
+        f"structure is stable by {rewarding} alone: the points of a policy gather there if it has "
+        "found errors of the potential that rewarded it. Values outside the panels are drawn on "
+        "their border.",
     )
     return Section("judge", "The judge", body, figures={"potentials": drawing})
 

@@ -37,16 +37,16 @@ def section(run: Run) -> Section:
         label="Bars: share of each crystal system per policy, and of its S.U.N. structures",
         caption="The seven crystal systems: share of the sampled structures (pale bars) and of "
         "those that are S.U.N. (full bars), of all samples of a policy. The system is that of the "
-        "space group asked for.",
+        "requested space group.",
     ) + markup.picture(
         "sun-by-group",
         figures["sun-by-group"],
         label="Bars: S.U.N. fraction per space group and policy",
         caption="Fraction of S.U.N. structures among those sampled in a space group: the "
         f"{GROUPS} groups that were sampled most, with 95 % Wilson intervals. The space group is "
-        "the prompt of the generator, not a result; of another generator, that of the structure as "
-        "given. With few samples per group the intervals are "
-        "wide. Stable and S.U.N. in all groups, with n, are in tables/space_groups.csv.",
+        "the prompt of the policy, not a result; for another generator it is that of the structure "
+        "as given. With few samples per group the intervals are wide. The fractions in all groups, "
+        "stable and S.U.N., with n, are in tables/space_groups.csv.",
     )
     if run.config.sample.space_group_weights == "uniform" and run.policies:
         body += weighted_table(run.policies, run.colours)

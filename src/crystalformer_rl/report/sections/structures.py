@@ -24,9 +24,9 @@ def section(run: Run) -> Section:
     more = "" if len(table) <= TURNED else f" The first {TURNED:,} can be turned."
     body = Markup("<p>{}</p>").format(
         "All structures that were sampled, failures included: S.U.N. first, then stable, then by "
-        "energy. Click a heading to sort, and a row to see the crystal beside the known one that "
-        "it matches, else the nearest, with its Wyckoff positions and its energies by both "
-        f"potentials.{more} All columns are in structures.parquet of the evaluation."
+        "energy. Click a heading to sort. Click a row to see the crystal together with the known "
+        "one that it matches, or else the nearest one, its Wyckoff positions and its energies by "
+        f"both potentials.{more} All columns are in structures.parquet of the evaluation."
     )
     return Section("structures", "Structures", body + markup.piece("structures", data))
 

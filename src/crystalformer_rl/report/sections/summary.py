@@ -61,10 +61,10 @@ def statement(run: Run) -> Markup:
         "regression models: no number on this page comes from a density-functional "
         "calculation.</p>"
         "<p>Fractions are of <em>all sampled structures</em>: one that could not be decoded, "
-        "relaxed or evaluated counts as a failure and is listed in the "
-        "<a href='#failures'>ledger</a>. Brackets are 95\u202f% intervals, Wilson's for fractions "
-        "and Student's for means. They describe the spread of sampling from <em>this</em> trained "
-        "policy, not that of training again with another seed.</p>"
+        "relaxed or evaluated counts as a failure and is listed under "
+        "<a href='#failures'>Failures</a>. Brackets are 95\u202f% intervals, Wilson's for "
+        "fractions and Student's for means. They describe the spread of sampling from "
+        "<em>this</em> trained policy, not that of training again with another seed.</p>"
     ).format(
         run=config.run,
         seed=config.seed,
@@ -94,7 +94,7 @@ def _judge(config: Config) -> Markup:
     which = "the same structures" if count is None else f"the first {count} structures of each"
     return Markup(
         "<b>{}</b>, which rewarded no policy, relaxed {} again and compared them with a hull of "
-        "its own energies. "
+        "the same potential. "
     ).format(title(config.judge.potential), which)
 
 
@@ -114,7 +114,7 @@ def _external(config: Config) -> Markup:
     if not config.external:
         return Markup("")
     return Markup(
-        "Structures of other generators were read as they are, a row that cannot be read as a "
+        "Structures of other generators were read as given; a row that cannot be read counts as a "
         "failure: {}. Their space group is that of the structure as given. "
     ).format(Markup("; ").join(named))
 

@@ -51,14 +51,15 @@ def section(run: Run) -> Section | None:
         rows,
         caption="The deviation is the disagreement of the eight members of an ensemble, each "
         "trained on its own bootstrap sample, times a factor that was fitted on validation rows. "
-        "It ranks predictions by their likely error. It does not contain what all members have "
-        "wrong: the error of PBE gaps against experiment, or of features that look alike for "
-        "different crystals. The rows held out are relaxed crystals of the Materials Project; for "
-        "generated crystals unlike them the deviation is a hint. Most of those of the band gap are "
-        "metals, which raises its coverage; docs/explanation/properties.md has it without them.",
+        "It ranks predictions by their likely error. It does not include errors that all "
+        "members share: those of PBE gaps compared with experiment, or of features that look alike "
+        "for different crystals. The held-out rows are relaxed crystals of the Materials Project; "
+        "for generated crystals unlike them the deviation is only a hint. Most held-out rows of "
+        "the band gap are metals, which raises its coverage; docs/explanation/properties.md gives "
+        "it without them.",
     )  # fmt: skip
     return Section(
-        "uncertainty", "How certain the predictions are", picture + table,
+        "uncertainty", "Uncertainty of the predictions", picture + table,
         figures={"uncertainty": drawing}, tables={"uncertainty": spreads},
     )  # fmt: skip
 

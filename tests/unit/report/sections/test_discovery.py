@@ -1,4 +1,4 @@
-"""What was found when."""
+"""Discoveries during training."""
 
 import pandas as pd
 from helpers import synthetic

@@ -23,7 +23,7 @@ def test_both_potentials_are_compared() -> None:
     section = judge.section(synthetic.run(table, config=config))
     assert section is not None
     assert "stable as generated, SevenNet" in section.body
-    assert "from where CHGNet had relaxed them to" in section.body
+    assert "starting from the structures that CHGNet had relaxed" in section.body
     assert "S.U.N., SevenNet" in section.body
     assert "S.U.N., supported, SevenNet" in section.body
     assert "0/4 = 0.0\u202f% [0.0, 49.0]" in section.body

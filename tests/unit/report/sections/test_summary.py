@@ -14,7 +14,7 @@ def test_findings_are_of_training_and_of_the_differences() -> None:
     table = synthetic.structures({"base": 20, "rl-ehull": 20})
     text = findings(synthetic.run(table, histories={"base": [synthetic.losses()]}))
     assert "validation loss 31.60 before" in text
-    assert "Every policy against the base policy" in text
+    assert "Every policy compared with the base policy" in text
 
 
 def test_the_first_warning_is_one_line_and_all_are_behind_it() -> None:
