@@ -10,8 +10,6 @@ from crystalformer_rl.report.markup import Section, number
 from crystalformer_rl.report.run import Record, Run
 from crystalformer_rl.report.style import FAINT, PALETTE, Canvas, canvas
 
-TRAININGS = frozenset({"pretrain", "sft", "rl"})
-"""Their items are those of the whole training, which earlier jobs may have begun."""
 COLUMNS = [
     "stage", "jobs", "items", "wall_s", "cpu_s", "items_per_s", "items_per_core_s", "memory_mib",
     "gpu_memory_mib",
@@ -107,12 +105,9 @@ def _job(label: str, record: Record) -> dict[str, object]:
     """What was measured of a job, for its stage: ``judge relax`` for those below ``judge/``."""
     counts: Mapping[str, float] = record.get("counts") or {}
     stage, part = str(record["stage"]), label.partition("/")[0]
-    items = counts.get("items", np.nan)
-    if stage in TRAININGS and counts.get("steps"):
-        items *= counts.get("steps_of_this_job", counts["steps"]) / counts["steps"]
     return {
         "stage": f"{part} {stage}" if part in ("judge", "comparison") else stage,
-        "items": items,
+        "items": counts.get("items", np.nan),
         "wall_s": record.get("wall_s", np.nan),
         "cpu_s": record.get("cpu_s", np.nan),
         "memory_mib": record.get("peak_memory_mib", np.nan),
