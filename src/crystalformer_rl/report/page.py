@@ -61,7 +61,8 @@ def subtitle(run: Run) -> str:
     parts = [
         f"Run {config.run}, seed {config.seed}",
         f"{len(run.table):,} structures of {', '.join(run.policies) or 'no policy'}",
-        f"relaxed with {title(config.relax.potential)}"
+        ("relaxed with " if config.relax.max_steps else "not relaxed, energies by ")
+        + title(config.relax.potential)
         + ("" if judge is None else f", judged by {title(judge)}"),
         f"stable below {run.threshold:g} eV/atom",
     ]

@@ -113,13 +113,19 @@ def _hull(run: Run) -> list[Markup]:
 
 
 def _short(run: Run) -> list[Markup]:
+    if run.config.relax.max_steps == 0:
+        text = (
+            "The structures are evaluated as generated, above their minima, so the number of "
+            "stable structures is a lower bound."
+        )
+        return [_warning("No relaxation", text)]
     short = {
         name: f"{count}/{e['generated']}"
         for name, e in run.policies.items()
         if (count := e["relax_status"].get("not_converged", 0)) > MANY_SHORT * e["generated"]
     }
     text = (
-        "Out of steps: {}. Such a structure is evaluated as it is, above its minimum, so that the "
+        "Out of steps: {}. Such a structure is evaluated as it is, above its minimum, so the "
         "number of stable structures is a lower bound."
     )
     return [_warning("Relaxations cut short", text, _listed(short))] if short else []

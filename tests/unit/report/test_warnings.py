@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from helpers import synthetic
 
-from crystalformer_rl.config import Config, JudgeSettings
+from crystalformer_rl.config import Config, JudgeSettings, RelaxSettings
 from crystalformer_rl.report.warnings import warnings
 
 
@@ -44,6 +44,13 @@ def test_only_sun_structures_without_a_known_compound_are_warned_of() -> None:
     assert "no compound: base 3 of 4. For them" in text
     assert "formation energy below 0.1 eV/atom" in text
     assert "Hulls of elements alone" not in _warned(table.assign(hull_compounds=7))
+
+
+def test_that_nothing_was_relaxed_is_said_and_not_that_steps_were_missing() -> None:
+    table = synthetic.structures({"base": 100}).assign(relax_status="not_converged")
+    said = _warned(table, Config(rl={}, relax=RelaxSettings(max_steps=0)))
+    assert "No relaxation" in said
+    assert "cut short" not in said
 
 
 def test_few_structures_and_none_are_said() -> None:

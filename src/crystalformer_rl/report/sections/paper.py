@@ -44,9 +44,14 @@ PUBLISHED = (
 """Policy, our quantity, what the paper calls it, and its value: Cao & Wang, arXiv 2504.02367."""
 
 
-def section(run: Run) -> Section:
-    """Published numbers compared with ours, and the table of the paper's figures."""
+def section(run: Run) -> Section | None:
+    """Published numbers compared with ours, and the table of the paper's figures.
+
+    None without a policy of a kind that the paper has.
+    """
     found = comparison(run)
+    if found.empty:
+        return None
     drawing = draw(found, run)
     numbers = markup.picture(
         "paper",

@@ -60,12 +60,10 @@ SUPERVISED = (
 )
 
 
-def section(run: Run) -> Section:
-    """Energy, KL divergence and uniqueness of all branches, then the details of each."""
-    heading = "Reinforcement learning curves"
+def section(run: Run) -> Section | None:
+    """Energy, KL divergence and uniqueness of all branches, then the details of each, if any."""
     if not run.branches:
-        body = Markup("<p>No history of an RL branch was given.</p>")
-        return Section("reinforcement", heading, body)
+        return None
     figures: dict[str, Drawing] = {}
     body = Markup("")
     rewarded = {name: one for name, one in run.branches.items() if "kl" in one}
@@ -93,7 +91,9 @@ def section(run: Run) -> Section:
             caption=REWARDED.format(branch) if branch in rewarded else SUPERVISED.format(branch),
         )
     tables = {f"history-{branch}": history for branch, history in run.branches.items()}
-    return Section("reinforcement", heading, body, figures=figures, tables=tables)
+    return Section(
+        "reinforcement", "Reinforcement learning curves", body, figures=figures, tables=tables
+    )
 
 
 def draw_overview(branches: Mapping[str, pd.DataFrame], colours: Mapping[str, str]) -> Canvas:

@@ -32,14 +32,20 @@ def section(run: Run) -> Section:
         label="Supported S.U.N. and stable structures per policy with intervals",
         caption=Markup(
             "Of all sampled structures (right: of those that the judge evaluated), with 95\u202f% "
-            "intervals. Grey band: the interval of the base policy. S.U.N., supported: {}."
-        ).format(markup.prose(BY_NAME["sun_supported"].meaning)),
+            "intervals. {}S.U.N., supported: {}."
+        ).format(
+            "Grey band: the interval of the base policy. "
+            if differences.BASE in run.policies
+            else "",
+            markup.prose(BY_NAME["sun_supported"].meaning),
+        ),
     )
     body = (
         verdict.table(run) + markup.piece("warnings", warnings(run)) + picture
         + Markup("<h3>How it was done</h3>") + statement(run)
-        + Markup("<h3>What this run shows</h3>") + findings(run)
     )  # fmt: skip
+    if shown := findings(run):
+        body += Markup("<h3>What this run shows</h3>") + shown
     tables = {"verdict": verdict.records(run), "differences": differences.difference_table(run)}
     return Section("summary", "In short", body, figures=figures, tables=tables)
 
@@ -54,7 +60,7 @@ def statement(run: Run) -> Markup:
     )
     return Markup(
         "<p>Run <b>{run}</b>, seed {seed}. Every structure sampled from a policy ({counts}) was "
-        "relaxed with <b>{potential}</b>, and its formation energy was compared with a convex hull "
+        "{done} <b>{potential}</b>, and its formation energy was compared with a convex hull "
         "of {hull}. {judge}{branches}. {external}A structure is called stable if its relaxed "
         "energy above hull ({ehull}) is below {threshold:g} eV/atom. All energies are those of a "
         "machine-learned potential, and band gap and dielectric constant are those of small "
@@ -69,6 +75,7 @@ def statement(run: Run) -> Markup:
         run=config.run,
         seed=config.seed,
         counts=counts or "none",
+        done="relaxed with" if config.relax.max_steps else "evaluated without relaxation by",
         potential=title(config.relax.potential),
         hull=hull,
         judge=_judge(config),
@@ -92,10 +99,11 @@ def _judge(config: Config) -> Markup:
         return Markup("")
     count = config.judge.count
     which = "the same structures" if count is None else f"the first {count} structures of each"
+    done = f"relaxed {which} again" if config.judge.max_steps else f"evaluated {which}"
     return Markup(
-        "<b>{}</b>, which rewarded no policy, relaxed {} again and compared them with a hull of "
-        "the same potential. "
-    ).format(title(config.judge.potential), which)
+        "<b>{}</b>, which rewarded no policy, {} and compared them with a hull of the same "
+        "potential. "
+    ).format(title(config.judge.potential), done)
 
 
 def _branches(config: Config) -> Markup | str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from crystalformer_rl.report import markup
@@ -16,11 +15,10 @@ from crystalformer_rl.report.values import numbers
 PRETRAINING = frozenset({"base", "pretrain"})
 
 
-def section(run: Run) -> Section:
-    """Loss curves."""
+def section(run: Run) -> Section | None:
+    """Loss curves, if there was a training."""
     if not run.losses:
-        body = Markup("<p>No training history was given.</p>")
-        return Section("training", "Training losses", body)
+        return None
     drawing = draw(run.losses)
     body = markup.picture(
         "losses",

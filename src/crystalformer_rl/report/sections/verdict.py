@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from crystalformer_rl.config.potentials import title
 from crystalformer_rl.evaluation.intervals import Interval, difference_of_fractions
@@ -95,6 +96,7 @@ def draw(run: Run) -> Canvas:
                 axis.axvspan(base.low, base.high, color=run.colours[BASE], alpha=0.16, lw=0)
             axis.set_title(one.heading)
             axis.set_xlim(0, max(0.1, 1.08 * _largest(one)))
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=6))
             percent_axis(axis, along="x")
             axis.grid(axis="x")
             label_rows(axis)
