@@ -112,7 +112,7 @@ class Overview(argparse.ArgumentParser):
 
 
 def parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
-    """The parser of the command line; only ``verbs`` get their arguments, and are imported."""
+    """The parser of the command line with the arguments of ``verbs``; only these are imported."""
     whole = Overview(prog=PROGRAM, usage=f"{PROGRAM} [-h] [--version] VERB ...")
     whole.add_argument(
         "--version",
@@ -127,8 +127,8 @@ def parser(verbs: Iterable[str]) -> argparse.ArgumentParser:
         prog=PROGRAM,
         parser_class=argparse.ArgumentParser,
     )
-    for verb, (_, summary) in VERBS.items():
+    for verb in verbs:
+        _, summary = VERBS[verb]
         described = choices.add_parser(verb, help=summary, description=summary, parents=[common()])
-        if verb in verbs:
-            add_arguments(verb, described)
+        add_arguments(verb, described)
     return whole
