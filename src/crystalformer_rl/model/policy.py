@@ -34,7 +34,7 @@ class Policy(nn.Module):
     settings
         Size of the network and form of its density.
     seed
-        Seed of the initial weights.
+        Seed of the initial weights; None: they are not set, for those who load others.
     space_group_counts
         ``(231,)`` crystals per space group in the training data, entry 0 unused; none if absent.
     metadata
@@ -45,7 +45,7 @@ class Policy(nn.Module):
         self,
         settings: ModelSettings,
         *,
-        seed: int = 0,
+        seed: int | None = 0,
         space_group_counts: Sequence[int] | NDArray[np.int64] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -60,7 +60,8 @@ class Policy(nn.Module):
             )
         self.metadata = dict(metadata or {})
         self.network = Transformer(settings)
-        self.network.initialise(seed)
+        if seed is not None:
+            self.network.initialise(seed)
         self.tables = Tables(settings)
         self.eval()
 
@@ -112,6 +113,7 @@ class Policy(nn.Module):
         """A policy with the same weights whose coordinates are scored with another density."""
         changed = Policy(
             self.settings.model_copy(update={"coordinate_density": density}),
+            seed=None,
             space_group_counts=self.space_group_counts,
             metadata=self.metadata,
         )
@@ -165,6 +167,7 @@ class Policy(nn.Module):
         try:
             policy = cls(
                 ModelSettings.model_validate(description["settings"]),
+                seed=None,
                 space_group_counts=description["space_group_counts"],
                 metadata=description["metadata"],
             )
