@@ -281,7 +281,7 @@ class _Drawing:
         """Sample one site of each crystal; a crystal at its pad gets its lattice and leaves."""
         group, letter = self.group[batch.rows], self._letter(batch)
         multiplicity = self.tables.multiplicity[group, letter]
-        h = self._step(batch, self.network.letter_token(group, letter, multiplicity))
+        h = self.network.step(self.network.letter_token(group, letter, multiplicity), batch.cache)
         known = letter.cpu().numpy()
         ended = known == 0
         if batch.site == self.settings.max_sites - 1:
@@ -298,10 +298,6 @@ class _Drawing:
                 h = self._coordinate(batch, axis, np.flatnonzero(drawn), h)
             batch.logits = self.network.read(h, 0, LETTERS)
         batch.site += 1
-
-    def _step(self, batch: _Batch, token: Tensor) -> Tensor:
-        """Output ``(b, width)`` for one more token ``(b, width)``."""
-        return self.network.trunk(token[:, None], batch.cache)[:, 0]
 
     def _letter(self, batch: _Batch) -> Tensor:
         rows, site = batch.rows, batch.site
@@ -325,7 +321,7 @@ class _Drawing:
         element = distributions.draw_category(log_probs, self._for(draw, rows, site, 1))
         self.element[rows, site] = element
         self._add(rows, log_probs.gather(1, element[:, None])[:, 0])
-        return self._step(batch, self.network.element_token(group, element))
+        return self.network.step(self.network.element_token(group, element), batch.cache)
 
     def _coordinate(self, batch: _Batch, axis: int, drawn: NDArray[np.int64], h: Tensor) -> Tensor:
         """Sample x, y or z of the crystals ``drawn``; it follows from the others elsewhere."""
@@ -344,7 +340,7 @@ class _Drawing:
         log_density = distributions.coordinate_log_density(mixture, value)
         scored = self.tables.scored[group, letter, axis]
         self._add(rows, torch.where(scored, log_density, 0.0))
-        return self._step(batch, self.network.coordinate_token(group, value, axis))
+        return self.network.step(self.network.coordinate_token(group, value, axis), batch.cache)
 
     def _lattice(self, batch: _Batch, h: Tensor, rows: Tensor) -> None:
         parameters = self.network.read(h, ELEMENTS, ELEMENTS + lattice_size(self.settings))

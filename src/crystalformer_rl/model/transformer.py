@@ -42,6 +42,8 @@ def lattice_size(settings: ModelSettings) -> int:
 class Cache:
     """Keys and values of the tokens processed so far, for B sequences of the same length.
 
+    The tokens come first, ``(2, T, B, H, D)``, so that those of one step are next to each other.
+
     Parameters
     ----------
     capacity
@@ -54,17 +56,16 @@ class Cache:
         self._store: list[Tensor | None] = [None] * layers
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append ``(B, H, T, D)`` to one layer; return all keys and values of that layer."""
-        store, new = self._store[layer], torch.stack([key, value])
-        end = self.length + new.shape[3]
-        if store is None or store.shape[3] < end:
+        """Append ``(B, H, D)`` to one layer; return its keys and values, ``(T, B, H, D)``."""
+        store, end = self._store[layer], self.length + 1
+        if store is None or store.shape[1] < end:
             size = min(max(2 * end, 32), self._capacity)
-            larger = new.new_empty(*new.shape[:3], size, new.shape[4])
+            larger = key.new_empty(2, size, *key.shape)
             if store is not None:
-                larger[:, :, :, : self.length] = store[:, :, :, : self.length]
+                larger[:, : self.length] = store[:, : self.length]
             store = self._store[layer] = larger
-        store[:, :, :, self.length : end] = new
-        return store[0, :, :, :end], store[1, :, :, :end]
+        store[0, self.length], store[1, self.length] = key, value
+        return store[0, :end], store[1, :end]
 
     def keep(self, order: NDArray[np.int64]) -> None:
         """Keep only the sequences ``order``; only those that change place are copied."""
@@ -77,8 +78,8 @@ class Cache:
                 places, sources = (
                     torch.from_numpy(x).to(store.device) for x in (moved, order[moved])
                 )
-            store[:, places, :, : self.length] = store[:, sources, :, : self.length]
-            self._store[layer] = store[:, : len(order)]
+            store[:, : self.length, places] = store[:, : self.length, sources]
+            self._store[layer] = store[:, :, : len(order)]
 
     @classmethod
     def join(cls, caches: "Sequence[Cache]") -> "Cache":
@@ -86,8 +87,8 @@ class Cache:
         joined = cls(len(caches[0]._store), capacity=caches[0]._capacity)
         joined.length = caches[0].length
         for layer, stores in enumerate(zip(*(cache._store for cache in caches), strict=True)):
-            seen = [store[:, :, :, : joined.length] for store in stores if store is not None]
-            joined._store[layer] = torch.cat(seen, dim=1) if seen else None
+            seen = [store[:, : joined.length] for store in stores if store is not None]
+            joined._store[layer] = torch.cat(seen, dim=2) if seen else None
         return joined
 
 
@@ -112,10 +113,8 @@ class Block(nn.Module):
         self.mlp_out = nn.Linear(settings.widening * width, width)
         self.dropout = nn.Dropout(settings.dropout)
 
-    def forward(
-        self, h: Tensor, rotation: Tensor | None, cache: Cache | None, layer: int
-    ) -> Tensor:
-        """``(B, T, width)`` to the same shape; with a cache, T is 1 and the past is attended to."""
+    def forward(self, h: Tensor, rotation: Tensor | None) -> Tensor:
+        """``(B, T, width)`` to the same shape, causal along T."""
         batch, length, _ = h.shape
         # Three products instead of one: the gradient of a split would copy all three.
         projected = self.attention_norm(h)
@@ -127,10 +126,21 @@ class Block(nn.Module):
         if rotation is not None:
             query, key = _rotate(query, rotation), _rotate(key, rotation)
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-        if cache is not None:
-            key, value = cache.append(layer, key, value)
-        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=cache is None)
+        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         seen = seen.transpose(1, 2).reshape(batch, length, -1)
+        return self._finish(h, seen)
+
+    def step(self, h: Tensor, rotation: Tensor | None, cache: Cache, layer: int) -> Tensor:
+        """:meth:`forward` for one more token of each sequence, ``(B, width)``."""
+        projected = self.query_key_value(self.attention_norm(h))
+        query, key, value = projected.view(len(h), 3, self.heads, -1).unbind(1)
+        if rotation is not None:
+            query, key = _rotate(query, rotation), _rotate(key, rotation)
+        seen = _attend(query, *cache.append(layer, key, value))
+        return self._finish(h, seen.flatten(1))
+
+    def _finish(self, h: Tensor, seen: Tensor) -> Tensor:
+        """Add the output of the attention, then that of the MLP."""
         h = h + self.dropout(self.attention_out(seen))
         hidden = functional.gelu(self.mlp_in(self.mlp_norm(h)), approximate="tanh")
         out: Tensor = h + self.dropout(self.mlp_out(hidden))
@@ -232,21 +242,29 @@ class Transformer(nn.Module):
         ]
         return torch.stack(tokens, dim=2).flatten(1, 2)
 
-    def trunk(self, h: Tensor, cache: Cache | None = None) -> Tensor:
+    def trunk(self, h: Tensor) -> Tensor:
         """Blocks and final norm: ``(B, T, width)`` to the same shape, causal along T."""
-        start = 0 if cache is None else cache.length
-        span = slice(start, start + h.shape[1])
-        rotation = None
-        if self.settings.positions == "learned":
-            h = h + self.position[span]
-        else:
-            rotation = self.rotation[span, None]
-        for layer, block in enumerate(self.blocks):
-            h = block(h, rotation, cache, layer)
-        if cache is not None:
-            cache.length += h.shape[1]
+        h, rotation = self._placed(h, slice(h.shape[1]))
+        for block in self.blocks:
+            h = block(h, rotation)
         out: Tensor = self.norm(h)
         return out
+
+    def step(self, h: Tensor, cache: Cache) -> Tensor:
+        """:meth:`trunk` for one more token of each sequence, ``(B, width)``, without gradients."""
+        h, rotation = self._placed(h, slice(cache.length, cache.length + 1))
+        for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            h = block.step(h, rotation, cache, layer)
+        cache.length += 1
+        out: Tensor = self.norm(h)
+        return out
+
+    def _placed(self, h: Tensor, span: slice) -> tuple[Tensor, Tensor | None]:
+        """The tokens at the positions ``span``, and the rotation for the blocks, if any."""
+        if self.settings.positions == "learned":
+            return h + self.position[span], None
+        return h, self.rotation[span, None]
 
     def read(self, h: Tensor, start: int, stop: int) -> Tensor:
         """Outputs ``start`` to ``stop`` of the output layer for ``(..., width)``."""
@@ -281,6 +299,20 @@ def rotary_order(heads: int, key_size: int) -> NDArray[np.int64]:
     return (key_size * np.arange(heads)[:, None] + halves.T.ravel()).ravel()
 
 
+def _attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of one query per sequence ``(B, H, D)`` to all of ``(T, B, H, D)``: ``(B, H, D)``.
+
+    A CPU needs about a third of the time of the fused kernel, which works on one head at a time.
+    """
+    if query.device.type != "cpu":
+        keys, values = keys.permute(1, 2, 0, 3), values.permute(1, 2, 0, 3)
+        out: Tensor = functional.scaled_dot_product_attention(query[:, :, None], keys, values)
+        return out[:, :, 0]
+    scores = (keys * (query * query.shape[-1] ** -0.5)).sum(-1, keepdim=True)
+    out = (scores.softmax(0) * values).sum(0)
+    return out
+
+
 def _rotary_table(length: int, key_size: int) -> Tensor:
     """cos and sin ``(length, key_size / 2, 2)`` in float32.
 
@@ -293,7 +325,7 @@ def _rotary_table(length: int, key_size: int) -> Tensor:
 
 
 def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate the pairs of ``(B, T, H, D)`` by the angles of ``(T, 1, D / 2, 2)``.
+    """Rotate the pairs of ``(…, T, H, D)`` by the angles of ``(T, 1, D / 2, 2)``.
 
     Half precision has no complex numbers, so the product is written out there; the compiler fuses
     it.

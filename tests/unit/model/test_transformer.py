@@ -45,8 +45,8 @@ def test_cache_gives_what_the_whole_sequence_gives(make_policy: MakePolicy, posi
                 kept = np.array([0, 2] if t == 10 else [1])
                 cache.keep(kept)
                 rows = rows[torch.from_numpy(kept)]
-            step = network.trunk(h[rows, t : t + 1], cache)
-            torch.testing.assert_close(step[:, 0], whole[rows, t], rtol=0, atol=1e-10)
+            step = network.step(h[rows, t], cache)
+            torch.testing.assert_close(step, whole[rows, t], rtol=0, atol=1e-10)
 
 
 def test_same_seed_same_weights() -> None:
