@@ -89,11 +89,30 @@ def cells_from(structures: Sequence[Structure | None]) -> list[Cell | None]:
     return [None if structure is None else Cell.of(structure) for structure in structures]
 
 
+def edges_of(matrix: NDArray[np.float64]) -> tuple[float, ...]:
+    """Lengths, Å, of the rows of ``matrix`` (3, 3)."""
+    return tuple(math.hypot(*row) for row in matrix.tolist())
+
+
+def heights_of(matrix: NDArray[np.float64]) -> tuple[float, ...]:
+    """Distance, Å, of the lattice planes along each row of ``matrix`` (3, 3), which spans a volume.
+
+    A step along a row leads from a plane of the other two rows to the next.
+    """
+    volume, (a, b, c) = volume_of(matrix), matrix.tolist()
+    return tuple(volume / math.hypot(*_cross(*pair)) for pair in ((b, c), (c, a), (a, b)))
+
+
 def volume_of(matrix: NDArray[np.float64]) -> float:
     """Volume, Å³, of the cell with the rows of ``matrix`` (3, 3); NaN if they are not finite."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = matrix.tolist()
     triple = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
     return float(abs(triple))
+
+
+def _cross(u: list[float], v: list[float]) -> tuple[float, float, float]:
+    (ux, uy, uz), (vx, vy, vz) = u, v
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
 
 
 _element = cache(Element.from_Z)

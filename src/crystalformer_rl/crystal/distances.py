@@ -1,5 +1,6 @@
 """Distances between the atoms of a crystal, however flat or skewed the cell it is given in."""
 
+import math
 from functools import lru_cache
 from itertools import product
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
-from crystalformer_rl.crystal.cell import Cell, volume_of
+from crystalformer_rl.crystal.cell import Cell, edges_of, heights_of, volume_of
 
 # Closer atoms are not a crystal: it is neither valid (CDVAE's rule) nor evaluated nor matched.
 MIN_DISTANCE_ANGSTROM = 0.5
@@ -19,7 +20,7 @@ _FLAT = 1e-12
 
 def is_flat(matrix: NDArray[np.float64]) -> bool:
     """Whether the rows of ``matrix`` (3, 3) span no volume."""
-    return not volume_of(matrix) > _FLAT * np.prod(np.linalg.norm(matrix, axis=1))
+    return not volume_of(matrix) > _FLAT * math.prod(edges_of(matrix))
 
 
 def shortest_vector(lattice: Lattice) -> float:
@@ -32,7 +33,8 @@ def shortest_vector(lattice: Lattice) -> float:
 
 def shorter_than(limit: float, matrix: NDArray[np.float64]) -> float | None:
     """:func:`shortest_vector` if it is below ``limit``, Å, else None; faster for ordinary cells."""
-    if not is_flat(matrix) and _planes_are_apart(limit, matrix):
+    # A lattice vector leads to another plane of at least one pair of edges.
+    if not is_flat(matrix) and min(heights_of(matrix)) > limit:
         return None
     found = shortest_vector(Lattice(matrix))
     return found if found < limit else None
@@ -56,7 +58,7 @@ def closer_than(limit: float, cell: Cell) -> float | None:
     """:func:`min_distance` if it is below ``limit``, Å, else None; faster for ordinary cells."""
     # Where the planes are twice the limit apart no lattice vector is shorter than it, and the
     # shortest of the offsets of two atoms that are below it has no coordinate beyond a half.
-    if _planes_are_apart(2 * limit, cell.matrix):
+    if not is_flat(cell.matrix) and min(heights_of(cell.matrix)) > 2 * limit:
         first, second = _pairs(len(cell.numbers))
         offsets = cell.positions[first] - cell.positions[second]
         vectors = (offsets - offsets.round()) @ cell.matrix
@@ -64,15 +66,6 @@ def closer_than(limit: float, cell: Cell) -> float | None:
     else:
         found = min_distance(cell.structure())
     return found if found < limit else None
-
-
-def _planes_are_apart(distance: float, matrix: NDArray[np.float64]) -> bool:
-    """Whether the planes of each two edges are further apart than ``distance``, Å.
-
-    A step along the third edge leads to the next plane, so no lattice vector is shorter then.
-    """
-    inverse = np.linalg.inv(matrix)
-    return bool(distance**2 * (inverse * inverse).sum(axis=0).max() < 1)
 
 
 @lru_cache(maxsize=64)

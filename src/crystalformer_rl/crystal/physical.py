@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import DummySpecies, Structure
 
-from crystalformer_rl.crystal.cell import Cell, volume_of
+from crystalformer_rl.crystal.cell import Cell, edges_of, volume_of
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than, is_flat
 
 # Far outside what a crystal needs, and far inside what the libraries can compute with.
@@ -60,7 +60,7 @@ def refuse_unphysical_cell(cell: Cell, *, min_distance: float = MIN_DISTANCE_ANG
     if not finite.all():
         place = int(np.flatnonzero(~finite.all(axis=1))[0])
         raise UnphysicalError(f"a coordinate of atom {place} (counted from 0) is not finite")
-    longest = float(np.sqrt((matrix * matrix).sum(axis=1).max()))
+    longest = max(edges_of(matrix))
     if longest > MAX_LENGTH:
         raise UnphysicalError(f"a cell edge of {longest:.4g} Å: at most {MAX_LENGTH:g} Å")
     largest = float(np.abs(positions).max())

@@ -69,18 +69,20 @@ def standardise_moyo(cell: Cell, *, symprec: float) -> Standard:
     """
     dataset = _moyo_dataset(cell, symprec=symprec)
     description = _preferred_description(dataset, cell.numbers.tolist())
-    rotation, translation = description.rotation, description.translation
-    linear = np.array(dataset.std_linear) @ np.linalg.inv(rotation)
+    linear, shift = np.array(dataset.std_linear), np.array(dataset.std_origin_shift)
     standard = dataset.std_cell
+    positions = np.array(standard.positions)
+    if description is not _AS_IT_IS:
+        rotation, translation = description.rotation, description.translation
+        linear = linear @ np.linalg.inv(rotation)
+        shift = shift - linear @ translation
+        positions = positions @ rotation.T + translation
+    numbers = np.array(standard.numbers, dtype=np.int64)
     return Standard(
         space_group=int(dataset.number),
-        cell=Cell(
-            np.array(standard.basis),
-            np.array(standard.numbers, dtype=np.int64),
-            tables.wrap(np.array(standard.positions) @ rotation.T + translation),
-        ),
+        cell=Cell(np.array(standard.basis), numbers, tables.wrap(positions)),
         linear=linear,
-        shift=np.array(dataset.std_origin_shift) - linear @ translation,
+        shift=shift,
     )
 
 
@@ -186,8 +188,8 @@ def _descriptions(dataset: "moyopy.MoyoDataset") -> list[_Description]:
 def _is_smallest(group: int, orbits: Collection[tuple[int, str, int]]) -> bool:
     """Whether no exchange of letters makes the (letter, element) pairs smaller.
 
-    A normaliser exchanges only letters of one multiplicity with as many degrees of freedom. In
-    each such class the letters must be in the order of the elements on them.
+    In each class of letters that a normaliser may exchange, they must be in the order of the
+    elements on them.
     """
     elements: dict[str, list[float]] = {}
     for _, letter, number in orbits:
@@ -299,38 +301,32 @@ def sites(standard: Standard) -> list[Site]:
         If the atoms are not whole orbits of the group's Wyckoff positions.
     """
     group, cell = standard.space_group, standard.cell
-    maps = tables.operations(group)
-    rotations, shifts = maps[:, :, :3], maps[:, :, 3]
+    maps, firsts = tables.operations(group), tables.first_operations()[group]
+    # Each atom on the first position of each letter, whether it is there, and the point to report.
+    projected = cell.positions @ firsts[:, :, :3].swapaxes(1, 2) + firsts[:, None, :, 3]
+    fits = _near(cell.positions - projected, cell.matrix)
+    points = tables.wrap(tables.wrap(projected).round(8))
     waiting = np.ones(len(cell.numbers), dtype=bool)
     found = []
     while waiting.any():
         first = int(waiting.argmax())
-        points = rotations @ cell.positions[first] + shifts
+        images = maps[:, :, :3] @ cell.positions[first] + maps[:, :, 3]
         same = (waiting & (cell.numbers == cell.numbers[first])).nonzero()[0]
-        near = _near(points[:, None] - cell.positions[same], cell.matrix)
+        near = _near(images[:, None] - cell.positions[same], cell.matrix)
         members = same[near.any(axis=0)]
         if not near.any(axis=1).all():
             raise ValueError(f"the images of atom {first} are not all atoms of the cell")
-        letter, xyz = _position(group, cell.positions[members], cell.matrix)
-        found.append(Site(letter, int(cell.numbers[first]), xyz))
+        letters = tables.letters_of(group, len(members))
+        places, which = fits[letters[:, None], members].nonzero()
+        if not len(places):
+            raise ValueError(
+                f"an orbit of {len(members)} atoms fits no Wyckoff position of group {group}"
+            )
+        letter = int(letters[places[0]])
+        smallest = min(points[letter, members[which[places == places[0]]]].tolist())
+        found.append(Site(letter, int(cell.numbers[first]), np.array(smallest)))
         waiting[members] = False
     return sorted(found, key=lambda site: (site.letter, *site.xyz.tolist(), site.element))
-
-
-def _position(
-    group: int, members: NDArray[np.float64], matrix: NDArray[np.float64]
-) -> tuple[int, NDArray[np.float64]]:
-    """Letter of an orbit of the conventional cell, and its smallest point on the first position."""
-    letters, operations = tables.first_positions(group, len(members))
-    projected = members @ operations[:, :, :3].swapaxes(1, 2) + operations[:, None, :, 3]
-    fits = _near(members - projected, matrix)
-    if not fits.any():
-        raise ValueError(
-            f"an orbit of {len(members)} atoms fits no Wyckoff position of group {group}"
-        )
-    lowest = int(fits.any(axis=1).argmax())
-    points = tables.wrap(projected[lowest, fits[lowest]])
-    return letters[lowest], min(tables.wrap(points.round(8)), key=tuple)
 
 
 def _near(offset: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -338,8 +334,9 @@ def _near(offset: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[n
 
     Exact in any cell: the coordinates of a short offset differ by little from integers.
     """
-    moved = (offset - offset.round()) @ matrix
-    return np.asarray((moved * moved).sum(axis=-1) < SAME_POINT**2)
+    # Of stacked arrays, np.dot makes one product, the operator many.
+    moved = np.dot(offset - np.rint(offset), matrix)
+    return np.asarray(np.vecdot(moved, moved) < SAME_POINT**2)
 
 
 def _spglib_dataset(

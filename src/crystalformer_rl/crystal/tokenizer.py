@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal import lattice as cells
 from crystalformer_rl.crystal import wyckoff as tables
-from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.physical import MAX_ELEMENT, refuse_unphysical_cell
 from crystalformer_rl.crystal.symmetry import (
@@ -39,8 +39,7 @@ Reason = Literal[
 CHUNK = 64
 # Far below what StructureMatcher allows (0.3 of the atomic spacing, 0.2 in length, 5°).
 CLOSE = 0.1
-SIMILAR_LENGTH = 0.01
-SIMILAR_ANGLE = np.radians(1.0)
+SIMILAR = 0.01
 
 
 @dataclass(frozen=True)
@@ -160,10 +159,11 @@ def batch(crystals: Sequence[SiteTokens], *, max_sites: int) -> CrystalTokens:
 def leads_back(cell: Cell, standard: Standard, decoded: Cell) -> bool:
     """Whether the decoded primitive cell is the crystal that the tokens were made from.
 
-    Settled by the known transformation where that suffices: the lattices agree within 1 % and 1°
-    and each input atom is within 0.1 Å of a decoded atom of the same element, one to one. That
-    is stricter than ``StructureMatcher`` with its default tolerances, which decides the rest. As
-    for ``StructureMatcher``, a crystal and its mirror image are the same.
+    Settled by the known transformation where that suffices: the scalar products of the lattice
+    vectors agree within 1 % of their lengths, and each input atom is within 0.1 Å of a decoded atom
+    of the same element, one to one. That is stricter than ``StructureMatcher`` with its default
+    tolerances, which decides the rest. As for ``StructureMatcher``, a crystal and its mirror image
+    are the same.
     """
     return _coincide(cell, standard, decoded) or bool(
         StructureMatcher().fit(cell.structure(), decoded.structure())
@@ -176,19 +176,18 @@ def _coincide(cell: Cell, standard: Standard, decoded: Cell) -> bool:
     # Input vectors in units of the decoded primitive ones: integers if one tiles the other.
     change = to_standard @ to_primitive
     whole = np.round(change)
-    copies = round(abs(np.linalg.det(whole)))
+    copies = round(volume_of(whole))
     if np.abs(change - whole).max() > 1e-3 or copies * len(decoded.numbers) != len(cell.numbers):
         return False
-    ours, theirs = cells.parameters(np.stack([cell.matrix, whole @ decoded.matrix]))
-    if np.abs(ours[:3] / theirs[:3] - 1).max() > SIMILAR_LENGTH:
-        return False
-    if np.abs(ours[3:] - theirs[3:]).max() > SIMILAR_ANGLE:
+    ours, theirs = (matrix @ matrix.T for matrix in (cell.matrix, whole @ decoded.matrix))
+    lengths = np.sqrt(ours.diagonal())
+    if (np.abs(ours - theirs) > SIMILAR * np.outer(lengths, lengths)).any():
         return False
     moved = (cell.positions - standard.shift) @ to_standard @ to_primitive
     offset = moved[:, None] - decoded.positions[None]
-    translation = np.round(offset)
-    apart = (offset - translation) @ decoded.matrix
-    near = np.einsum("ijk,ijk->ij", apart, apart) < CLOSE**2
+    translation = np.rint(offset)
+    apart = np.dot(offset - translation, decoded.matrix)
+    near = np.vecdot(apart, apart) < CLOSE**2
     near &= cell.numbers[:, None] == decoded.numbers[None]
     if not (near.sum(axis=1) == 1).all():
         return False
@@ -211,7 +210,7 @@ def _tokenize_cells(
     for place, cell in enumerate(cells):
         if isinstance(cell, Rejection):
             results.append(cell)
-        elif np.any((cell.numbers < 1) | (cell.numbers > MAX_ELEMENT)):
+        elif ((cell.numbers < 1) | (cell.numbers > MAX_ELEMENT)).any():
             unknown = f"atomic numbers {sorted(set(cell.numbers.tolist()))}"
             results.append(Rejection("element", unknown))
         else:
@@ -234,26 +233,26 @@ def _tokenize_cells(
 
 
 def _attempt(
-    standardise: Callable[..., Standard], cells: Sequence[Cell], *, symprec: float
+    standardise: Callable[..., Standard], crystals: Sequence[Cell], *, symprec: float
 ) -> list[tuple[SiteTokens | None, str]]:
     """Tokens of each crystal, None if there are none, and why they are not those of the crystal."""
-    made: list[tuple[Standard, SiteTokens] | str] = []
-    for cell in cells:
+    made: list[tuple[Standard, list[Site]] | str] = []
+    for cell in crystals:
         try:
             standard = standardise(cell, symprec=symprec)
-            made.append((standard, _site_tokens(standard, sites(standard))))
+            made.append((standard, sites(standard)))
         except ValueError as error:
             made.append(str(error))
-    tokens = [one[1] for one in made if not isinstance(one, str)]
+    tokens = _site_tokens([one for one in made if not isinstance(one, str)])
     longest = max((len(one.wyckoff) for one in tokens), default=0)
     # All at once: one by one this takes as long as finding the symmetry.
-    decoded = iter(decode(batch(tokens, max_sites=longest)))
+    decoded = zip(tokens, decode(batch(tokens, max_sites=longest)), strict=True)
     results: list[tuple[SiteTokens | None, str]] = []
-    for cell, one in zip(cells, made, strict=True):
+    for cell, one in zip(crystals, made, strict=True):
         if isinstance(one, str):
             results.append((None, one))
             continue
-        (standard, own), again = one, next(decoded)
+        (standard, _), (own, again) = one, next(decoded)
         if again.cell is None:
             results.append((None, str(again.error)))
         elif leads_back(cell, standard, again.cell):
@@ -271,16 +270,25 @@ def _of_few_sites(result: SiteTokens | Rejection, max_sites: int) -> SiteTokens 
     return result
 
 
-def _site_tokens(standard: Standard, found: Sequence[Site]) -> SiteTokens:
-    lattice = cells.constrain(standard.space_group, cells.parameters(standard.cell.matrix))
-    lattice[:3] /= np.cbrt(len(standard.cell.numbers))
-    return SiteTokens(
-        space_group=standard.space_group,
-        wyckoff=np.array([site.letter for site in found], dtype=np.int64),
-        element=np.array([site.element for site in found], dtype=np.int64),
-        position=np.array([site.xyz for site in found]),
-        lattice=lattice,
-    )
+def _site_tokens(crystals: Sequence[tuple[Standard, Sequence[Site]]]) -> list[SiteTokens]:
+    """The tokens of crystals in the standard setting, with their sites."""
+    if not crystals:
+        return []
+    standards = [standard for standard, _ in crystals]
+    matrices = np.stack([standard.cell.matrix for standard in standards])
+    groups = [standard.space_group for standard in standards]
+    lattices = cells.constrain(groups, cells.parameters(matrices))
+    lattices[:, :3] /= np.cbrt([len(standard.cell.numbers) for standard in standards])[:, None]
+    return [
+        SiteTokens(
+            space_group=group,
+            wyckoff=np.array([site.letter for site in found], dtype=np.int64),
+            element=np.array([site.element for site in found], dtype=np.int64),
+            position=np.array([site.xyz for site in found]),
+            lattice=lattice,
+        )
+        for group, (_, found), lattice in zip(groups, crystals, lattices, strict=True)
+    ]
 
 
 def _cell_or_rejection(crystal: Structure | Cell | Rejection) -> Cell | Rejection:

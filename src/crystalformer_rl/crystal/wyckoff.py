@@ -25,6 +25,8 @@ LETTERS = string.ascii_lowercase + "A"
 NUM_GROUPS = 230
 NUM_LETTERS = len(LETTERS) + 1
 _DENOMINATOR = 24
+# A point without symmetry.
+_GENERIC = np.array([0.1372, 0.2716, 0.3391])
 _CENTRINGS = {
     "P": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     "A": ((1, 0, 0), (0, 1 / 2, -1 / 2), (0, 1 / 2, 1 / 2)),
@@ -195,25 +197,45 @@ def first_operations() -> NDArray[np.float64]:
 
 
 @cache
-def first_positions(space_group: int, multiplicity: int) -> tuple[list[int], NDArray[np.float64]]:
-    """Letters of one multiplicity, and the ``(n, 3, 4)`` maps of their first positions."""
-    letters = np.flatnonzero(multiplicities()[space_group] == multiplicity)
-    return letters.tolist(), first_operations()[space_group, letters]
+def letters_of(space_group: int, multiplicity: int) -> NDArray[np.int64]:
+    """The letters of one multiplicity."""
+    return np.flatnonzero(multiplicities()[space_group] == multiplicity)
 
 
 @cache
 def exchangeable(space_group: int) -> list[str]:
-    """Letters in classes of equal multiplicity and equal degrees of freedom.
+    """Letters in classes, of which another description of a crystal may exchange the letters.
 
-    Another description of a crystal in the standard setting can exchange letters of one class.
+    The description is in the standard setting too. Letters of a class are alike in all that an
+    affine map of the group onto itself preserves, as far as it is compared here.
     """
-    classes: dict[tuple[int, int], str] = {}
+    classes: dict[tuple[object, ...], str] = {}
     for one in positions(space_group):
-        freedom = int(np.linalg.matrix_rank(one.operation[:, :3]))
-        classes[one.multiplicity, freedom] = (
-            classes.get((one.multiplicity, freedom), "") + one.letter
-        )
+        kind = _kind(space_group, one)
+        classes[kind] = classes.get(kind, "") + one.letter
     return list(classes.values())
+
+
+def _kind(space_group: int, position: WyckoffPosition) -> tuple[object, ...]:
+    """Multiplicity, degrees of freedom, kinds of operations that leave a point of the position
+    where it is, and number of translations that leave its orbit as it is.
+    """
+    maps, operation = operations(space_group), position.operation
+    point = operation[:, :3] @ _GENERIC + operation[:, 3]
+    images = maps[:, :, :3] @ point + maps[:, :, 3]
+    offset = images - point
+    rotations = maps[(np.abs(offset - offset.round()) < 1e-6).all(axis=1), :, :3]
+    traces = np.trace(rotations, axis1=1, axis2=2).round().tolist()
+    kinds = sorted(zip(np.linalg.det(rotations).round().tolist(), traces, strict=True))
+    # In units of which 1/24 is a multiple, coordinates are compared as integers.
+    places = np.round(images * 24e5).astype(int)
+    orbit = set(map(tuple, (places % 2400000).tolist()))
+    translations = sum(
+        orbit.issuperset(map(tuple, ((places + other - places[0]) % 2400000).tolist()))
+        for other in np.array(sorted(orbit))
+    )
+    freedom = int(np.linalg.matrix_rank(operation[:, :3]))
+    return position.multiplicity, freedom, tuple(kinds), translations
 
 
 def check_space_group(space_group: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.cell import Cell, heights_of, volume_of
 
 NEIGHBOURS = 100
 # Images of the cell in a search; more are only needed for a cell far flatter than a crystal's.
@@ -27,11 +27,11 @@ def amd(cell: Cell, *, neighbours: int = NEIGHBOURS) -> NDArray[np.float64]:
     The points within a radius are complete if the images of the cell fill a sphere of that radius
     around every atom; the radius grows until each atom has k neighbours within it.
     """
-    count, volume = len(cell.numbers), abs(np.linalg.det(cell.matrix))
+    count, volume = len(cell.numbers), volume_of(cell.matrix)
     unknown = np.full(neighbours, np.nan)
     if not (count and volume > 0 and np.isfinite(cell.positions).all()):
         return unknown
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell.matrix), axis=0)
+    heights = np.array(heights_of(cell.matrix))
     atoms = (cell.positions % 1) @ cell.matrix
     radius = 1.1 * np.cbrt(3 * (neighbours + 1) * volume / (4 * np.pi * count))
     while True:

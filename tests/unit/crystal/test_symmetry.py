@@ -75,6 +75,11 @@ def test_known_descriptions_of_cubic_crystals_serve_other_elements_and_sizes(
         assert [(site.letter, site.element) for site in sites] == [(1, 11), (2, 17)]
 
 
+def test_letters_that_differ_in_the_symmetry_of_their_sites_are_not_exchanged() -> None:
+    assert wyckoff.exchangeable(194) == ["a", "b", "cd", "e", "f", "g", "h", "i", "jk", "l"]
+    assert wyckoff.exchangeable(225) == ["ab", "c", "d", "e", "f", "g", "hi", "jk", "l"]
+
+
 def test_descriptions_exchange_only_letters_of_one_class() -> None:
     for group in LATTICES:
         letters = list(range(1, min(int(wyckoff.max_letter()[group]), 6) + 1))

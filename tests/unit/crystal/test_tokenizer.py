@@ -201,7 +201,7 @@ def test_the_quick_check_pairs_atoms_of_supercells_one_to_one() -> None:
 
 
 def _decoded(standard: symmetry.Standard) -> Cell:
-    tokens = tokenizer._site_tokens(standard, symmetry.sites(standard))
+    (tokens,) = tokenizer._site_tokens([(standard, symmetry.sites(standard))])
     return primitive_cell(**vars(tokens))
 
 
