@@ -20,7 +20,7 @@ from crystalformer_rl.crystal.cif_sites import PartlyOccupiedError, Sites, numbe
 from crystalformer_rl.crystal.formula import refuse_other_contents
 from crystalformer_rl.crystal.operations import Operations, operations_of, parse_operations
 from crystalformer_rl.crystal.orbits import Expanded, expand
-from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical
+from crystalformer_rl.crystal.physical import UnphysicalError, physical_cell
 from crystalformer_rl.crystal.plain_cif import plain_cell
 from crystalformer_rl.crystal.space_groups import Declared
 from crystalformer_rl.crystal.star import Block, read_blocks
@@ -192,7 +192,7 @@ def _expand(
         declared_volume=None if volume is None else number_of(volume, "_cell_volume"),
     )
     structure = Structure(sites.lattice, found.symbols, found.positions)
-    refuse_unphysical(structure)
+    physical_cell(structure)
     return structure, found.merged
 
 

@@ -19,31 +19,15 @@ class UnphysicalError(ValueError):
     """What was read cannot be a crystal."""
 
 
-def refuse_unphysical(structure: Structure, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:
-    """Raise if ``structure`` cannot be a crystal. Every crystal that is read is checked so.
+def refuse_unphysical(cell: Cell, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:
+    """Raise if ``cell`` cannot be a crystal. Every crystal that is read is checked so.
+
+    The libraries that find symmetry, and the potentials, crash on some of what is refused here.
 
     Parameters
     ----------
-    structure
-        Ordered.
     min_distance
         Atoms may not be closer than this, Å; 0 to allow any distance.
-
-    Raises
-    ------
-    UnphysicalError
-        If it has an unknown element, or for the reasons of :func:`refuse_unphysical_cell`.
-    """
-    unknown = [str(kind) for kind in structure.types_of_species if isinstance(kind, DummySpecies)]
-    if unknown:
-        raise UnphysicalError(f"unknown elements: {', '.join(sorted(unknown))}")
-    refuse_unphysical_cell(Cell.of(structure), min_distance=min_distance)
-
-
-def refuse_unphysical_cell(cell: Cell, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:
-    """Raise if ``cell`` cannot be a crystal; see :func:`refuse_unphysical`.
-
-    The libraries that find symmetry, and the potentials, crash on some of what is refused here.
 
     Raises
     ------
@@ -82,6 +66,22 @@ def refuse_unphysical_cell(cell: Cell, *, min_distance: float = MIN_DISTANCE_ANG
             f"{cell.composition.formula}: atoms are {found:.3f} Å apart, at least "
             f"{min_distance:g} Å is needed"
         )
+
+
+def physical_cell(structure: Structure) -> Cell:
+    """The arrays of an ordered structure, if it can be a crystal.
+
+    Raises
+    ------
+    UnphysicalError
+        If it has an unknown element, or for the reasons of :func:`refuse_unphysical`.
+    """
+    unknown = [str(kind) for kind in structure.types_of_species if isinstance(kind, DummySpecies)]
+    if unknown:
+        raise UnphysicalError(f"unknown elements: {', '.join(sorted(unknown))}")
+    cell = Cell.of(structure)
+    refuse_unphysical(cell)
+    return cell
 
 
 def refuse_unknown_elements(numbers: ArrayLike) -> None:

@@ -14,7 +14,7 @@ from pymatgen.core import Element
 from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.crystal.cif_sites import exact_thirds, lattice_of
 from crystalformer_rl.crystal.formula import HYDROGEN, refuse_other_contents
-from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical_cell
+from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical
 
 _PLAIN = re.compile(
     r"(?:# generated using pymatgen\s+)?data_\S+\n"
@@ -77,7 +77,7 @@ def plain_cell(text: str) -> Cell | None:
     cell = Cell(matrix, np.array(numbers, dtype=np.int64), positions - np.floor(positions))
     problem = None
     try:
-        refuse_unphysical_cell(cell)
+        refuse_unphysical(cell)
     except UnphysicalError as error:
         if _repeats_sites(positions):
             return None

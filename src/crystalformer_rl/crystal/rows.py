@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.cif import CifCrystal, ReadError
 from crystalformer_rl.crystal.labels import Value
-from crystalformer_rl.crystal.physical import UnphysicalError, refuse_unphysical
+from crystalformer_rl.crystal.physical import UnphysicalError, physical_cell, refuse_unphysical
 
 SHOWN = 12
 
@@ -77,7 +77,7 @@ class Source:
 
 def row_of(
     name: str,
-    load: Callable[[], Structure | CifCrystal],
+    load: Callable[[], Cell | Structure | CifCrystal],
     *,
     split: str | None = None,
     properties: Mapping[str, Value] | None = None,
@@ -90,8 +90,10 @@ def row_of(
             if not loaded.is_ordered:
                 error = f"{loaded.formula}: partially occupied sites"
                 return Row(name, None, error, "disordered", split, labels)
+            return Row(name, physical_cell(loaded), None, None, split, labels)
+        if isinstance(loaded, Cell):
             refuse_unphysical(loaded)
-            return Row(name, Cell.of(loaded), None, None, split, labels)
+            return Row(name, loaded, None, None, split, labels)
     except UnphysicalError as problem:
         return Row(name, None, str(problem), "not_physical", split, labels)
     except ValueError as problem:

@@ -7,7 +7,7 @@ from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cif import crystals_of_cif
 from crystalformer_rl.crystal.extxyz import read_frames
-from crystalformer_rl.crystal.physical import refuse_unphysical
+from crystalformer_rl.crystal.physical import physical_cell
 from crystalformer_rl.crystal.poscar import structure_of_poscar
 from crystalformer_rl.crystal.readers import CIF_SUFFIXES, text_of
 
@@ -33,7 +33,7 @@ def read_structure(path: Path) -> Structure:
     try:
         structure = _read(path)
         if structure.is_ordered:
-            refuse_unphysical(structure)
+            physical_cell(structure)
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as a structure: {error}") from error
     return structure

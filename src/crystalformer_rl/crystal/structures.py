@@ -44,16 +44,15 @@ def cell_columns(cells: Sequence[Cell | None], *, prefix: str = "") -> Columns:
     """The columns of :func:`structure_columns`, of crystals as arrays."""
     columns: Columns = {prefix + name: [] for name in COLUMNS}
     for cell in cells:
-        values: tuple[list[float] | list[int] | None, ...] = (None, None, None)
-        if cell is not None:
-            values = (
-                cell.matrix.ravel().tolist(),
-                cell.numbers.tolist(),
-                cell.positions.ravel().tolist(),
-            )
+        values = (None, None, None) if cell is None else values_of(cell)
         for name, value in zip(COLUMNS, values, strict=True):
-            columns[prefix + name].append(value)
+            columns[prefix + name].append(None if value is None else value.tolist())
     return columns
+
+
+def values_of(cell: Cell) -> tuple[NDArray[Any], ...]:
+    """The values of a crystal in the columns ``COLUMNS``."""
+    return cell.matrix.ravel(), cell.numbers, cell.positions.ravel()
 
 
 def structures_of(table: pd.DataFrame, *, prefix: str = "") -> list[Structure | None]:
@@ -183,6 +182,8 @@ def structure_of_record(record: Any) -> Structure:
 
 def _flat(values: Any) -> NDArray[np.float64]:
     """Numbers in one row, also of a list of lists."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        return values.ravel().astype(float, copy=False)
     try:
         if len(values) and isinstance(values[0], list | tuple | np.ndarray):
             values = np.concatenate([np.asarray(row) for row in values])

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.cif import CifCrystal, one_crystal
 from crystalformer_rl.crystal.labels import is_empty, labels_of, texts
 from crystalformer_rl.crystal.physical import refuse_unphysical
@@ -63,6 +64,8 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         column = column.cast(pa.large_binary())
     if pa.types.is_nested(kind):
         return list(column.to_pandas())
+    if pa.types.is_primitive(kind):
+        return list(column.to_pylist())
     return [_text(value) for value in column.to_pylist()]
 
 
@@ -96,7 +99,7 @@ def _open(path: Path, table: Table, merge_below: float) -> Source:
 
 def _loader(
     path: Path, table: Table, merge_below: float
-) -> Callable[[int], Structure | CifCrystal]:
+) -> Callable[[int], Cell | Structure | CifCrystal]:
     """Reads the crystal of a row."""
     if (lemat := _lemat_column(table)) is not None:
         return partial(_of_text, table.columns[lemat], merge_below=merge_below)
@@ -110,18 +113,17 @@ def _loader(
             f"{list(LEMAT_COLUMNS)}; " + _has(table, ["cif", *COLUMNS])
         )
 
-    def load(place: int) -> Structure | CifCrystal:
+    def load(place: int) -> Cell | CifCrystal:
         cell = cell_of(*(values[place] for values in cells)) if cells else None
-        structure = None if cell is None else cell.structure()
-        if cifs is None or (structure is not None and is_empty(cifs[place])):
-            if structure is None:
+        if cifs is None or (cell is not None and is_empty(cifs[place])):
+            if cell is None:
                 raise ValueError("the structure columns are empty")
-            return structure
+            return cell
         text = "" if is_empty(cifs[place]) else str(cifs[place])
         crystal = one_crystal(text, merge_below=merge_below)
-        if structure is not None and crystal.structure is not None:
-            refuse_unphysical(structure)
-            _refuse_contradiction(crystal.structure, structure)
+        if cell is not None and crystal.structure is not None:
+            refuse_unphysical(cell)
+            _refuse_contradiction(crystal.structure, cell.structure())
         return crystal
 
     return load

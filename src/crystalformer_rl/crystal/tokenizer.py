@@ -15,7 +15,7 @@ from crystalformer_rl.crystal import lattice as cells
 from crystalformer_rl.crystal import wyckoff as tables
 from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.crystal.decoding import decode
-from crystalformer_rl.crystal.physical import MAX_ELEMENT, refuse_unphysical_cell
+from crystalformer_rl.crystal.physical import MAX_ELEMENT, refuse_unphysical
 from crystalformer_rl.crystal.symmetry import (
     Site,
     Standard,
@@ -299,7 +299,7 @@ def _cell_or_rejection(crystal: Structure | Cell | Rejection) -> Cell | Rejectio
             return Rejection("disordered", f"{crystal.formula} has partially occupied sites")
         crystal = Cell.of(crystal)
     try:
-        refuse_unphysical_cell(crystal, min_distance=0)
+        refuse_unphysical(crystal, min_distance=0)
     except ValueError as error:
         return Rejection("not_physical", str(error))
     return crystal

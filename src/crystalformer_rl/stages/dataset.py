@@ -22,6 +22,7 @@ from crystalformer_rl.crystal.structures import (
     COLUMNS,
     REJECTED_COLUMNS,
     SPLITS,
+    values_of,
 )
 from crystalformer_rl.crystal.symmetry import PRIMITIVE_SYMPREC, primitive
 from crystalformer_rl.files import write_table
@@ -56,7 +57,7 @@ class KeptRow:
             str(row.split),
             cell.composition.reduced_formula,
             len(cell.numbers),
-            (cell.matrix.ravel(), cell.numbers, cell.positions.ravel()),
+            values_of(cell),
             row.properties,
         )
 

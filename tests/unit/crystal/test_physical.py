@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.crystal.physical import refuse_unknown_elements, refuse_unphysical
+from crystalformer_rl.crystal.physical import physical_cell, refuse_unknown_elements
 from crystalformer_rl.crystal.symmetry import standardise_moyo
 from crystalformer_rl.crystal.tokenizer import Rejection, tokenize
 
@@ -21,7 +21,7 @@ def _structure(matrix: object = CUBE, positions: object = SALT) -> Structure:
 
 
 def test_a_crystal_passes() -> None:
-    refuse_unphysical(_structure())
+    physical_cell(_structure())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_crystal_passes() -> None:
 )
 def test_what_cannot_be_a_crystal(structure: Structure, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        refuse_unphysical(structure)
+        physical_cell(structure)
 
 
 @pytest.mark.parametrize("number", [0, 119, -1, 12.5, math.nan, math.inf])
