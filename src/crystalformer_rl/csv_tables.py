@@ -103,7 +103,7 @@ def load_csv(path: Path, *, names: Collection[str], last_line_ends: bool = False
 
 
 def _separator(text: str, names: Collection[str]) -> str:
-    """What separates the fields of the header: the one that gives a column of names."""
+    """The separator of the fields of the header: the one that gives a column of names."""
     header = text.split("\n", 1)[0].lower()
     wanted = {name.lower() for name in names}
     for separator in _SEPARATORS:

@@ -1,4 +1,4 @@
-"""Where the files of a run are: what the rules and the stages agree on.
+"""The paths of the files of a run, for the rules and the stages.
 
 A shard is ``<stage>/<policy>/shard-0003.parquet``, with ``shard-0003.provenance.json`` next to it.
 On a command line the shards of a policy are ``FOLDER:COUNT``, since thousands of paths do not fit.
@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def policies(self) -> list[str]:
-        """What is compared: the policies of this run, and crystals of other generators."""
+        """The sets of crystals to compare: the policies of this run, and other generators."""
         return [*self.own_policies, *self.config.external]
 
     @property
@@ -127,7 +127,7 @@ class Layout:
         return f"{self.results}/rl-{branch}/round-{round_number - 1}/{WEIGHTS}"
 
     def state(self, branch: str, round_number: int) -> list[str]:
-        """What a round of RL takes over from the one before besides weights: one file, or none."""
+        """The file that a round of RL takes over with the weights of the previous one, if any."""
         if round_number == 1:
             return []
         return [f"{self.results}/rl-{branch}/round-{round_number - 1}/{STATE}"]
@@ -253,7 +253,7 @@ class Layout:
 
 
 def write_settings(run: Path, layout: Layout) -> None:
-    """Write what the run was started with into its folder, for tools that look at it."""
+    """Write the settings that the run was started with into its folder, for tools."""
     config = layout.config.model_dump(mode="json")
     write_json(run / SETTINGS, {"config": config, "base_policy": layout.base_policy})
 

@@ -43,7 +43,7 @@ class Entry(BaseModel):
 
     @property
     def caveat(self) -> str:
-        """What to know of an address that nobody has tried here; empty if it has been tried."""
+        """A remark on an address that has not been tried here; empty if it has been tried."""
         return "" if self.tried else UNTRIED
 
 

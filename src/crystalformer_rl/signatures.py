@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: an LFS pointer, a page or an archive in place of the file."""
+"""Recognise files by their first bytes: LFS pointers, pages or archives instead of the file."""
 
 from pathlib import Path
 

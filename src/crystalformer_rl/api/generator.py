@@ -14,7 +14,7 @@ from crystalformer_rl.stages.sample import draw
 
 
 class Generator:
-    """A policy, p(crystal | space group), and the name that its crystals bear.
+    """A policy, p(crystal | space group), and the name that its crystals have.
 
     Parameters
     ----------

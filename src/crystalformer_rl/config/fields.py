@@ -1,4 +1,4 @@
-"""What the sections are made of: their base class and the types of values."""
+"""The parts of the sections: their base class and the types of values."""
 
 import datetime
 import re

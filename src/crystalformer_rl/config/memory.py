@@ -1,4 +1,4 @@
-"""What a branch of RL remembers of its own samples: sections ``memory`` and ``elites``."""
+"""The memory of a branch of RL for its own samples: sections ``memory`` and ``elites``."""
 
 from typing import Annotated, Literal
 

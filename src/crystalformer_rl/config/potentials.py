@@ -1,4 +1,4 @@
-"""The list of potentials: what a user can write, and what the package needs to know of each.
+"""The list of potentials: the names that a user can write, and the facts that the package needs.
 
 Adding one takes a wrapper in ``potentials/``, a row of :data:`POTENTIALS`, an extra in
 ``pyproject.toml``, a test and a paragraph in the docs. Whatever names potentials reads this list.
@@ -137,7 +137,7 @@ def parse(spec: str) -> tuple[PotentialInfo, str | None]:
 
 
 def title(spec: str) -> str:
-    """How the report calls a potential: its title and, where one is given, its model.
+    """The name of a potential in the report: its title and, if one is given, its model.
 
     >>> title("sevennet"), title("mace:weights/medium.model")
     ('SevenNet', 'MACE medium.model')

@@ -1,4 +1,4 @@
-"""What the settings of every reward have, and the list of guards."""
+"""The common settings of all rewards, and the list of guards."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class RewardSettings(Section):
 
     @property
     def subject(self) -> str:
-        """What rewards a policy with these settings, for the report."""
+        """The subject of the reward in words, for the report."""
         return self.title
 
     @property
@@ -125,7 +125,7 @@ GuardName = Literal["artefact", "element", "unsupported", "density", "charge", "
 
 @dataclass(frozen=True)
 class Guard:
-    """A guard: what it does, and what the history calls the fraction of a batch that it struck."""
+    """A guard: its effect, and the name of the affected fraction of a batch in the history."""
 
     meaning: str
     title: str

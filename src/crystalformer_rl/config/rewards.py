@@ -1,4 +1,4 @@
-"""The list of rewards: their settings, and what the workflow and the report need to know of each.
+"""The list of rewards: their settings, and the facts that the workflow and the report need.
 
 Adding one takes a module in ``rewards/`` with a function ``build``; a settings class here, or in a
 module that is imported here, that is named in :data:`SingleReward`; and a test. Whatever names
@@ -227,7 +227,7 @@ class CombineReward(RewardSettings):
         return f"{part}_reward"
 
     def column_of(self, part: str, component: str) -> str:
-        """What a component of a part is called here: after the part, if another part has it too."""
+        """The name of a part's component, with that of the part if another part has it too."""
         having = [name for name, one in self.parts.items() if component in one.reward.components]
         return component if len(having) == 1 else f"{part}_{component}"
 

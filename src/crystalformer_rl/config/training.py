@@ -59,7 +59,7 @@ class ModelSettings(Section):
 
 
 class OptimiserSettings(Section):
-    """What pretraining and SFT share."""
+    """The common settings of pretraining and SFT."""
 
     epochs: PositiveInt = Field(default=80, description="Passes over the training crystals.")
     batch_size: PositiveInt = Field(default=100, description="Crystals per optimiser step.")

@@ -1,4 +1,4 @@
-"""CIF text to structures, each compared with what the CIF says of itself.
+"""CIF text to structures, each compared with what the CIF states about it.
 
 Every data block with a cell or atoms is a crystal. Its formula, number of formula units, volume,
 space group and the multiplicities of its sites, where they are given, must be those of the atoms

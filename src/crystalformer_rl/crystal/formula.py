@@ -1,4 +1,4 @@
-"""What a CIF says of its contents, against the atoms that were read."""
+"""The contents that a CIF declares, compared with the atoms that were read."""
 
 import re
 from collections import Counter

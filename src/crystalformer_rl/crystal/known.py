@@ -1,4 +1,4 @@
-"""What a dataset knows."""
+"""The known crystals of a dataset."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ MAX_ELEMENT = 118
 
 
 class UnphysicalError(ValueError):
-    """What was read cannot be a crystal."""
+    """The data that were read cannot be a crystal."""
 
 
 def refuse_unphysical(cell: Cell, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:

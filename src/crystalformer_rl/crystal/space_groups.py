@@ -33,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a CIF declares of its space group. It has several tags for each of the names.
+    """The space group that a CIF declares. There are several tags for each of the names.
 
     Attributes
     ----------

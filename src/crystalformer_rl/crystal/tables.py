@@ -179,7 +179,7 @@ def _ids(path: Path, table: Table) -> tuple[list[str], dict[int, str]]:
 
 
 def _has(table: Table, wanted: Any) -> str:
-    """What columns there are, and which of them are nearly the wanted ones."""
+    """The columns that there are, and those whose names are close to the wanted ones."""
     near = [
         repr(name)
         for name in table.columns

@@ -1,4 +1,4 @@
-"""What can be said of a crystal without the other crystals of the run: all but its uniqueness."""
+"""The evaluation of a crystal that does not depend on the others of the run: all but uniqueness."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from crystalformer_rl.stability.reference import ReferenceHull
 
 @dataclass(frozen=True)
 class Evaluator:
-    """What an evaluation needs in addition to the crystals.
+    """The data that an evaluation needs in addition to the crystals.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What crystals are like, whatever they are made of and whoever made them.
+"""Properties of crystals that do not depend on their source.
 
 The known crystals are described once, the generated ones after relaxation, by the same functions.
 """

@@ -1,4 +1,4 @@
-"""A cache of values on disk that outlives jobs and runs: what was computed once is found again."""
+"""A cache of values on disk that outlives jobs and runs, so that nothing is computed twice."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ class Cache:
     folder
         Folder of the journals; it may not exist yet.
     key
-        Everything a value depends on besides its digest; see :class:`~.journal.Journal`.
+        Everything a value depends on in addition to its digest; see :class:`~.journal.Journal`.
     """
 
     def __init__(self, folder: Path, *, key: Mapping[str, Any]) -> None:

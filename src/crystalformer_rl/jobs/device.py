@@ -1,4 +1,4 @@
-"""The device of a stage: which one, its memory, and what it says when it has none left."""
+"""The device of a stage: its choice, its memory, and its errors when no memory is left."""
 
 import ctypes
 import logging

@@ -176,7 +176,7 @@ class Parallel:
 
 
 def in_order(shares: Sequence[Sequence[T]]) -> list[T]:
-    """What the processes made of their shares of a list, in its order."""
+    """The results of the processes for their shares of a list, in its order."""
     length = sum(map(len, shares))
     return [shares[index % len(shares)][index // len(shares)] for index in range(length)]
 

@@ -23,7 +23,7 @@ PACKAGES = (
     "ase", "matplotlib", "moyopy", "numpy", "pandas", "pymatgen", "scipy", "smact", "spglib",
     "torch",
 )  # fmt: skip
-"""Packages whose versions are recorded, besides those of the potentials."""
+"""Packages whose versions are recorded in addition to those of the potentials."""
 
 
 class Provenance:

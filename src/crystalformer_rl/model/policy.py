@@ -1,4 +1,4 @@
-"""The policy: a network, its symmetry tables, and what it was trained on."""
+"""The policy: a network, its symmetry tables, and a description of its training data."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

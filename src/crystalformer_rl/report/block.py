@@ -126,7 +126,7 @@ def _turned(table: pd.DataFrame) -> list[dict[str, Any] | None]:
 
 
 def _elements(turned: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
-    """What the viewer draws of each element: symbol, colour, covalent radius (Å), metal or not."""
+    """Elements for the viewer: symbol, colour, covalent radius (Å), metal or not."""
     present = sorted({number for one in turned if one for number in one["atoms"][::4]})
     return {
         str(number): {

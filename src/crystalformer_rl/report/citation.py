@@ -32,7 +32,7 @@ def read_citation() -> Work:
 
 
 def line(run: Run) -> str:
-    """What was run, with which code, on which data, with which potentials, by which method."""
+    """The run in one line: code, data, potentials and method."""
     config = run.config
     started = sorted(str(one["started"]) for one in run.provenance.values() if one.get("started"))
     date = f", {started[-1][:10]}" if started else ""
@@ -78,7 +78,7 @@ def _data(run: Run) -> list[str]:
 
 
 def _cited(path: str) -> str | None:
-    """What a file of the dataset is to be cited by; None for a file of the user's own."""
+    """The citation of a file of the dataset; None for a file of the user."""
     if path.endswith(EMBEDDED):
         return OF_EMBEDDED
     _, place, key = path.rpartition(DOWNLOADS)

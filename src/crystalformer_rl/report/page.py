@@ -55,7 +55,7 @@ def build(run: Run) -> Report:
 
 
 def subtitle(run: Run) -> str:
-    """What was run, in one line."""
+    """The run in one line."""
     config = run.config
     judge = config.judge.potential
     parts = [

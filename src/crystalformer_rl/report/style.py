@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes the same bytes for the same numbers.
+"""The style of all figures, which are the same bytes for the same numbers.
 
 Figures are matplotlib, without pyplot and without the user's matplotlibrc; text is drawn as
 outlines, so that a page or a paper looks the same on every machine.

@@ -1,4 +1,4 @@
-"""What a reward is, and how one is made from its settings (the list: ``config/rewards.py``)."""
+"""The interface of rewards, built from their settings (the list: ``config/rewards.py``)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -84,7 +84,7 @@ class Reward(Protocol):
 
 
 class Sources:
-    """What rewards are made of in addition to their settings; parts of a reward share it.
+    """The objects that rewards need in addition to their settings; parts of a reward share them.
 
     Parameters
     ----------

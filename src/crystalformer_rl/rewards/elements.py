@@ -40,7 +40,7 @@ def hhi_reserve(composition: Composition) -> float:
 
 @cache
 def _prices() -> CostDBElements:
-    """The table; reading it warns of noble gases, whose electronegativity nothing here needs."""
+    """The table, read without warnings of noble gases, whose electronegativity is not needed."""
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         return CostDBElements()
 

@@ -18,7 +18,7 @@ CONVERGED_EV_PER_ANGSTROM = 0.1
 
 @dataclass(frozen=True)
 class Energies:
-    """What a potential says about n crystals.
+    """The results of a potential for n crystals.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What keeps a policy from exploiting a reward. The names: ``config/reward_base.py``."""
+"""Guards that keep a policy from exploiting a reward. Their names: ``config/reward_base.py``."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ UNDECIDED = ("sparse", "ytterbium")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the guards say of n crystals.
+    """The decisions of the guards on n crystals.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def judge(
 
 
 def low_quantile(values: NDArray[np.float64], *, lowest: float) -> float:
-    """What a failure is worth under the guard ``failures``.
+    """The value of a failure under the guard ``failures``.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def tri2024_formation_energy(crystal: Structure | Composition, formation_energy:
 
 
 def correction_of(scheme: str, *, corrected: bool) -> Correction | None:
-    """How a scheme corrects a potential's formation energies; None if they are left alone.
+    """The correction of a potential's formation energies by a scheme; None if they are not changed.
 
     Parameters
     ----------

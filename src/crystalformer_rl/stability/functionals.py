@@ -1,4 +1,4 @@
-"""What a record says of the density functional of its energy."""
+"""The density functional that a record states for its energy."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -70,7 +70,7 @@ class HullResult:
 
 @dataclass(frozen=True)
 class _System:
-    """What the hull knows about one chemical system, including its subsystems."""
+    """The part of the hull in one chemical system, including its subsystems."""
 
     lower: LowerHull
     references: int

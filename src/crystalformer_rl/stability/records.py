@@ -1,4 +1,4 @@
-"""pymatgen's entries as JSON: the layouts of the files, and what a record says of its energy."""
+"""pymatgen's entries as JSON: the layouts of the files, and the energy of a record."""
 
 import codecs
 import re

@@ -1,4 +1,4 @@
-"""``known``: what the crystals of the dataset are like, to compare the generated ones with them.
+"""``known``: properties of the dataset's crystals, with which the generated ones are compared.
 
 A row for each crystal: mass density, number of elements, space group, and average minimum
 distances. The last two take a minute for MP-20, and are the same for every policy.

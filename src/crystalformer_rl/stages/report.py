@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _published(args: argparse.Namespace) -> dict[Path, str]:
-    """What the crate lists: the results of the run below its folder, each with what it is."""
+    """The entries of the crate: results of the run below its folder, each with a description."""
     found = {
         args.out / "index.html": "The page: figures, tables and their meaning",
         args.out / "figures": "The figures as SVG and PDF",

@@ -156,7 +156,7 @@ def _sources(
     training: Training,
     parallel: Parallel,
 ) -> Sources:
-    """What the reward reads, from the arguments."""
+    """The files that the reward reads, from the arguments."""
     on_hull = [one.potential_used for one in reward.singles.values() if one.needs_hull]
     hull = None
     if on_hull and args.hull is not None:

@@ -75,7 +75,7 @@ class Place:
         return f"{self.out / stage / self.name}:{count}"
 
     def journal(self, stage: str, number: int) -> Path:
-        """What remains of an interrupted shard."""
+        """The journal of an interrupted shard."""
         return self.out / "checkpoints" / stage / self.name / shard_name(number, "journal")
 
     @property
@@ -200,7 +200,7 @@ def write_known(reference: Path, place: Place, count: int) -> None:
 
 
 def describe_known(reference: Path, place: Place, *, processes: int) -> Path:
-    """What the known crystals are like: the file of an earlier call, or a new one.
+    """Properties of the known crystals: the file of an earlier call, or a new one.
 
     It is in the user's cache folder; where that cannot be written, with the results.
     """

@@ -1,4 +1,4 @@
-"""Advantages: what the policy gradient multiplies the probability of each crystal with."""
+"""Advantages: the weights of the crystals' log-probabilities in the policy gradient."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scale:
-    """How the gains r − b of a batch become advantages.
+    """The conversion of the gains r − b of a batch to advantages.
 
     Attributes
     ----------

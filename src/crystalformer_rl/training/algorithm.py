@@ -1,4 +1,4 @@
-"""What an algorithm of reinforcement is, and the list of them."""
+"""The interface of the algorithms of reinforcement, and their list."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol

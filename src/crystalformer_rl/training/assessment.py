@@ -1,4 +1,4 @@
-"""What a step makes of its rewards: baseline, advantages, and the weight of the KL penalty."""
+"""The use of the rewards in a step: baseline, advantages, and the weight of the KL penalty."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a batch of B crystals is worth.
+    """The assessment of a batch of B crystals.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Baselines: what a reward is compared with, so that the policy gradient has a small variance.
+"""Baselines, which are subtracted from the rewards to reduce the variance of the policy gradient.
 
 A baseline that does not depend on the crystal's own reward leaves the expected gradient unchanged
 (Williams, Machine Learning 8, 229, 1992). ``leave_one_out`` and ``space_group`` are such baselines;
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BaselineState:
-    """What a baseline remembers of the steps before.
+    """The state of a baseline after the previous steps.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ def _shrunk(
 
 
 def leave_one_out(rewards: RewardBatch) -> Floats:
-    """(B,) mean reward of the other crystals that count; a lone one is its own baseline."""
+    """(B,) mean reward of the other crystals that count; if there is no other, its own reward."""
     counted = ~rewards.abstain
     values = np.where(counted, rewards.value, 0.0)
     others = counted.sum() - counted

@@ -1,4 +1,4 @@
-"""Batches of crystals of similar length, to compute few pads."""
+"""Batches of crystals of similar length, which need little padding."""
 
 from collections.abc import Iterator
 from typing import Protocol

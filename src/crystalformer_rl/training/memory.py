@@ -50,7 +50,7 @@ def prototype_keys(tokens: CrystalTokens) -> Keys:
 
 
 def crystal_keys(tokens: CrystalTokens, settings: MemorySettings) -> Keys:
-    """(B,) by what the memory tells crystals apart; compositions if it does not discount."""
+    """(B,) keys by which the memory distinguishes crystals; without a discount, compositions."""
     return prototype_keys(tokens) if settings.by == "prototype" else composition_keys(tokens)
 
 

@@ -1,4 +1,4 @@
-"""What a branch remembers of the crystals that it has sampled: its memory and its elites."""
+"""The past of a branch, from the crystals that it has sampled: its memory and its elites."""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -47,7 +47,7 @@ def earlier_steps(paths: Sequence[Path], *, steps: int) -> list[pd.DataFrame]:
 
 @dataclass(frozen=True)
 class Past:
-    """What is remembered after some steps.
+    """The memory and the elites after some steps.
 
     It is a function of the table of their crystals. Interrupted rounds and later rounds rebuild it
     from that table, so that nothing else has to be carried along.
@@ -91,7 +91,7 @@ class Past:
         return weights
 
     def after(self, steps: Iterable[pd.DataFrame]) -> "Past":
-        """What is remembered after more steps, given the table of crystals of each.
+        """The past after more steps, given the table of crystals of each.
 
         The tables need the columns of :data:`READ` only.
         """

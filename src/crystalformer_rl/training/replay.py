@@ -1,4 +1,4 @@
-"""Replay: an update sees elites again, besides the crystals of its batch.
+"""Replay: an update uses elites in addition to the crystals of its batch.
 
 An elite is one more crystal of the batch, with the ratio of its probability to that before the
 update, and with the advantage

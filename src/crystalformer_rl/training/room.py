@@ -1,4 +1,4 @@
-"""How many tokens a gradient step computes at once, so that its activations fit into memory."""
+"""The number of tokens of a gradient step whose activations fit into memory."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What passes from step to step and from round to round besides the weights."""
+"""The state that passes from step to step and from round to round in addition to the weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

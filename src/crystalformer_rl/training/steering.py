@@ -1,4 +1,4 @@
-"""What changes from step to step besides the weights: τ and the learning rate."""
+"""Settings that change from step to step: τ and the learning rate."""
 
 import math
 

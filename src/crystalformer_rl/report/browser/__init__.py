@@ -1,4 +1,4 @@
-"""What runs in the browser: our scripts, and 3Dmol.js, which draws crystals in three dimensions.
+"""The scripts of the page: our own, and 3Dmol.js, which draws crystals in three dimensions.
 
 README.md in this folder says where 3Dmol.js is from.
 """

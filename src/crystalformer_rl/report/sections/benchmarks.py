@@ -1,4 +1,4 @@
-"""What other evaluations report: the same crystals by their definitions."""
+"""The quantities of other evaluations: the same crystals by their definitions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a stable, unique and novel structure costs: wall time and energy evaluations."""
+"""The cost of a stable, unique and novel structure: wall time and energy evaluations."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What RL fine-tuning found when, from the crystals of all its steps."""
+"""Discoveries during RL fine-tuning, from the crystals of all its steps."""
 
 from collections.abc import Mapping
 

@@ -137,7 +137,7 @@ def smoothed(values: pd.Series) -> pd.Series:
 
 
 def _components(run: Run, branch: str) -> dict[str, str]:
-    """Titles of what the reward of a branch records, by column."""
+    """Titles of the components that the reward of a branch records, by column."""
     settings = run.config.rl.get(branch.removeprefix("rl-"))
     components = {} if settings is None else settings.reward.components
     return {f"{name}_mean": component.label for name, component in components.items()}

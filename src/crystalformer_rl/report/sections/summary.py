@@ -1,4 +1,4 @@
-"""The summary: the verdict, warnings, how it was obtained, and what the run shows."""
+"""The summary: the verdict, warnings, the method, and the findings of the run."""
 
 import numpy as np
 import pandas as pd

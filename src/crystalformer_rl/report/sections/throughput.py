@@ -102,7 +102,7 @@ def draw(found: pd.DataFrame) -> Canvas:
 
 
 def _job(label: str, record: Record) -> dict[str, object]:
-    """What was measured of a job, for its stage: ``judge relax`` for those below ``judge/``."""
+    """The measurements of a job, for its stage: ``judge relax`` for those below ``judge/``."""
     counts: Mapping[str, float] = record.get("counts") or {}
     stage, part = str(record["stage"]), label.partition("/")[0]
     return {

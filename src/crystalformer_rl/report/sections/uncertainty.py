@@ -1,4 +1,4 @@
-"""How far the members of the property models disagree, and what held-out rows say of it."""
+"""The disagreement of the members of the property models, tested on held-out rows."""
 
 from collections.abc import Mapping
 

@@ -22,7 +22,7 @@ SUPPORTED = "S.U.N., supported"
 
 @dataclass(frozen=True)
 class Criterion:
-    """What the policies are measured by: its heading, and the share of each policy, if any."""
+    """A criterion for the policies: its heading, and the share of each policy, if any."""
 
     name: str
     heading: str
@@ -126,7 +126,7 @@ def _share(share: Share | None) -> Markup:
 
 
 def _change(one: Criterion, policy: str) -> Markup:
-    """The change in percentage points with its interval, and what it is evidence of."""
+    """The change in percentage points with its interval, and the conclusion from it."""
     found = one.change(policy)
     if found is None or found.estimate is None or found.low is None or found.high is None:
         return MISSING if policy != BASE else Markup("<small>the reference</small>")

@@ -67,7 +67,7 @@ def repeated(runs: Sequence[Finished]) -> list[list[Finished]]:
 
 
 def course(policy: str, groups: Sequence[Sequence[Finished]]) -> Course:
-    """What the histories of a policy have of :data:`QUANTITIES`; groups without it are left out."""
+    """The :data:`QUANTITIES` in the histories of a policy; groups without any are left out."""
     found: Course = {}
     for name in QUANTITIES:
         tables = [_joined(policy, name, group) for group in groups]

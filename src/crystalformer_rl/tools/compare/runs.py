@@ -1,4 +1,4 @@
-"""What is compared of several runs, as tables."""
+"""The comparison of several runs, as tables."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence

@@ -28,7 +28,7 @@ STATUS_COMMANDS = ("squeue", "sacct")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command of SLURM answered."""
+    """The answer of a command of SLURM."""
 
     ok: bool
     text: str
@@ -105,7 +105,7 @@ def unreadable(command: str, lines: Sequence[str]) -> Iterator[Finding]:
 
 
 def partitions(nodes: Sequence[Node]) -> Iterator[Finding]:
-    """What each partition has."""
+    """The resources of each partition."""
     for name in dict.fromkeys(node.partition for node in nodes):
         members = [node for node in nodes if node.partition == name]
         usable = [node for node in members if node.usable]

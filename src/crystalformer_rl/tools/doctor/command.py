@@ -125,7 +125,7 @@ def _inputs(config: Config, files: Sequence[Path]) -> Iterator[Finding]:
 
 
 def _cluster(first: Plan, last: Plan, profile: Path, sinfo: cluster.Answer) -> Iterator[Finding]:
-    """What the cluster answers, and whether it has nodes for the first and the last attempts."""
+    """The state of the cluster, and whether it has nodes for the first and the last attempts."""
     if not sinfo.ok:
         words = f"{profile} needs a cluster, and here {sinfo.text}"
         yield Finding("cluster", "problem", words, "run this where you would submit jobs")

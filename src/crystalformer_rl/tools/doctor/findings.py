@@ -1,4 +1,4 @@
-"""What the doctor says: a finding per thing it looked at, and the line of a file to change."""
+"""The report of the doctor: a finding per check, and the line of a file to change."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether a cluster has a node for what the jobs of a rule ask for."""
+"""Whether a cluster has a node for the requests of the jobs of a rule."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -53,7 +53,7 @@ def fit(request: Request, nodes: Sequence[Node], *, profile: Path) -> Finding:
 
 
 def _lacks(node: Node, request: Request) -> dict[str, str]:
-    """What a node has too little of, in words, and what could be asked of it."""
+    """The resources that a node lacks, in words, and the request that it could satisfy."""
     wanted, same = request.gpu_model, [n for m, n in node.gpus if _same(m, request.gpu_model)]
     most = max(same, default=0)
     models = ", ".join(sorted({model or "gpu" for model, _ in node.gpus})) or "none"

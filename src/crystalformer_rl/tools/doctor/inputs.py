@@ -1,4 +1,4 @@
-"""What a run reads: files of the settings, downloads of the manifest, potentials."""
+"""The inputs of a run: files of the settings, downloads of the manifest, potentials."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

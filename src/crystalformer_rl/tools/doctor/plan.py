@@ -1,4 +1,4 @@
-"""What the jobs of a run would ask of a cluster, by Snakemake's own plan.
+"""The requests of the jobs of a run to a cluster, by Snakemake's own plan.
 
 Rules and profile are templates that only Snakemake can fill in. Run as a program, this module is
 ``snakemake`` with its arguments, which prints what the planned jobs ask for as JSON.
@@ -22,7 +22,7 @@ LOCAL_RULES = ("all", "download")
 
 @dataclass(frozen=True)
 class Request:
-    """What the jobs of a rule ask for; None is what they leave to the cluster.
+    """The requests of the jobs of a rule; None is left to the cluster.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What Slurm says of a cluster, taken apart: nodes, time limits, GPUs."""
+"""The answers of Slurm about a cluster, parsed: nodes, time limits, GPUs."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What an export says of each crystal: the columns of the report with one value per crystal."""
+"""The properties of each crystal in an export: the report's columns with one value per crystal."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -50,7 +50,7 @@ def write_inputs(folder: Path, table: pd.DataFrame) -> int:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the inputs of one crystal.
+    """The result of writing the inputs of one crystal.
 
     Attributes
     ----------

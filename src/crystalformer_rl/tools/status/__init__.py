@@ -1,1 +1,1 @@
-"""How far a run is, read from its files alone."""
+"""The progress of a run, read from its files alone."""

@@ -1,4 +1,4 @@
-"""``status``: say how far a run is, from its files alone.
+"""``status``: show the progress of a run, from its files alone.
 
 examples:
   the newest run of this folder
@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print how far the run is.
+    """Print the progress of the run.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def newest() -> str:
 
 
 def status(name: str) -> Status:
-    """How far a run is."""
+    """The progress of a run."""
     path = Path(RESULTS) / name / SETTINGS
     if not path.is_file():
         names = ", ".join(run.parent.name for run in started_runs())

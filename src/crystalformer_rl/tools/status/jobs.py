@@ -105,7 +105,7 @@ def jobs(layout: Layout) -> Iterator[Job]:
 
 
 def look(job: Job, *, since: float = 0.0, now: float | None = None) -> Seen:
-    """What the files of a job say.
+    """The state of a job by its files.
 
     Parameters
     ----------
