@@ -32,7 +32,7 @@ class FileReward(RewardSettings):
 
     @property
     def runs_code(self) -> bool:
-        """It does."""
+        """True: it executes the file."""
         return True
 
     @property

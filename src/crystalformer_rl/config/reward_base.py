@@ -196,5 +196,5 @@ class HullReward(RewardSettings):
 
     @property
     def needs_hull(self) -> bool:
-        """It does."""
+        """True: it compares energies with the hull."""
         return True

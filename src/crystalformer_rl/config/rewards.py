@@ -103,7 +103,7 @@ class NoveltyReward(RewardSettings):
 
     @property
     def needs_dataset(self) -> bool:
-        """It does."""
+        """True: it compares crystals with those of the dataset."""
         return True
 
 
@@ -260,17 +260,17 @@ class CombineReward(RewardSettings):
 
     @property
     def runs_code(self) -> bool:
-        """Whether a part does."""
+        """Whether a part executes code."""
         return any(one.runs_code for one in self.singles.values())
 
     @property
     def needs_hull(self) -> bool:
-        """Whether a part does."""
+        """Whether a part compares energies with a hull."""
         return any(one.needs_hull for one in self.singles.values())
 
     @property
     def needs_dataset(self) -> bool:
-        """Whether a part does."""
+        """Whether a part compares crystals with those of the dataset."""
         return any(one.needs_dataset for one in self.singles.values())
 
     @property
