@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crystalformer_rl.crystal.cell import Cell, volume_of
+from crystalformer_rl.crystal.cell import Cell, edges_of, volume_of
 from crystalformer_rl.crystal.distances import MIN_DISTANCE_ANGSTROM, closer_than
 from crystalformer_rl.jobs.device import is_out_of_memory
 
@@ -140,7 +140,7 @@ def unphysical(cell: Cell) -> str | None:
     low, high = VOLUME_PER_ATOM_ANGSTROM3
     if not low <= volume <= high:
         return f"{volume:.3g} Å³ per atom, allowed: {low:g} to {high:g}"
-    longest = float(np.sqrt((matrix * matrix).sum(axis=1).max()))
+    longest = max(edges_of(matrix))
     if longest > MAX_LENGTH_ANGSTROM:
         return f"a lattice vector of {longest:.0f} Å, allowed: {MAX_LENGTH_ANGSTROM:g} Å or less"
     distance = closer_than(MIN_DISTANCE_ANGSTROM, cell)
