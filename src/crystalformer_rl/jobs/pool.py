@@ -10,6 +10,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
+from tqdm import tqdm
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -117,6 +119,8 @@ def _deaths_noticed(processes: int) -> Iterator[None]:
 def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
     """Work until the other side is closed or its process has ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Bars of libraries make a lock with a semaphore, which a killed worker leaves behind.
+    tqdm.set_lock(threading.RLock())
     with suppress(EOFError, OSError):
         while True:
             connection.send(_answer(work, connection.recv()))

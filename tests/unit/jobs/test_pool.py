@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from crystalformer_rl.jobs.pool import spread
 
@@ -27,6 +28,10 @@ def hang(_: int) -> None:
     sys.stdout.write("here\n")
     sys.stdout.flush()
     signal.pause()
+
+
+def draw_a_bar(_: int) -> None:
+    list(tqdm(range(3), disable=False))
 
 
 def die(_: int) -> None:
@@ -81,3 +86,14 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     parent.kill()
     # The pipe ends when the last process that writes to it does.
     parent.communicate(timeout=SECONDS)
+
+
+def test_a_bar_in_a_worker_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Python warns of the semaphores of a killed worker when the parent ends."""
+    script = tmp_path / "bars.py"
+    script.write_text(PARENT.replace("hang", "draw_a_bar"))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    found = subprocess.run(
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "leaked" not in found.stderr
