@@ -23,6 +23,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "tau": 0.05,
         "ppo_epochs": 4,
         "max_kl_step": 0.1,
+        "warmup_steps": 5,
         "memory": {"by": "composition"},
         "constraints": {"exclude_radioactive": True, "exclude_noble_gases": True},
         "reward": {
@@ -47,6 +48,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
         "tau": 0.1,
         "ppo_epochs": 5,
         "max_kl_step": None,
+        "warmup_steps": 0,
         "memory": {"by": None},
         "constraints": {"exclude_radioactive": False, "exclude_noble_gases": False},
         "reward": {

@@ -98,6 +98,12 @@ class RLSettings(PromptSettings):
         "from the one that sampled it, KL divergence in nats per crystal; null: no limit.",
     )
     learning_rate: PositiveFloat = Field(default=1e-4, description="Learning rate of Adam.")
+    warmup_steps: int = Field(
+        default=_ROBUST["warmup_steps"],
+        ge=0,
+        description="Steps of linear warm-up at the start of each round, which begins with a new "
+        "Adam.",
+    )
     learning_rate_schedule: Literal["constant", "linear", "cosine"] = Field(
         default="constant",
         description="How the learning rate falls to 0 over the steps of each round.",

@@ -28,8 +28,10 @@ def learning_rate(step: int, *, settings: RLSettings) -> float:
     """Learning rate of a step of the round, from 0.
 
     The schedule starts again in each round (as in SGDR, Loshchilov and Hutter, arXiv 1608.03983):
-    a round that is added then changes none before it.
+    a round that is added then changes none before it. So does the warm-up: the first steps of a new
+    Adam have the size of the learning rate in every weight, whatever the gradient.
     """
+    warm = min(1.0, (step + 1) / max(settings.warmup_steps, 1))
     done = step / settings.steps
     match settings.learning_rate_schedule:
         case "constant":
@@ -38,4 +40,4 @@ def learning_rate(step: int, *, settings: RLSettings) -> float:
             share = 1 - done
         case "cosine":
             share = (1 + math.cos(math.pi * done)) / 2
-    return settings.learning_rate * share
+    return settings.learning_rate * warm * share

@@ -37,6 +37,7 @@ def test_the_paper_has_its_values() -> None:
         *(None,) * 3,
         0.0,
     )
+    assert paper.warmup_steps == 0
 
 
 def test_without_a_word_it_is_robust() -> None:

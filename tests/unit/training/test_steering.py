@@ -26,6 +26,14 @@ def test_tau_is_constant_without_a_target() -> None:
     ],
 )
 def test_learning_rate_over_a_round(schedule: str, expected: list[float]) -> None:
-    settings = RLSettings(steps=4, learning_rate=0.1, learning_rate_schedule=schedule)
+    settings = RLSettings(
+        steps=4, learning_rate=0.1, learning_rate_schedule=schedule, warmup_steps=0
+    )
     found = [learning_rate(step, settings=settings) for step in range(4)]
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_warm_up() -> None:
+    settings = RLSettings(steps=8, learning_rate=0.1, warmup_steps=4)
+    found = [learning_rate(step, settings=settings) for step in range(6)]
+    assert found == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1])
