@@ -23,6 +23,7 @@ from crystalformer_rl.seeds import derive_seed
 from crystalformer_rl.training.averages import Averages
 from crystalformer_rl.training.batches import Crystals, parts_within
 from crystalformer_rl.training.losses import PARTS, log_prob_parts, mean_loss
+from crystalformer_rl.training.rates import half_cosine, warm_up
 from crystalformer_rl.training.room import tokens_of, training_room
 
 RATE_BATCH = 100
@@ -77,10 +78,10 @@ class FitState:
         """Learning rate of the next step."""
         settings = self.settings
         warmup = settings.warmup_steps
-        factor = min(1.0, (self.step + 1) / max(warmup, 1))
+        factor = warm_up(self.step, warmup)
         if settings.schedule == "cosine" and self.step >= warmup:
             done = (self.step - warmup) / max(self.total - warmup, 1)
-            factor = (1 + math.cos(math.pi * done)) / 2
+            factor = half_cosine(done)
         return settings.learning_rate * settings.batch_size / RATE_BATCH * factor
 
     @property

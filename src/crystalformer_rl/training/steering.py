@@ -1,8 +1,7 @@
 """Settings that change from step to step: τ and the learning rate."""
 
-import math
-
 from crystalformer_rl.config import RLSettings
+from crystalformer_rl.training.rates import half_cosine, warm_up
 
 GAIN, LARGEST_ERROR = 0.1, 0.2
 
@@ -31,7 +30,6 @@ def learning_rate(step: int, *, settings: RLSettings) -> float:
     a round that is added then changes none before it. So does the warm-up: the first steps of a new
     Adam have the size of the learning rate in every weight, whatever the gradient.
     """
-    warm = min(1.0, (step + 1) / max(settings.warmup_steps, 1))
     done = step / settings.steps
     match settings.learning_rate_schedule:
         case "constant":
@@ -39,5 +37,5 @@ def learning_rate(step: int, *, settings: RLSettings) -> float:
         case "linear":
             share = 1 - done
         case "cosine":
-            share = (1 + math.cos(math.pi * done)) / 2
-    return settings.learning_rate * warm * share
+            share = half_cosine(done)
+    return settings.learning_rate * warm_up(step, settings.warmup_steps) * share
