@@ -136,9 +136,13 @@ class Coordinates:
         rows[~self.is_atom] = on_cells.reshape(-1, 3)
         return rows
 
+    def by_row(self, values: NDArray[Any]) -> NDArray[Any]:
+        """(n + 3m,) the value of the crystal of each row, of values (m,)."""
+        return np.repeat(values, self.counts + 3)
+
     def each_row(self, values: NDArray[Any]) -> NDArray[Any]:
-        """(n + 3m, 1) the value of the crystal of each row, of values (m,)."""
-        return np.repeat(values, self.counts + 3)[:, None]
+        """The same as a column (n + 3m, 1), to multiply vectors with."""
+        return self.by_row(values)[:, None]
 
     def dot(self, first: Array, second: Array) -> Array:
         """(m,) scalar products of two vectors."""

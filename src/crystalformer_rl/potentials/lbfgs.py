@@ -84,7 +84,7 @@ class Lbfgs:
         """The state of some of the crystals, by a mask (m,)."""
         if kept.all():
             return self
-        rows = np.repeat(kept, self.coordinates.counts + 3)
+        rows = self.coordinates.by_row(kept)
         return Lbfgs(
             coordinates=self.coordinates.only(kept),
             steps=self.steps[:, rows],

@@ -272,7 +272,7 @@ class _Group:
         """Leave out what has ended; return the rows of a vector that are still there."""
         assert self._state is not None
         kept = np.array([one.index not in ended for one in self._active], dtype=bool)
-        rows = np.repeat(kept, self._state.coordinates.counts + 3)
+        rows = self._state.coordinates.by_row(kept)
         self._active = [one for one in self._active if one.index not in ended]
         self._state = self._state.only(kept) if self._active else None
         return rows
