@@ -52,9 +52,9 @@ def free_memory(device: torch.device) -> int | None:
 def keep_freed_memory() -> None:
     """Let this process use the memory of tensors that it frees on the CPU again.
 
-    glibc asks the kernel for each large block anew, and the kernel clears its pages each time. That
-    takes a fifth of a training step on a CPU. Afterwards a process keeps what it once needed until
-    it ends; its largest size is the same. Does nothing with other C libraries.
+    By default glibc returns every large block to the kernel, which clears its pages when it hands
+    them out again. This takes a fifth of a training step on a CPU. Afterwards a process keeps until
+    it ends what it once needed; its largest size is the same. Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -125,8 +125,8 @@ def _short(run: Run) -> list[Markup]:
         if (count := e["relax_status"].get("not_converged", 0)) > MANY_SHORT * e["generated"]
     }
     text = (
-        "Out of steps: {}. Such a structure is evaluated as it is, above its minimum, so the "
-        "number of stable structures is a lower bound."
+        "Out of steps: {}. These structures are evaluated at their last geometries, above their "
+        "minima, so the number of stable structures is a lower bound."
     )
     return [_warning("Relaxations cut short", text, _listed(short))] if short else []
 
