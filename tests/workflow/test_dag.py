@@ -12,7 +12,7 @@ import yte
 from helpers.copies import REPOSITORY, Copy, messages
 from snakemake.utils import update_config
 
-from crystalformer_rl.config import Config, read
+from crystalformer_rl.config import Config, RLSettings, read
 from crystalformer_rl.files import write_tensors
 
 PROFILES = REPOSITORY / "workflow/profiles"
@@ -73,6 +73,17 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
         **({"download": downloads} if downloads else {}),
         **({"comparison_hull": 1} if settings.comparison_hull.files else {}),
     }
+
+
+@pytest.mark.parametrize("overlays", [["paper"], ["mp20", "paper"]])
+def test_the_paper_overlay_leaves_no_value_of_config_yaml(overlays: Sequence[str]) -> None:
+    """Except those that are not the algorithm, and the weight of the penalty in eV."""
+    free = {"rounds", "steps", "batch_size", "tau"}
+    for branch in settings_with(overlays).rl.values():
+        least = 12 if "mp20" in overlays else None
+        reward = {"kind": branch.reward.kind, "min_references": least}
+        paper = RLSettings.model_validate({"preset": "paper", "reward": reward})
+        assert branch.model_dump(exclude=free) == paper.model_dump(exclude=free)
 
 
 def test_a_combination_reads_what_its_parts_read(copy: Copy) -> None:

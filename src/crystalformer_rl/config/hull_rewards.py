@@ -78,8 +78,9 @@ class FigureOfMeritReward(HullReward):
     module = "crystalformer_rl.rewards.figure_of_merit"
     title = "predicted band gap × dielectric constant, with a stability guard"
     value = (
-        "max(0, gap − c·σ) · max(1, ε − c·σ), eV, with the standard deviations σ of the ensembles "
-        "and c = `caution`; 0 above `max_e_above_hull` and for failures"
+        "max(0, gap − c·σ) · max(1, ε − c·σ) · exp(−max(E_hull, 0)/`scale`), eV, with the standard "
+        "deviations σ of the ensembles and c = `caution`; 0 above `max_e_above_hull` and for "
+        "failures"
     )
     needs = "CHGNet, hull"
     single: ClassVar = _SINGLE
@@ -93,8 +94,13 @@ class FigureOfMeritReward(HullReward):
         ge=0,
         description="Ensemble standard deviations subtracted from each predicted property.",
     )
+    scale: PositiveFloat | None = Field(
+        default=0.5,
+        description="E_hull at which the reward has fallen to 1/e, eV/atom; null: the reward does "
+        "not depend on E_hull below the limit.",
+    )
     max_e_above_hull: float | None = Field(
-        default=0.1,
+        default=None,
         description="A crystal with a higher energy above hull (unrelaxed, eV/atom) scores 0; "
         "null: no limit.",
     )

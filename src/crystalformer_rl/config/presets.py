@@ -35,7 +35,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
             },
             "figure_of_merit": {
                 "caution": 0.5,
-                "max_e_above_hull": 0.1,
+                "scale": 0.5,
                 "guards": list(DEFAULT_GUARDS),
             },
         },
@@ -60,7 +60,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
             },
             "figure_of_merit": {
                 "caution": 0.0,
-                "max_e_above_hull": None,
+                "scale": None,
                 "guards": "none",
             },
         },

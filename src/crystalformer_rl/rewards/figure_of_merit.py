@@ -2,8 +2,13 @@
 
 The paper uses one model for each property and filters unstable crystals afterwards. Here each
 property is the lower bound of an ensemble, mean − caution × std, so that a crystal on which the
-members disagree gets a small reward, and an unstable one gets none. Crystals far below the hull get
-none either: without that guard, a fifth of what one run made was artefacts of the potential.
+members disagree gets a small reward, and the reward falls with the energy above hull. Crystals far
+below the hull get none: without that guard, a fifth of what one run made was artefacts of the
+potential.
+
+A hard limit of 0.1 eV/atom in place of the fall leaves five of six samples of a small policy without
+a reward, although many of them relax to stable crystals: the policy then learns from a few space
+groups only.
 """
 
 from collections.abc import Sequence
@@ -21,9 +26,9 @@ from crystalformer_rl.rewards.guards import judge
 
 @dataclass(frozen=True)
 class FigureOfMerit:
-    """max(0, gap − c·std) · max(1, ε − c·std) in eV; failures and unstable crystals get 0.
+    """max(0, gap − c·std) · max(1, ε − c·std) · exp(−max(E_hull, 0)/scale) in eV; failures get 0.
 
-    Without ``max_e_above_hull`` and guards the hull is not used.
+    Without ``scale``, ``max_e_above_hull`` and guards the hull is not used.
     """
 
     settings: FigureOfMeritReward
@@ -46,19 +51,21 @@ class FigureOfMerit:
         cautious = np.maximum(0, gap.mean - settings.caution * gap.std) * np.maximum(
             1, epsilon.mean - settings.caution * epsilon.std
         )
-        above, limit = placement.e_above_hull, settings.max_e_above_hull
+        above = placement.e_above_hull
+        scale = np.inf if settings.scale is None else settings.scale
+        limit = np.inf if settings.max_e_above_hull is None else settings.max_e_above_hull
         verdict = judge(settings, structures, placement)
         known = np.isfinite(cautious)
         abstain = known & verdict.abstain
-        unstable = np.zeros(len(structures), dtype=bool)
-        if limit is not None:
+        if np.isfinite([scale, limit]).any():
             known &= np.isfinite(above)
-            unstable = known & (above > limit)
         elif not settings.active_guards and settings.min_references is None:
-            abstain = unstable
+            abstain = np.zeros_like(known)
+        unstable = known & (above > limit)
         valid = known & ~verdict.nothing & ~abstain
+        value = cautious * np.exp(-np.maximum(np.nan_to_num(above), 0) / scale)
         return RewardBatch(
-            value=np.where(valid & ~unstable, np.nan_to_num(cautious), 0.0),
+            value=np.where(valid & ~unstable, np.nan_to_num(value), 0.0),
             valid=valid,
             abstain=abstain,
             components={

@@ -37,7 +37,7 @@ def build(chgnet: Potential, hull: ReferenceHull) -> Build:
 def test_value_is_the_product_of_cautious_bounds(
     build: Build, chgnet: Potential, batch: Batch
 ) -> None:
-    reward = build(caution=0.5, max_e_above_hull=None).score(batch[:3])
+    reward = build(caution=0.5, scale=None).score(batch[:3])
     made = reward.components
     features = [e.features for e in chgnet.evaluate(cells_from(batch[:3]), forces=False)]
     gap = load_ensemble("band_gap").predict(np.array(features))
@@ -55,6 +55,14 @@ def test_more_caution_never_earns_more(build: Build, batch: Batch) -> None:
     assert (bold >= careful).all()
     assert (careful >= timid).all()
     assert (timid == 0).all()
+
+
+def test_the_value_falls_with_the_energy_above_hull(build: Build, batch: Batch) -> None:
+    free, falling = (build(scale=scale).score(batch[:3]) for scale in (None, 0.2))
+    above = falling.components["e_above_hull"]
+    assert above[1] > 0.1
+    np.testing.assert_allclose(falling.value, free.value * np.exp(-np.maximum(above, 0) / 0.2))
+    assert (falling.components["unstable"] == 0).all()
 
 
 def test_unstable_crystals_score_nothing_but_are_valid(build: Build, batch: Batch) -> None:
@@ -84,7 +92,8 @@ def test_failures_score_nothing_and_are_not_valid(build: Build, batch: Batch) ->
 
 def test_without_the_guard_a_missing_reference_is_no_failure(build: Build, batch: Batch) -> None:
     assert not build().score(batch[6:7]).valid[0]
-    assert build(max_e_above_hull=None).score(batch[6:7]).valid[0]
+    assert not build(scale=None, max_e_above_hull=1.0).score(batch[6:7]).valid[0]
+    assert build(scale=None).score(batch[6:7]).valid[0]
 
 
 def test_artefacts_of_the_potential_score_nothing(
@@ -100,15 +109,22 @@ def test_artefacts_of_the_potential_score_nothing(
     assert bold.value[0] > 0
 
 
-@pytest.mark.parametrize("guard", [1.0, None])
+@pytest.mark.parametrize(
+    ("scale", "limit", "asked"), [(None, None, False), (None, 1.0, True), (0.5, None, True)]
+)
 def test_a_silent_hull_is_no_failure(
-    build: Build, batch: Batch, elements: Elements, guard: float | None
+    build: Build,
+    batch: Batch,
+    elements: Elements,
+    scale: float | None,
+    limit: float | None,
+    asked: bool,
 ) -> None:
-    """With the stability limit the reward abstains; without it the hull is not asked."""
+    """If the value depends on the hull the reward abstains; otherwise the hull is not asked."""
     sparse = Hull([], [], elements=["Na", "Cl", "Mg", "O"], min_references=3)
-    reward = build(ReferenceHull(sparse, elements), max_e_above_hull=guard, guards="none").score(
-        batch[:4]
-    )
-    assert reward.abstain.tolist() == [guard is not None] * 3 + [False]
-    assert reward.valid.tolist() == [guard is None] * 3 + [False]
-    assert (reward.value > 0).tolist() == [guard is None] * 3 + [False]
+    reward = build(
+        ReferenceHull(sparse, elements), scale=scale, max_e_above_hull=limit, guards="none"
+    ).score(batch[:4])
+    assert reward.abstain.tolist() == [asked] * 3 + [False]
+    assert reward.valid.tolist() == [not asked] * 3 + [False]
+    assert (reward.value > 0).tolist() == [not asked] * 3 + [False]
