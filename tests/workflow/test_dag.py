@@ -78,12 +78,13 @@ def test_overlays(copy: Copy, overlays: Sequence[str], downloads: int) -> None:
 @pytest.mark.parametrize("overlays", [["paper"], ["mp20", "paper"]])
 def test_the_paper_overlay_leaves_no_value_of_config_yaml(overlays: Sequence[str]) -> None:
     """Except those that are not the algorithm, and the weight of the penalty in eV."""
-    free = {"rounds", "steps", "batch_size", "tau"}
+    free = {"rounds", "steps", "batch_size", "tau", "memory"}
     for branch in settings_with(overlays).rl.values():
         least = 12 if "mp20" in overlays else None
         reward = {"kind": branch.reward.kind, "min_references": least}
         paper = RLSettings.model_validate({"preset": "paper", "reward": reward})
         assert branch.model_dump(exclude=free) == paper.model_dump(exclude=free)
+        assert (branch.memory.by, branch.memory.known) == (None, 1)
 
 
 def test_a_combination_reads_what_its_parts_read(copy: Copy) -> None:
