@@ -6,9 +6,8 @@ members disagree gets a small reward, and the reward falls with the energy above
 below the hull get none: without that guard, a fifth of what one run made was artefacts of the
 potential.
 
-A hard limit of 0.1 eV/atom in place of the fall leaves five of six samples of a small policy without
-a reward, although many of them relax to stable crystals: the policy then learns from a few space
-groups only.
+A hard limit of 0.1 eV/atom instead leaves five of six samples of a small policy without a reward,
+although many of them relax to stable crystals. The policy then learns from a few space groups only.
 """
 
 from collections.abc import Sequence

@@ -110,21 +110,15 @@ def test_artefacts_of_the_potential_score_nothing(
 
 
 @pytest.mark.parametrize(
-    ("scale", "limit", "asked"), [(None, None, False), (None, 1.0, True), (0.5, None, True)]
+    ("settings", "asked"),
+    [({}, True), ({"scale": None, "max_e_above_hull": 1.0}, True), ({"scale": None}, False)],
 )
 def test_a_silent_hull_is_no_failure(
-    build: Build,
-    batch: Batch,
-    elements: Elements,
-    scale: float | None,
-    limit: float | None,
-    asked: bool,
+    build: Build, batch: Batch, elements: Elements, settings: dict[str, Any], asked: bool
 ) -> None:
     """If the value depends on the hull the reward abstains; otherwise the hull is not asked."""
     sparse = Hull([], [], elements=["Na", "Cl", "Mg", "O"], min_references=3)
-    reward = build(
-        ReferenceHull(sparse, elements), scale=scale, max_e_above_hull=limit, guards="none"
-    ).score(batch[:4])
+    reward = build(ReferenceHull(sparse, elements), guards="none", **settings).score(batch[:4])
     assert reward.abstain.tolist() == [asked] * 3 + [False]
     assert reward.valid.tolist() == [not asked] * 3 + [False]
     assert (reward.value > 0).tolist() == [not asked] * 3 + [False]
