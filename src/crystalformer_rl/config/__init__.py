@@ -105,8 +105,14 @@ class Config(Section):
     sft: SftSettings = Field(default_factory=SftSettings)
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
-            "ehull": RLSettings(learning_rate=3e-4, memory=MemorySettings(known=0.3)),
-            "fom": RLSettings(advantage_clip=10.0, reward=FigureOfMeritReward()),
+            "ehull": RLSettings(steps=60, learning_rate=3e-4, memory=MemorySettings(known=0.3)),
+            "fom": RLSettings(
+                reward=FigureOfMeritReward(),
+                steps=75,
+                advantage_clip=10.0,
+                learning_rate=2e-4,
+                memory=MemorySettings(full=6, none=12, window=2000),
+            ),
         },
         description="One branch per name; its last policy is called rl-NAME. In an overlay, null "
         "removes a branch.",
