@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from crystalformer_rl.config import RelaxSettings, canonical
-from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.structures import cells_of
 from crystalformer_rl.files import read_table
 from crystalformer_rl.potentials.relax import WITH_ENERGY
 from crystalformer_rl.stability.reference import ReferenceHull
@@ -67,7 +67,7 @@ def report(
         table = pd.concat(parts, ignore_index=True)
         energies = table["energy_final"].to_numpy(np.float64, na_value=np.nan)
         energies = np.where(table["status"].isin(WITH_ENERGY), energies, np.nan)
-        above[name] = hull.place(structures_of(table, prefix="relaxed_"), energies).e_above_hull
+        above[name] = hull.place(cells_of(table, prefix="relaxed_"), energies).e_above_hull
         stable[name] = above[name] < STABLE_BELOW
         first = next(iter(found))
         both = np.isfinite(above[name]) & np.isfinite(above[first])

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from crystalformer_rl.config import RLSettings
-from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.parallel import Parallel, join
@@ -75,8 +74,8 @@ def measure(args: argparse.Namespace, parallel: Parallel) -> None:
     def step(seed: int) -> None:
         groups = sample_space_groups(prompts, args.batch, seed=seed)
         tokens = timed("sample", lambda: sampled(groups, seed))
-        structures = timed("decode", lambda: [found.structure for found in decode(tokens)])
-        timed("energies", lambda: evaluate_each(potential, cells_from(structures), forces=False))
+        cells = timed("decode", lambda: [found.cell for found in decode(tokens)])
+        timed("energies", lambda: evaluate_each(potential, cells, forces=False))
         own = timed("score", lambda: scored(policy, tokens))
         anchor = timed("score by the base", lambda: scored(base, tokens))
         everyone = np.ones(args.batch, dtype=bool)

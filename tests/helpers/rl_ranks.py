@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from crystalformer_rl.config import RLSettings
-from crystalformer_rl.crystal.cell import cells_from
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.files import write_tensors
 from crystalformer_rl.jobs.checkpoints import Checkpoints
 from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
@@ -51,12 +51,12 @@ SETTINGS = {
 }
 
 
-def row_of_argon(structure: Structure) -> Structure:
+def row_of_argon(cell: Cell) -> Cell:
     """A physical crystal in place of one from a policy that has learned nothing."""
-    atoms = len(structure)
-    spacing = 3.5 + 0.5 * np.sin(structure.volume)
-    positions = np.arange(atoms)[:, None] * [1 / atoms, 0, 0]
-    return Structure(Lattice.orthorhombic(atoms * spacing, 4, 4), ["Ar"] * atoms, positions)
+    atoms = len(cell)
+    spacing = 3.5 + 0.5 * np.sin(volume_of(cell.matrix))
+    positions = np.arange(atoms)[:, None] * np.array([1 / atoms, 0, 0])
+    return Cell(np.diag([atoms * spacing, 4.0, 4.0]), np.full(atoms, 18), positions)
 
 
 def energy(structure: Structure) -> Evaluation:
@@ -66,9 +66,9 @@ def energy(structure: Structure) -> Evaluation:
     return Evaluation(structure.lattice.a)
 
 
-def size(structure: Structure | None) -> float:
+def size(cell: Cell | None) -> float:
     """Number of atoms."""
-    return np.nan if structure is None else float(len(structure))
+    return np.nan if cell is None else float(len(cell))
 
 
 @dataclass
@@ -79,10 +79,10 @@ class Energies:
     parallel: Parallel
     hook: Callable[[], None]
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         self.hook()
-        rows = [None if structure is None else row_of_argon(structure) for structure in structures]
-        answers = evaluate_each(self.potential, cells_from(rows))
+        rows = [None if cell is None else row_of_argon(cell) for cell in cells]
+        answers = evaluate_each(self.potential, rows)
         value = np.array([-a.energy if isinstance(a, Evaluation) else np.nan for a in answers])
         refused = np.array([isinstance(a, Failure) and "atoms" in a.reason for a in answers])
         valid = np.isfinite(value)

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class Cell:
         """The elements."""
         return {_element(number).symbol for number in set(self.numbers.tolist())}
 
-    @property
+    @cached_property
     def composition(self) -> Composition:
         """How many atoms there are of each element."""
         counts = Counter(self.numbers.tolist())

@@ -52,7 +52,7 @@ def validity_columns(structures: Sequence[Structure | None]) -> Columns:
 
 def stability_columns(generated: Generated, *, hull: ReferenceHull, stable_below: float) -> Columns:
     """Energy above hull before and after relaxation, eV/atom, and whether it is below a limit."""
-    crystals = generated.structures
+    crystals = generated.cells
     before = hull.place(crystals, generated.energies("energy_initial"))
     # Relaxation may change what a correction depends on, such as the bonds of oxygen.
     crystals = [after or first for after, first in zip(generated.relaxed, crystals, strict=True)]
@@ -127,7 +127,7 @@ def failures(
     """The first of the :data:`FAILURE_STAGES` that failed, as ``stage: reason``, or None."""
     reasons: list[str | None] = []
     rows = zip(
-        generated.structures,
+        generated.cells,
         generated.table["decode_error"],
         generated.table["status"],
         generated.table["error"],
@@ -136,8 +136,8 @@ def failures(
         property_problems,
         strict=True,
     )
-    for structure, decode_error, status, error, hull, matching, problem in rows:
-        if structure is None:
+    for cell, decode_error, status, error, hull, matching, problem in rows:
+        if cell is None:
             reasons.append(f"decode: {_text(decode_error) or 'no structure'}")
         elif status not in WITH_ENERGY:
             reasons.append(f"relax: {': '.join(filter(None, (status, _text(error))))}")

@@ -30,7 +30,7 @@ MATCHER = StructureMatcher(
 
 def displacement_columns(generated: Generated) -> dict[str, Any]:
     """``rmsd`` (n,) in Å, NaN if not relaxed, and whether the atoms could be aligned."""
-    rmsd = np.full(len(generated.structures), np.nan)
+    rmsd = np.full(len(generated.cells), np.nan)
     matched = np.zeros(len(rmsd), dtype=bool)
     for row, before in enumerate(generated.structures):
         after = generated.candidates[row]

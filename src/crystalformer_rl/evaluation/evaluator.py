@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from crystalformer_rl.config import EvaluateSettings
-from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.evaluation import criteria
 from crystalformer_rl.evaluation.columns import COLUMNS
@@ -81,7 +80,7 @@ class Evaluator:
             )
         if self.judge is not None and by_judge is not None:
             others |= judge_columns(Generated.of(by_judge), hull=self.judge, stable_below=limit)
-        answers = evaluate_each(self.features, cells_from(generated.relaxed))
+        answers = evaluate_each(self.features, generated.relaxed)
         failure = criteria.failures(
             generated,
             hull_status=stability["hull_status"],

@@ -1,13 +1,15 @@
 """Generated crystals: the rows of the sample shards joined with those of the relaxation shards."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from crystalformer_rl.crystal.structures import COLUMNS, structures_of
+from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.structures import COLUMNS, cells_of
 from crystalformer_rl.evaluation.diversity import prototype
 from crystalformer_rl.evaluation.matching import MatchingCell
 from crystalformer_rl.potentials.relax import WITH_ENERGY
@@ -31,7 +33,7 @@ class Generated:
     ----------
     table
         One row for each crystal, with the columns of the sample and the relaxation shards.
-    structures
+    cells
         As generated; None where they could not be decoded.
     relaxed
         After relaxation; None where it failed.
@@ -40,27 +42,31 @@ class Generated:
     """
 
     table: pd.DataFrame
-    structures: list[Structure | None]
-    relaxed: list[Structure | None]
+    cells: list[Cell | None]
+    relaxed: list[Cell | None]
     candidates: list[MatchingCell | None]
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Generated":
         """The crystals of a table that :func:`merge` made, or of some of its rows."""
-        structures = structures_of(table)
+        cells = cells_of(table)
         has_energy = table["status"].isin(WITH_ENERGY).tolist()
         relaxed = [
-            structure if keep else None
-            for structure, keep in zip(
-                structures_of(table, prefix="relaxed_"), has_energy, strict=True
-            )
+            cell if keep else None
+            for cell, keep in zip(cells_of(table, prefix="relaxed_"), has_energy, strict=True)
         ]
-        best = [after or before for after, before in zip(relaxed, structures, strict=True)]
-        return cls(table, structures, relaxed, [MatchingCell(s) if s else None for s in best])
+        best = [after or before for after, before in zip(relaxed, cells, strict=True)]
+        candidates = [MatchingCell(one.structure()) if one else None for one in best]
+        return cls(table, cells, relaxed, candidates)
+
+    @cached_property
+    def structures(self) -> list[Structure | None]:
+        """The crystals as generated, for what pymatgen computes."""
+        return [None if cell is None else cell.structure() for cell in self.cells]
 
     def prototypes(self) -> list[str | None]:
         """Space group and Wyckoff letters of each; None where not decoded or without tokens."""
-        rows = zip(self.structures, self.table["space_group"], self.table["wyckoff"], strict=True)
+        rows = zip(self.cells, self.table["space_group"], self.table["wyckoff"], strict=True)
         return [
             prototype(group, letters) if one and letters is not None else None
             for one, group, letters in rows

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.structures import cells_of
@@ -45,9 +44,9 @@ def space_groups(cells: Sequence[Cell | None]) -> Any:
     return pd.array(found, dtype="Int64")
 
 
-def symmetry_columns(relaxed: Sequence[Structure | None], asked: pd.Series) -> dict[str, Any]:
+def symmetry_columns(relaxed: Sequence[Cell | None], asked: pd.Series) -> dict[str, Any]:
     """Space group after relaxation, whether it is the ``asked`` one, and whether it is P 1."""
-    found = space_groups([None if one is None else Cell.of(one) for one in relaxed])
+    found = space_groups(relaxed)
     same = found == asked.astype("Int64").array
     return {
         "relaxed_space_group": found,
@@ -56,14 +55,13 @@ def symmetry_columns(relaxed: Sequence[Structure | None], asked: pd.Series) -> d
     }
 
 
-def nearest_columns(relaxed: Sequence[Structure | None], known: pd.DataFrame) -> dict[str, Any]:
+def nearest_columns(relaxed: Sequence[Cell | None], known: pd.DataFrame) -> dict[str, Any]:
     """AMD distance to the nearest known crystal, Å, and its id; null where not relaxed.
 
     ``known`` is a table of :func:`describe`.
     """
     table = np.array(known["amd"].tolist(), dtype=np.float32).reshape(len(known), -1)
-    cells = [None if one is None else Cell.of(one) for one in relaxed]
-    distance, row = nearest(amd_table(cells), table)
+    distance, row = nearest(amd_table(relaxed), table)
     ids = known["id"].to_numpy()
     return {
         "nearest_known": distance,

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.reward_base import RewardSettings
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.cached import CachedPotential
@@ -78,7 +78,7 @@ class RewardBatch:
 class Reward(Protocol):
     """Something that rewards crystals as they were generated, unrelaxed."""
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch; None is a crystal that could not be decoded."""
         ...
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import CombineReward, PartSettings
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.rewards.base import Reward, RewardBatch, Sources
 from crystalformer_rl.rewards.base import build as build_single
 
@@ -27,12 +27,12 @@ class Combine:
     settings: CombineReward
     parts: Mapping[str, Reward]
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch by every part."""
         settings = self.settings
         # Evaluations with forces serve the parts that need none, so they come first.
         order = sorted(self.parts, key=lambda name: settings.parts[name].reward.kind != "force")
-        scored = {name: self.parts[name].score(structures) for name in order}
+        scored = {name: self.parts[name].score(cells) for name in order}
         batches = {name: scored[name] for name in settings.parts}
         parts = [(settings.parts[name], batch) for name, batch in batches.items()]
         values = np.stack([normalised(batch.value, part) for part, batch in parts])

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import DiversityReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 
 
@@ -26,12 +26,12 @@ class Diversity:
 
     settings: DiversityReward
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch; the component is the value."""
-        kinds = [[] if structure is None else self._kinds(structure) for structure in structures]
+        kinds = [[] if cell is None else self._kinds(cell) for cell in cells]
         counts = Counter(kind for one in kinds for kind in one)
         others = sum(map(bool, kinds)) - 1
-        rarity = np.full(len(structures), np.nan)
+        rarity = np.full(len(cells), np.nan)
         for row, one in enumerate(kinds):
             if one and self.settings.over == "composition":
                 rarity[row] = 1 / counts[one[0]]
@@ -42,15 +42,15 @@ class Diversity:
         return RewardBatch(
             value=np.where(valid, rarity, 0.0),
             valid=valid,
-            abstain=np.zeros(len(structures), dtype=np.bool_),
+            abstain=np.zeros(len(cells), dtype=np.bool_),
             components={"rarity": rarity},
             failure=0.0,
         )
 
-    def _kinds(self, structure: Structure) -> list[str]:
+    def _kinds(self, cell: Cell) -> list[str]:
         if self.settings.over == "composition":
-            return [structure.reduced_formula]
-        return [element.symbol for element in structure.composition]
+            return [cell.composition.reduced_formula]
+        return [element.symbol for element in cell.composition]
 
 
 def build(settings: DiversityReward, sources: Sources) -> Diversity:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.hull_rewards import EhullReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.rewards.guards import judge, low_quantile
@@ -30,18 +30,18 @@ class Ehull:
     settings: EhullReward
     energies: EnergyAboveHull
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch from one evaluation or relaxation of each crystal."""
         settings = self.settings
         energies = (
-            self.energies.relax(structures, steps=settings.relax_steps)
+            self.energies.relax(cells, steps=settings.relax_steps)
             if settings.relax_steps
-            else self.energies.evaluate(structures)
+            else self.energies.evaluate(cells)
         )
         placement = energies.placement
         above = placement.e_above_hull
         known = np.isfinite(above)
-        verdict = judge(settings, structures, placement)
+        verdict = judge(settings, cells, placement)
         valid = known & ~verdict.nothing & ~verdict.abstain
         value, failure = falling(above, settings), settings.bounds[0]
         struck = dict(verdict.struck)

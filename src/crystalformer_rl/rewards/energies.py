@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
-from crystalformer_rl.crystal.cell import cells_from
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each
 from crystalformer_rl.potentials.relax import WITH_ENERGY, relax
 from crystalformer_rl.stability.reference import Placement, ReferenceHull
@@ -40,39 +39,36 @@ class EnergyAboveHull:
     potential: Potential
     hull: ReferenceHull
 
-    def evaluate(self, structures: Sequence[Structure | None]) -> Energies:
+    def evaluate(self, cells: Sequence[Cell | None]) -> Energies:
         """Evaluate each crystal once, unrelaxed, and place it on the hull."""
-        answers = evaluate_each(self.potential, cells_from(structures), forces=False)
-        energies = np.full(len(structures), np.nan)
+        answers = evaluate_each(self.potential, cells, forces=False)
+        energies = np.full(len(cells), np.nan)
         features: dict[int, NDArray[np.float64]] = {}
-        for index, (structure, answer) in enumerate(zip(structures, answers, strict=True)):
-            if structure is None or not isinstance(answer, Evaluation):
+        for index, (cell, answer) in enumerate(zip(cells, answers, strict=True)):
+            if cell is None or not isinstance(answer, Evaluation):
                 continue
-            energies[index] = answer.energy / len(structure)
+            energies[index] = answer.energy / len(cell)
             if answer.features is not None:
                 features[index] = answer.features
-        placement = self.hull.place(structures, energies)
-        return Energies(placement, _stack(features, len(structures)))
+        placement = self.hull.place(cells, energies)
+        return Energies(placement, _stack(features, len(cells)))
 
-    def relax(self, structures: Sequence[Structure | None], *, steps: int) -> Energies:
+    def relax(self, cells: Sequence[Cell | None], *, steps: int) -> Energies:
         """Take at most ``steps`` steps of relaxation of positions and cell, all crystals at once.
 
         The crystal is placed on the hull as it is then. One that diverges has no energy.
         """
         records = relax(
             self.potential,
-            cells_from(structures),
+            cells,
             max_force=CONVERGED_EV_PER_ANGSTROM,
             max_steps=steps,
         )
-        relaxed = [
-            one.cell.structure() if one.cell is not None and one.status in WITH_ENERGY else None
-            for one in records
-        ]
+        relaxed = [one.cell if one.status in WITH_ENERGY else None for one in records]
         energies = np.array(
             [
-                np.nan if structure is None or one.energy_final is None else one.energy_final
-                for structure, one in zip(relaxed, records, strict=True)
+                np.nan if cell is None or one.energy_final is None else one.energy_final
+                for cell, one in zip(relaxed, records, strict=True)
             ],
             dtype=np.float64,
         )

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.hull_rewards import FigureOfMeritReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.properties.ensemble import Ensemble, load_ensemble
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 from crystalformer_rl.rewards.energies import EnergyAboveHull
@@ -35,17 +35,17 @@ class FigureOfMerit:
     band_gap: Ensemble
     dielectric: Ensemble
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch from one evaluation of each crystal.
 
         ``figure_of_merit`` among the components is that of the ensemble means, stable or not.
         """
         settings = self.settings
-        energies = self.energies.evaluate(structures)
+        energies = self.energies.evaluate(cells)
         placement = energies.placement
         features = energies.features
         if features.shape[1] == 0:
-            features = np.full((len(structures), len(self.band_gap.arrays["centre"])), np.nan)
+            features = np.full((len(cells), len(self.band_gap.arrays["centre"])), np.nan)
         gap, epsilon = self.band_gap.predict(features), self.dielectric.predict(features)
         cautious = np.maximum(0, gap.mean - settings.caution * gap.std) * np.maximum(
             1, epsilon.mean - settings.caution * epsilon.std
@@ -53,7 +53,7 @@ class FigureOfMerit:
         above = placement.e_above_hull
         scale = np.inf if settings.scale is None else settings.scale
         limit = np.inf if settings.max_e_above_hull is None else settings.max_e_above_hull
-        verdict = judge(settings, structures, placement)
+        verdict = judge(settings, cells, placement)
         known = np.isfinite(cautious)
         abstain = known & verdict.abstain
         if np.isfinite([scale, limit]).any():

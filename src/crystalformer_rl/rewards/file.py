@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from crystalformer_rl.config.file_reward import FileReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 
 MODULE = "reward_of_the_user"
@@ -40,7 +41,7 @@ class FunctionScore:
     path: str
     function: Callable[[list[Structure]], Any]
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch.
 
         Raises
@@ -48,16 +49,15 @@ class FunctionScore:
         ValueError
             If the function raises, or returns anything but a finite number for each crystal.
         """
-        valid = np.array([structure is not None for structure in structures], dtype=np.bool_)
-        scores = np.full(len(structures), np.nan)
+        valid = np.array([cell is not None for cell in cells], dtype=np.bool_)
+        scores = np.full(len(cells), np.nan)
         if valid.any():
-            # Copies, so that a function that changes them changes nothing else.
-            scores[valid] = self._scores([s.copy() for s in structures if s is not None])
+            scores[valid] = self._scores([c.structure() for c in cells if c is not None])
         worst = float(scores[valid].min()) if valid.any() else 0.0
         return RewardBatch(
             value=np.where(valid, scores, worst),
             valid=valid,
-            abstain=np.full(len(structures), not valid.any()),
+            abstain=np.full(len(cells), not valid.any()),
             components={"score": scores},
             failure=worst,
         )

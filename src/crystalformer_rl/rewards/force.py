@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import ForceReward
-from crystalformer_rl.crystal.cell import cells_from
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each
 from crystalformer_rl.rewards.base import RewardBatch, Sources
 
@@ -30,11 +29,11 @@ class Force:
     settings: ForceReward
     potential: Potential
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch from one evaluation of each crystal; components are not cut."""
         settings = self.settings
-        force, stress, value = np.full((3, len(structures)), np.nan)
-        answers = evaluate_each(self.potential, cells_from(structures), forces=True)
+        force, stress, value = np.full((3, len(cells)), np.nan)
+        answers = evaluate_each(self.potential, cells, forces=True)
         for row, answer in enumerate(answers):
             if not isinstance(answer, Evaluation) or answer.forces is None or answer.stress is None:
                 continue
@@ -48,7 +47,7 @@ class Force:
         return RewardBatch(
             value=np.where(valid, np.clip(value, *settings.bounds), worst),
             valid=valid,
-            abstain=np.zeros(len(structures), dtype=np.bool_),
+            abstain=np.zeros(len(cells), dtype=np.bool_),
             components={"force": force, "stress": stress},
             failure=worst,
         )

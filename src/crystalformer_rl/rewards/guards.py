@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.reward_base import HullReward
 from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.validity import DENSITY_G_CM3, charge_problem
-from crystalformer_rl.stability.elements import element_amounts
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 from crystalformer_rl.stability.reference import Placement
 
@@ -42,9 +40,7 @@ class Verdict:
     struck: dict[str, Flags]
 
 
-def judge(
-    settings: HullReward, structures: Sequence[Structure | None], placement: Placement
-) -> Verdict:
+def judge(settings: HullReward, cells: Sequence[Cell | None], placement: Placement) -> Verdict:
     """Apply the guards of ``settings``.
 
     A reward abstains where the status is one of :data:`UNDECIDED`, whatever the guards are: there
@@ -61,14 +57,14 @@ def judge(
     few = known & (placement.references < (settings.min_references or 0))
     found: dict[str, Flags] = {
         "unsupported": known & (placement.compounds == 0) | few,
-        "element": _where(structures, lambda one: len(element_amounts(one.composition)) == 1),
+        "element": _where(cells, lambda one: len(set(one.numbers.tolist())) == 1),
         "artefact": known & (above < ARTEFACT_BELOW),
-        "density": known & ~_where(structures, _has_density_of_a_crystal),
+        "density": known & ~_where(cells, _has_density_of_a_crystal),
     }
     names = settings.active_guards
     if "charge" in names:
         found["charge"] = known & _where(
-            structures, lambda one: charge_problem(one.composition) is not None
+            cells, lambda one: charge_problem(one.composition) is not None
         )
     on: dict[str, Flags] = {name: flags for name, flags in found.items() if name in names}
     silent = on.pop("unsupported", few)
@@ -95,10 +91,10 @@ def low_quantile(values: NDArray[np.float64], *, lowest: float) -> float:
     return max(lowest, float(np.quantile(values, FAILURE_QUANTILE))) if values.size else lowest
 
 
-def _where(structures: Sequence[Structure | None], condition: Callable[[Structure], bool]) -> Flags:
-    return np.array([one is not None and condition(one) for one in structures], dtype=np.bool_)
+def _where(cells: Sequence[Cell | None], condition: Callable[[Cell], bool]) -> Flags:
+    return np.array([one is not None and condition(one) for one in cells], dtype=np.bool_)
 
 
-def _has_density_of_a_crystal(structure: Structure) -> bool:
+def _has_density_of_a_crystal(cell: Cell) -> bool:
     low, high = DENSITY_G_CM3
-    return low <= Cell.of(structure).density <= high
+    return low <= cell.density <= high

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from matgl.apps.pes import Potential
 from matgl.ext.pymatgen import Structure2Graph
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.property_rewards import MatglPropertyReward
 from crystalformer_rl.crystal.cell import Cell
@@ -37,26 +36,29 @@ class MatglProperty:
     model: Any
     parallel: Parallel = SINGLE
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch; the component is the prediction."""
-        values = np.array(self.parallel.map(self._predict, structures), dtype=np.float64)
+        values = np.array(self.parallel.map(self._predict, cells), dtype=np.float64)
         return rewarded(values, self.settings, components={"predicted": values})
 
-    def _predict(self, structure: Structure | None) -> float:
+    def _predict(self, cell: Cell | None) -> float:
         """NaN if the model has no number for the crystal; the log says why."""
-        if structure is None or unphysical(Cell.of(structure)):
+        if cell is None or unphysical(cell):
             return np.nan
         network = getattr(self.model, "model", self.model)
-        if unknown := {one.specie.symbol for one in structure} - set(network.element_types):
-            log.info("%s: unknown to the model: %s", structure.formula, ", ".join(sorted(unknown)))
+        if unknown := cell.symbols - set(network.element_types):
+            formula = cell.composition.formula
+            log.info("%s: unknown to the model: %s", formula, ", ".join(sorted(unknown)))
             return np.nan
         number = self.settings.state
         state = {} if number is None else {"state_attr": torch.tensor([number])}
         converter = Structure2Graph(network.element_types, network.cutoff)
         try:
-            answer = self.model.predict_structure(structure, graph_converter=converter, **state)
+            answer = self.model.predict_structure(
+                cell.structure(), graph_converter=converter, **state
+            )
         except (RuntimeError, ValueError, LookupError, ArithmeticError) as error:
-            log.info("%s: no prediction: %s", structure.formula, error)
+            log.info("%s: no prediction: %s", cell.composition.formula, error)
             return np.nan
         return float(answer)
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.property_rewards import PropertyReward
-from crystalformer_rl.crystal.cell import Cell, cells_from
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.potentials.base import Evaluation, Potential, evaluate_each, unphysical
 from crystalformer_rl.properties.base import Prediction
 from crystalformer_rl.properties.ensemble import PROPERTIES, Ensemble, load_ensemble
@@ -21,9 +20,9 @@ from crystalformer_rl.rewards import elements
 from crystalformer_rl.rewards.base import Reward, RewardBatch, Sources
 from crystalformer_rl.rewards.target import rewarded
 
-MEASURED: Mapping[str, Callable[[Structure], float]] = {
-    "density": lambda one: Cell.of(one).density,
-    "volume_per_atom": lambda one: float(one.volume / len(one)),
+MEASURED: Mapping[str, Callable[[Cell], float]] = {
+    "density": lambda one: one.density,
+    "volume_per_atom": lambda one: volume_of(one.matrix) / len(one),
     "elements": lambda one: float(len(one.composition)),
     "log_price": lambda one: elements.log_price(one.composition),
     "log_abundance": lambda one: elements.log_abundance(one.composition),
@@ -38,15 +37,12 @@ class Measured:
     """A property that follows from the crystal itself."""
 
     settings: PropertyReward
-    measure: Callable[[Structure], float]
+    measure: Callable[[Cell], float]
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch; the component is the property."""
         values = np.array(
-            [
-                np.nan if one is None or unphysical(Cell.of(one)) else self.measure(one)
-                for one in structures
-            ],
+            [np.nan if one is None or unphysical(one) else self.measure(one) for one in cells],
             dtype=np.float64,
         )
         return rewarded(values, self.settings, components={self.settings.name: values})
@@ -60,12 +56,12 @@ class Predicted:
     potential: Potential
     ensemble: Ensemble
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         """Reward a batch from one evaluation of each crystal.
 
         The components are the mean of the ensemble and its standard deviation.
         """
-        predicted = self._predict(structures)
+        predicted = self._predict(cells)
         name = self.settings.name
         return rewarded(
             predicted.mean,
@@ -73,10 +69,10 @@ class Predicted:
             components={name: predicted.mean, f"{name}_std": predicted.std},
         )
 
-    def _predict(self, structures: Sequence[Structure | None]) -> Prediction:
+    def _predict(self, cells: Sequence[Cell | None]) -> Prediction:
         features: NDArray[np.float64]
-        features = np.full((len(structures), len(self.ensemble.arrays["centre"])), np.nan)
-        for row, answer in enumerate(evaluate_each(self.potential, cells_from(structures))):
+        features = np.full((len(cells), len(self.ensemble.arrays["centre"])), np.nan)
+        for row, answer in enumerate(evaluate_each(self.potential, cells)):
             if isinstance(answer, Evaluation) and answer.features is not None:
                 features[row] = answer.features
         return self.ensemble.predict(features)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from pymatgen.core import Composition, Element, Structure
 
@@ -10,6 +11,22 @@ ISOTOPES = {"D": "H", "T": "H"}
 _PLAIN_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d+)?)?)+")
 _PART = re.compile(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)?")
 _SYMBOLS = frozenset(Element.__members__)
+
+
+class Crystal(Protocol):
+    """A crystal with an energy; a pymatgen structure is made only for a correction that needs it.
+
+    The package ``crystal``, which has the arrays of a crystal, is above this one.
+    """
+
+    @property
+    def composition(self) -> Composition:
+        """How many atoms there are of each element."""
+        ...
+
+    def structure(self) -> Structure:
+        """The same as a pymatgen structure."""
+        ...
 
 
 def element_amounts(composition: Composition) -> dict[str, float]:
@@ -74,7 +91,7 @@ class ElementReferences:
     energies: Mapping[str, float]
     correction: Callable[[Structure, float], float] | None = None
 
-    def formation_energy(self, crystal: Structure | Composition, energy_per_atom: float) -> float:
+    def formation_energy(self, crystal: Crystal | Composition, energy_per_atom: float) -> float:
         """Formation energy, eV/atom: energy − Σ x_i μ_i over atomic fractions x_i, corrected.
 
         A composition is enough if there is no correction.
@@ -86,7 +103,7 @@ class ElementReferences:
         TypeError
             If there is a correction and ``crystal`` is a composition.
         """
-        composition = crystal.composition if isinstance(crystal, Structure) else crystal
+        composition = crystal if isinstance(crystal, Composition) else crystal.composition
         amounts = element_amounts(composition)
         total = sum(amounts.values())
         if total <= 0:
@@ -100,8 +117,8 @@ class ElementReferences:
         formation = energy_per_atom - reference / total
         if self.correction is None:
             return formation
-        if not isinstance(crystal, Structure):
+        if isinstance(crystal, Composition):
             raise TypeError(
                 f"{composition.reduced_formula}: the correction of its energy needs a structure"
             )
-        return self.correction(crystal, formation)
+        return self.correction(crystal.structure(), formation)

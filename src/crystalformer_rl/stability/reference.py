@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition
 
 from crystalformer_rl.files import read_json, read_table, write_json, write_table
 from crystalformer_rl.stability.corrections import MP2020, TRI2024, correction_of
-from crystalformer_rl.stability.elements import ElementReferences, element_amounts
+from crystalformer_rl.stability.elements import Crystal, ElementReferences, element_amounts
 from crystalformer_rl.stability.hull import Hull, HullResult, Status
 
 # Energy conventions: how the energies that a potential was trained on are corrected.
@@ -79,7 +79,7 @@ class HullRules:
 
 @dataclass(frozen=True)
 class Placement(HullResult):
-    """n structures placed on a hull; see :class:`~.hull.HullResult` for the other fields.
+    """n crystals placed on a hull; see :class:`~.hull.HullResult` for the other fields.
 
     Attributes
     ----------
@@ -131,15 +131,13 @@ class ReferenceHull:
         )
         return cls(hull, elements)
 
-    def place(
-        self, structures: Sequence[Structure | None], energies_per_atom: ArrayLike
-    ) -> Placement:
-        """Place structures with energies on the hull.
+    def place(self, crystals: Sequence[Crystal | None], energies_per_atom: ArrayLike) -> Placement:
+        """Place crystals with energies on the hull.
 
         Parameters
         ----------
-        structures
-            n structures; None where there is none (status ``no_energy``).
+        crystals
+            n crystals; None where there is none (status ``no_energy``).
         energies_per_atom
             (n,) eV/atom as the potential gives them; NaN where unknown (status ``no_energy``).
 
@@ -149,25 +147,25 @@ class ReferenceHull:
             If the lengths differ.
         """
         energies = np.asarray(energies_per_atom, dtype=np.float64)
-        if energies.shape != (len(structures),):
+        if energies.shape != (len(crystals),):
             raise ValueError(
-                f"{len(structures)} structures need {len(structures)} energies, "
+                f"{len(crystals)} crystals need {len(crystals)} energies, "
                 f"but energies_per_atom has shape {energies.shape}"
             )
         references = self.elements.references
-        status: list[Status] = ["no_energy"] * len(structures)
-        formation = np.full(len(structures), np.nan)
+        status: list[Status] = ["no_energy"] * len(crystals)
+        formation = np.full(len(crystals), np.nan)
         rows: list[int] = []
         compositions: list[Composition] = []
-        for row, structure in enumerate(structures):
-            if structure is None or not np.isfinite(energies[row]):
+        for row, crystal in enumerate(crystals):
+            if crystal is None or not np.isfinite(energies[row]):
                 continue
-            composition = structure.composition
+            composition = crystal.composition
             if not self.elements.energies.keys() >= element_amounts(composition).keys():
                 status[row] = "no_element_reference"
                 continue
             try:
-                formation[row] = references.formation_energy(structure, energies[row])
+                formation[row] = references.formation_energy(crystal, energies[row])
             except ValueError:  # pymatgen finds no symmetry, which decides on some corrections
                 status[row] = "no_correction"
                 continue
@@ -176,9 +174,9 @@ class ReferenceHull:
         found = self.hull.e_above_hull(compositions, formation[rows])
         for row, word in zip(rows, found.status, strict=True):
             status[row] = word
-        above = np.full(len(structures), np.nan)
-        known, compounds = (np.zeros(len(structures), dtype=np.int64) for _ in range(2))
-        supported = np.zeros(len(structures), dtype=bool)
+        above = np.full(len(crystals), np.nan)
+        known, compounds = (np.zeros(len(crystals), dtype=np.int64) for _ in range(2))
+        supported = np.zeros(len(crystals), dtype=bool)
         above[rows] = found.e_above_hull
         known[rows] = found.references
         compounds[rows] = found.compounds

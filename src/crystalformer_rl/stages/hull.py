@@ -13,7 +13,7 @@ from pymatgen.core import Composition
 from crystalformer_rl.config import HullSettings
 from crystalformer_rl.crystal.known_energies import known_energies
 from crystalformer_rl.crystal.labels import texts
-from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.structures import cells_of
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.progress import progress
 from crystalformer_rl.jobs.provenance import Provenance
@@ -248,7 +248,7 @@ def _from_dataset(
     """Entries and rejected rows."""
     # Without a correction the composition is enough, and faster to build.
     corrected = references.correction is not None
-    crystals = structures_of(dataset) if corrected else map(Composition, dataset["formula"])
+    crystals = cells_of(dataset) if corrected else map(Composition, dataset["formula"])
     entries: list[tuple[str, float, str, str]] = []
     rejected: list[tuple[str, str, str]] = []
     rows = zip(

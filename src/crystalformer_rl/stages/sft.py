@@ -11,7 +11,7 @@ import pandas as pd
 
 from crystalformer_rl.config import SftSettings
 from crystalformer_rl.crystal.known import formulas_of
-from crystalformer_rl.crystal.structures import structures_of
+from crystalformer_rl.crystal.structures import cells_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_table
 from crystalformer_rl.jobs.device import best_device
@@ -117,9 +117,9 @@ def _train(args: argparse.Namespace, parallel: Parallel) -> None:
 
 def relaxed_samples(table: pd.DataFrame) -> list[Relaxed]:
     """The samples of shards of the relax stage."""
-    structures = structures_of(table, prefix="relaxed_")
-    rows = zip(table["id"], table["status"], structures, table["energy_final"], strict=True)
+    cells = cells_of(table, prefix="relaxed_")
+    rows = zip(table["id"], table["status"], cells, table["energy_final"], strict=True)
     return [
-        Relaxed(str(name), str(status), structure, None if pd.isna(energy) else float(energy))
-        for name, status, structure, energy in rows
+        Relaxed(str(name), str(status), cell, None if pd.isna(energy) else float(energy))
+        for name, status, cell, energy in rows
     ]

@@ -234,6 +234,6 @@ def _reward_bias(args: argparse.Namespace, device: str) -> RewardBias:
     reward = rewards.build(settings, rewards.Sources(device=device, hull=hull))
 
     def value(tokens: CrystalTokens) -> NDArray[np.float64]:
-        return reward.score([one.structure for one in decode(tokens)]).value
+        return reward.score([one.cell for one in decode(tokens)]).value
 
     return RewardBias(value, args.tau)

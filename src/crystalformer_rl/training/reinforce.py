@@ -188,7 +188,7 @@ def reinforce(
             batch = with_elites(batch, policy, past, assessed, settings=settings)
         update = method.update(policy, optimiser, batch)
         if not update.finite:
-            everyone = _names(rollout, range(len(rollout.structures)))
+            everyone = _names(rollout, range(len(rollout.cells)))
             raise loop.diverged("the loss or its gradient", step, everyone, before)
         crystals.add(rows)
         row |= update.columns | past.metrics(rows, after := past.after([rows]))

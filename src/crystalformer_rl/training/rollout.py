@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
+from crystalformer_rl.config.fields import SYMBOLS
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
@@ -26,8 +27,8 @@ class Rollout:
     ----------
     tokens
         The crystals.
-    structures
-        The decoded structures; None if a crystal cannot be decoded.
+    cells
+        The decoded crystals; None if a crystal cannot be decoded.
     log_prob, base_log_prob
         (B,) float64 ln p under the policy that sampled them and under the base policy. Both come
         from scoring, not from the sampler, so that the first probability ratio is exactly 1.
@@ -38,7 +39,7 @@ class Rollout:
     """
 
     tokens: CrystalTokens
-    structures: list[Structure | None]
+    cells: list[Cell | None]
     log_prob: torch.Tensor
     base_log_prob: torch.Tensor
     log_discrete: torch.Tensor
@@ -52,13 +53,13 @@ class Rollout:
 
     def unique_fraction(self) -> float:
         """Number of distinct pairs of reduced formula and space group, divided by B."""
-        return len(set(self.labels()) - {None}) / len(self.structures)
+        return len(set(self.labels()) - {None}) / len(self.cells)
 
     def labels(self) -> list[str | None]:
-        """Reduced formula and space group of each crystal; None without a structure."""
+        """Reduced formula and space group of each crystal; None if it cannot be decoded."""
         return [
-            None if structure is None else f"{_formula(structure)} ({group})"
-            for structure, group in zip(self.structures, self.tokens.space_group, strict=True)
+            None if cell is None else f"{_formula(cell)} ({group})"
+            for cell, group in zip(self.cells, self.tokens.space_group, strict=True)
         ]
 
 
@@ -93,16 +94,16 @@ def collect(
         tokens = policy.sample(
             space_groups, seed=seed, constraints=constraints, parallel=parallel
         ).tokens
-        structures = [decoded.structure for decoded in decode(tokens)]
-        rewards = reward.score(structures)
-        if len(rewards.value) != len(structures):
-            raise ValueError(f"{len(structures)} crystals got {len(rewards.value)} rewards")
+        cells = [decoded.cell for decoded in decode(tokens)]
+        rewards = reward.score(cells)
+        if len(rewards.value) != len(cells):
+            raise ValueError(f"{len(cells)} crystals got {len(rewards.value)} rewards")
         rewards = parallel.from_first(rewards)
     own = log_probs(policy, tokens, constraints=constraints, parallel=parallel)
     anchor = log_probs(base, tokens, constraints=constraints, parallel=parallel)
     return Rollout(
         tokens=tokens,
-        structures=structures,
+        cells=cells,
         log_prob=own.total,
         base_log_prob=anchor.total,
         log_discrete=own.discrete,
@@ -110,8 +111,8 @@ def collect(
     )
 
 
-def _formula(structure: Structure) -> str:
+def _formula(cell: Cell) -> str:
     """Reduced formula, symbols in alphabetical order: pymatgen's own warns of noble gases."""
-    counts = Counter(site.specie.symbol for site in structure)
+    counts = Counter(SYMBOLS[number - 1] for number in cell.numbers.tolist())
     divisor = math.gcd(*counts.values())
     return "".join(f"{symbol}{counts[symbol] // divisor}" for symbol in sorted(counts))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.tokenizer import tokenize_many
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.stability.reference import ReferenceHull
@@ -26,15 +26,15 @@ class Relaxed:
         Its name in the sample shards.
     status
         ``converged``, or why the relaxation failed.
-    structure
-        The relaxed structure, None where there is none.
+    cell
+        The relaxed crystal, None where there is none.
     energy
-        eV/atom of the relaxed structure, None where there is none.
+        eV/atom of the relaxed crystal, None where there is none.
     """
 
     id: str
     status: str
-    structure: Structure | None
+    cell: Cell | None
     energy: float | None
 
 
@@ -91,36 +91,32 @@ def select(
     """
     counts = {"samples": len(samples)}
     converged = [
-        (sample.id, sample.structure, sample.energy)
+        (sample.id, sample.cell, sample.energy)
         for sample in samples
-        if sample.status == "converged"
-        and sample.structure is not None
-        and sample.energy is not None
+        if sample.status == "converged" and sample.cell is not None and sample.energy is not None
     ]
     counts["converged"] = len(converged)
-    placement = hull.place(
-        [structure for _, structure, _ in converged], [energy for _, _, energy in converged]
-    )
+    placement = hull.place([cell for _, cell, _ in converged], [energy for *_, energy in converged])
     counts["e_above_hull_known"] = placement.status.count("ok")
     # A comparison with NaN is False.
     low = [
-        (name, structure, float(above))
-        for (name, structure, _), above in zip(converged, placement.e_above_hull, strict=True)
+        (name, cell, float(above))
+        for (name, cell, _), above in zip(converged, placement.e_above_hull, strict=True)
         if above <= max_e_above_hull
     ]
     counts["below_max_e_above_hull"] = len(low)
     if known:
-        low = [row for row in low if row[1].reduced_formula not in known]
+        low = [row for row in low if row[1].composition.reduced_formula not in known]
         counts["novel"] = len(low)
     tokens, rows, rejected = tokenize_many(
-        [structure for _, structure, _ in low], symprec=symprec, max_sites=max_sites
+        [cell for _, cell, _ in low], symprec=symprec, max_sites=max_sites
     )
     counts["tokenized"] = len(rows)
     kept = [low[row] for row in rows]
     if unique:
         kinds = [
-            (structure.reduced_formula, int(group))
-            for (_, structure, _), group in zip(kept, tokens.space_group, strict=True)
+            (cell.composition.reduced_formula, int(group))
+            for (_, cell, _), group in zip(kept, tokens.space_group, strict=True)
         ]
         best = _lowest_of_each(kinds, [above for _, _, above in kept])
         tokens, kept = tokens[best], [kept[row] for row in best]

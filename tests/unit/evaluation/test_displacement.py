@@ -8,6 +8,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
+from crystalformer_rl.crystal.cell import cells_from
 from crystalformer_rl.evaluation.displacement import displacement, displacement_columns
 from crystalformer_rl.evaluation.generated import Generated
 from crystalformer_rl.evaluation.matching import MatchingCell
@@ -86,7 +87,8 @@ def test_a_flat_cell_counts_with_it_too() -> None:
 def test_every_relaxed_crystal_has_a_number() -> None:
     swollen = CESIUM.copy().apply_strain(1.0)
     best = [MatchingCell(CESIUM), MatchingCell(swollen), MatchingCell(CESIUM), None]
-    befores, afters = [CESIUM, CESIUM, CESIUM, None], [CESIUM, swollen, None, None]
+    befores = cells_from([CESIUM, CESIUM, CESIUM, None])
+    afters = cells_from([CESIUM, swollen, None, None])
     columns = displacement_columns(Generated(pd.DataFrame(), befores, afters, best))
     assert np.isfinite(columns["rmsd"]).tolist() == [True, True, False, False]
     assert columns["rmsd_matched"].tolist() == [True, False, False, False]

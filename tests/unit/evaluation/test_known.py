@@ -5,7 +5,7 @@ import pytest
 from helpers.crystals import cubic_crystal, rock_salt
 from pymatgen.core import Structure
 
-from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.crystal.cell import Cell, cells_from
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.evaluation.amd import amd
 from crystalformer_rl.evaluation.known import describe, nearest_columns, symmetry_columns
@@ -36,7 +36,7 @@ def test_no_crystal_is_described_as_no_row() -> None:
 
 def test_the_space_group_after_relaxation_is_compared_with_the_asked_one() -> None:
     asked = pd.Series([225, 225, 1, None], dtype="Int64")
-    found = symmetry_columns([SALT, STRAINED, None, SALT], asked)
+    found = symmetry_columns(cells_from([SALT, STRAINED, None, SALT]), asked)
     assert found["relaxed_space_group"].tolist() == [225, 139, pd.NA, 225]
     assert found["space_group_kept"].tolist() == [True, False, False, False]
     assert found["relaxed_p1"].tolist() == [False] * 4
@@ -45,7 +45,7 @@ def test_the_space_group_after_relaxation_is_compared_with_the_asked_one() -> No
 def test_the_nearest_known_crystal_is_the_one_of_the_same_geometry() -> None:
     table = known(SALT, CESIUM)
     other = cubic_crystal("Fm-3m", "K", "F", 5.5)
-    found = nearest_columns([other, None], table)
+    found = nearest_columns(cells_from([other, None]), table)
     assert found["nearest_known_id"] == ["NaCl", None]
     # All distances scale with the cell, and so the largest one differs most.
     difference = 0.1 / 5.5 * amd(Cell.of(other))[-1]

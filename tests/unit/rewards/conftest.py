@@ -6,6 +6,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
@@ -36,30 +37,30 @@ def hull(elements: Elements) -> ReferenceHull:
 
 
 @pytest.fixture(scope="session")
-def rock_salt() -> Callable[[str, str, float], Structure]:
+def rock_salt() -> Callable[[str, str, float], Cell]:
     """Primitive rock salt of a cation, an anion and a cubic lattice constant, Å."""
 
-    def make(cation: str, anion: str, length: float) -> Structure:
+    def make(cation: str, anion: str, length: float) -> Cell:
         lattice = Lattice([[0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
         lattice = Lattice(lattice.matrix * length)
-        return Structure(lattice, [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        return Cell.of(Structure(lattice, [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]]))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def batch(rock_salt: Callable[[str, str, float], Structure]) -> list[Structure | None]:
+def batch(rock_salt: Callable[[str, str, float], Cell]) -> list[Cell | None]:
     """Good, strained, undecodable, overlapping, pure, without reference, unknown, collapsed."""
     salt = rock_salt("Na", "Cl", 5.69)
-    overlapping = salt.copy()
+    overlapping = salt.structure()
     overlapping.append("Na", [0.01, 0, 0])
     return [
         salt,
         rock_salt("Na", "Cl", 6.6),
         rock_salt("Mg", "O", 4.25),
         None,
-        overlapping,
-        Structure(Lattice.cubic(3.3), ["Cs"], [[0, 0, 0]]),
+        Cell.of(overlapping),
+        Cell.of(Structure(Lattice.cubic(3.3), ["Cs"], [[0, 0, 0]])),
         rock_salt("Kr", "O", 5.0),
         rock_salt("Am", "O", 5.0),
         rock_salt("Na", "Cl", 1.5),

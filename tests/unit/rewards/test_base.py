@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.reward_base import GUARDS, HullReward, RewardSettings
 from crystalformer_rl.config.rewards import REWARDS, EhullReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.rewards.base import Reward, RewardBatch, Sources, build
 from crystalformer_rl.rewards.ehull import Ehull
 from crystalformer_rl.stability.reference import ReferenceHull
@@ -38,10 +38,10 @@ def reward(request: pytest.FixtureRequest, hull: ReferenceHull, tmp_path: Path) 
 
 
 def test_each_reward_records_the_components_that_its_settings_declare(
-    reward: Reward, batch: list[Structure | None]
+    reward: Reward, batch: list[Cell | None]
 ) -> None:
-    for structures in (batch, [None]):
-        scored = reward.score(structures)
+    for cells in (batch, [None]):
+        scored = reward.score(cells)
         assert np.isfinite(scored.value).all()
         settings: RewardSettings = reward.settings  # type: ignore[attr-defined]
         assert list(scored.components) == list(settings.components)
@@ -50,7 +50,7 @@ def test_each_reward_records_the_components_that_its_settings_declare(
         assert low <= scored.value.min()
         assert scored.value.max() <= high
         assert (scored.value[~scored.valid] == scored.failure).all()
-        assert not scored.valid[[structure is None for structure in structures]].any()
+        assert not scored.valid[[cell is None for cell in cells]].any()
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import CombineReward, RLSettings, canonical, read
 from crystalformer_rl.config.presets import PRESETS
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.rewards.base import RewardBatch, Sources, build
 from crystalformer_rl.stability.reference import ReferenceHull
 
-Batch = list[Structure | None]
-Make = Callable[[str, str, float], Structure]
+Batch = list[Cell | None]
+Make = Callable[[str, str, float], Cell]
 
 DENSE = {"kind": "property", "name": "density", "target": "ascending", "minimum": 0, "maximum": 4}
 FEW = {"kind": "property", "name": "elements", "target": "descending", "minimum": 1, "maximum": 3}
@@ -135,7 +135,7 @@ def test_a_failure_is_worth_what_failures_of_the_parts_are_together(
     found = score(combine("sum", mine=mine, new=NOVEL), batch[:4])
     assert batch[2] is not None
     # The file gives a failure its lowest score, the volume of MgO; the novelty gives 0.
-    assert found.value[3] == found.failure == pytest.approx(batch[2].volume / 100 / 2)
+    assert found.value[3] == found.failure == pytest.approx(volume_of(batch[2].matrix) / 100 / 2)
 
 
 def test_parts_that_record_the_same_are_told_apart(

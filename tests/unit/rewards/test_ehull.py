@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import EhullReward
-from crystalformer_rl.crystal.cell import cells_from
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.rewards.ehull import Ehull, falling
 from crystalformer_rl.rewards.energies import EnergyAboveHull
 from crystalformer_rl.stability.hull import Hull
 from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
-Batch = list[Structure | None]
-Make = Callable[[str, str, float], Structure]
+Batch = list[Cell | None]
+Make = Callable[[str, str, float], Cell]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def linear(**settings: Any) -> EhullReward:
 def test_linear_value_by_hand(energies: EnergyAboveHull, chgnet: Potential, batch: Batch) -> None:
     reward = Ehull(linear(floor=-0.1, ceiling=3.0), energies).score(batch)
     assert batch[1] is not None
-    energy = chgnet.evaluate(cells_from([batch[1]]), forces=False)[0].energy / 2
+    energy = chgnet.evaluate([batch[1]], forces=False)[0].energy / 2
     above = energy - (-1.30 - 1.83) / 2 - (-2.1)
     assert reward.components["e_above_hull"][1] == pytest.approx(above, abs=1e-5)
     assert reward.value[1] == pytest.approx(-above, abs=1e-5)

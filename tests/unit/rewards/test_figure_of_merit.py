@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import FigureOfMeritReward
-from crystalformer_rl.crystal.cell import cells_from
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.properties.ensemble import load_ensemble
 from crystalformer_rl.rewards.energies import EnergyAboveHull
@@ -16,8 +15,8 @@ from crystalformer_rl.rewards.figure_of_merit import FigureOfMerit
 from crystalformer_rl.stability.hull import Hull
 from crystalformer_rl.stability.reference import Elements, ReferenceHull
 
-Batch = list[Structure | None]
-Make = Callable[[str, str, float], Structure]
+Batch = list[Cell | None]
+Make = Callable[[str, str, float], Cell]
 Build = Callable[..., FigureOfMerit]
 
 
@@ -39,7 +38,7 @@ def test_value_is_the_product_of_cautious_bounds(
 ) -> None:
     reward = build(caution=0.5, scale=None).score(batch[:3])
     made = reward.components
-    features = [e.features for e in chgnet.evaluate(cells_from(batch[:3]), forces=False)]
+    features = [e.features for e in chgnet.evaluate(batch[:3], forces=False)]
     gap = load_ensemble("band_gap").predict(np.array(features))
     np.testing.assert_allclose(made["band_gap"], gap.mean, rtol=1e-4)
     expected = np.maximum(0, made["band_gap"] - 0.5 * made["band_gap_std"]) * np.maximum(

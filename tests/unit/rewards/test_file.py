@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pymatgen.core import Structure
 
 from crystalformer_rl.config.rewards import FileReward
+from crystalformer_rl.crystal.cell import Cell, volume_of
 from crystalformer_rl.rewards.base import Reward, Sources, build
 
 Write = Callable[[str], Reward]
@@ -25,10 +25,10 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_a_crystal_gets_its_score_and_an_undecodable_one_the_lowest(
-    write: Write, batch: list[Structure | None]
+    write: Write, batch: list[Cell | None]
 ) -> None:
     scored = write(DENSITY).score(batch[:4])
-    known = [structure.density for structure in batch[:3] if structure is not None]
+    known = [cell.density for cell in batch[:3] if cell is not None]
     np.testing.assert_allclose(scored.value, [*known, min(known)])
     assert scored.valid.tolist() == [True, True, True, False]
     assert not scored.abstain.any()
@@ -44,14 +44,17 @@ def test_where_nothing_could_be_decoded_the_reward_abstains(write: Write) -> Non
     assert reward.score([]).value.shape == (0,)
 
 
-def test_the_function_gets_copies(write: Write, batch: list[Structure | None]) -> None:
-    volumes = [structure.volume for structure in batch[:3] if structure is not None]
+def test_the_function_gets_copies(write: Write, batch: list[Cell | None]) -> None:
+    def volumes() -> list[float]:
+        return [volume_of(cell.matrix) for cell in batch[:3] if cell is not None]
+
+    before = volumes()
     body = "[structure.scale_lattice(1.0) and 0.0 for structure in structures]"
     write(BODY.format(body)).score(batch[:3])
-    assert [structure.volume for structure in batch[:3] if structure is not None] == volumes
+    assert volumes() == before
 
 
-def test_the_file_may_define_classes_and_import(write: Write, batch: list[Structure]) -> None:
+def test_the_file_may_define_classes_and_import(write: Write, batch: list[Cell]) -> None:
     text = (
         "from __future__ import annotations\nfrom dataclasses import dataclass\nimport numpy\n"
         "@dataclass\nclass Target:\n    density: float\n\n"
@@ -92,7 +95,7 @@ def test_the_file_may_define_classes_and_import(write: Write, batch: list[Struct
     ],
 )
 def test_a_mistake_names_the_line_and_what_to_do(
-    write: Write, batch: list[Structure | None], text: str, words: str
+    write: Write, batch: list[Cell | None], text: str, words: str
 ) -> None:
     with pytest.raises(ValueError, match=words) as error:
         write(text).score(batch[:3])

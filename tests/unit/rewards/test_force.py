@@ -7,17 +7,18 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalformer_rl.config import ForceReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.rewards.force import Force
 
-Batch = list[Structure | None]
+Batch = list[Cell | None]
 
 
 @pytest.fixture
 def moved(batch: Batch) -> Structure:
     """Rock salt with an atom out of its place."""
     assert batch[0] is not None
-    structure = batch[0].copy()
+    structure = batch[0].structure()
     structure.translate_sites([1], [0.03, 0.01, 0])
     return structure
 
@@ -28,7 +29,7 @@ def test_it_is_that_of_crystalformer(chgnet: Potential, moved: Structure, weight
     forces = np.clip(np.linalg.norm(atoms.get_forces(), axis=-1), 1e-2, 1e2)
     stresses = np.clip(np.abs(atoms.get_stress()), 1e-2, 1e2)
     expected = -np.log(np.mean(forces) + weight * np.mean(stresses))
-    found = Force(ForceReward(stress_weight=weight), chgnet).score([moved])
+    found = Force(ForceReward(stress_weight=weight), chgnet).score([Cell.of(moved)])
     assert found.value[0] == pytest.approx(expected, abs=1e-4)
     assert found.components["force"][0] == pytest.approx(np.mean(forces), rel=1e-3)
     assert found.components["stress"][0] == pytest.approx(

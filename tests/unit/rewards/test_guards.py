@@ -1,5 +1,6 @@
 """The guards, by what they strike and by their laws."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from crystalformer_rl.config.reward_base import DEFAULT_GUARDS
 from crystalformer_rl.config.rewards import EhullReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.rewards.guards import judge, low_quantile
 from crystalformer_rl.stability.hull import Hull
 from crystalformer_rl.stability.reference import Elements, Placement, ReferenceHull
@@ -29,7 +31,7 @@ def placement() -> Placement:
     return hull.place(crystals(), [*ENERGIES, np.nan, np.nan])
 
 
-def crystals() -> list[Structure | None]:
+def crystals() -> list[Cell | None]:
     return [*map(cell, FORMULAS), None, cell("NaCl")]
 
 
@@ -77,9 +79,8 @@ def test_each_guard_says_what_it_struck(placement: Placement) -> None:
 
 def test_the_density_of_no_crystal_earns_nothing(placement: Placement) -> None:
     crystals_ = crystals()
-    dilute = cell("NaCl")
-    dilute.scale_lattice(1e5)
-    crystals_[1] = dilute
+    salt = cell("NaCl")
+    crystals_[1] = replace(salt, matrix=10 * salt.matrix)
     verdict = judge(EhullReward(), crystals_, placement)
     assert rows(verdict.struck["density"]) == "NaCl"
     assert verdict.nothing[1]
@@ -121,8 +122,8 @@ def test_a_failure_is_worth_the_low_quantile() -> None:
     assert low_quantile(values[:0], lowest=-6) == -6
 
 
-def cell(formula: str) -> Structure:
+def cell(formula: str) -> Cell:
     """A chain of the atoms of a formula."""
     symbols = [s for s, n in Composition(formula).get_el_amt_dict().items() for _ in range(int(n))]
     places = [[index / len(symbols), 0, 0] for index in range(len(symbols))]
-    return Structure(Lattice.orthorhombic(3 * len(symbols), 3, 3), symbols, places)
+    return Cell.of(Structure(Lattice.orthorhombic(3 * len(symbols), 3, 3), symbols, places))

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Structure
 
 pytest.importorskip("matgl")
 
@@ -17,11 +16,12 @@ from matgl.data.transformer import Normalizer
 from matgl.models import MEGNet, TensorNet, TransformedTargetModel
 
 from crystalformer_rl.config import MatglPropertyReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.files import read_json, write_json
 from crystalformer_rl.rewards.base import RewardBatch, Sources, build
 
 ELEMENTS = ("O", "Na", "Mg", "Cl")
-Batch = list[Structure | None]
+Batch = list[Cell | None]
 
 
 def megnet(**more: Any) -> MEGNet:
@@ -46,7 +46,7 @@ def test_it_is_what_the_package_predicts(name: str, tmp_path: Path, batch: Batch
     NETWORKS[name]().save(tmp_path)
     found = score(tmp_path, batch)
     package = matgl.load_model(tmp_path)
-    expected = [float(package.predict_structure(one)) for one in batch[:3]]
+    expected = [float(package.predict_structure(one.structure())) for one in batch[:3]]
     np.testing.assert_allclose(found.components["predicted"][:3], expected, rtol=1e-4)
     np.testing.assert_allclose(found.value[:3], (np.clip(expected, -5, 5) + 5) / 10, rtol=1e-4)
     # Undecodable, overlapping, of elements that the model does not know, collapsed.
@@ -60,7 +60,8 @@ def test_a_state_chooses_the_fidelity(tmp_path: Path, batch: Batch) -> None:
     values = [score(tmp_path, batch[:1], state=k).components["predicted"][0] for k in (0, 1)]
     package = matgl.load_model(tmp_path)
     expected = [
-        float(package.predict_structure(batch[0], state_attr=torch.tensor([k]))) for k in (0, 1)
+        float(package.predict_structure(batch[0].structure(), state_attr=torch.tensor([k])))
+        for k in (0, 1)
     ]
     np.testing.assert_allclose(values, expected, rtol=1e-4)
     assert values[0] != values[1]

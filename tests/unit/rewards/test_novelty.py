@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import DiversityReward, NoveltyReward
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.known import formulas_of
 from crystalformer_rl.rewards.base import Sources, build
 
-Make = Callable[[str, str, float], Structure]
+Make = Callable[[str, str, float], Cell]
 
 
-def test_a_formula_of_the_dataset_is_worth_less(batch: list[Structure | None]) -> None:
-    doubled = batch[0]
-    assert doubled is not None
+def test_a_formula_of_the_dataset_is_worth_less(batch: list[Cell | None]) -> None:
+    assert batch[0] is not None
+    doubled = Cell.of(batch[0].structure() * (2, 1, 1))
     sources = Sources(device="cpu", known={"NaCl", "Cs"})
-    found = build(NoveltyReward(known=0.4), sources).score([*batch[:4], doubled * (2, 1, 1)])
+    found = build(NoveltyReward(known=0.4), sources).score([*batch[:4], doubled])
     assert found.value.tolist() == [0.4, 0.4, 1, 0, 0.4]
     assert found.valid.tolist() == [True, True, True, False, True]
     assert found.components["novel_formula"][[0, 2]].tolist() == [0, 1]
@@ -50,7 +50,8 @@ def test_rare_elements_of_a_batch(rock_salt: Make) -> None:
 
 def test_rare_compositions_of_a_batch(rock_salt: Make) -> None:
     salt = rock_salt("Na", "Cl", 5)
-    batch = [salt, None, rock_salt("Mg", "O", 5), rock_salt("Na", "Cl", 6), salt * (1, 1, 2)]
+    doubled = Cell.of(salt.structure() * (1, 1, 2))
+    batch = [salt, None, rock_salt("Mg", "O", 5), rock_salt("Na", "Cl", 6), doubled]
     found = build(DiversityReward(over="composition"), Sources(device="cpu")).score(batch)
     np.testing.assert_allclose(found.value, [1 / 3, 0, 1, 1 / 3, 1 / 3])
     assert found.failure == 0

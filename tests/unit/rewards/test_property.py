@@ -6,11 +6,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from pymatgen.analysis.cost import CostAnalyzer, CostDBElements
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition
 
 from crystalformer_rl.config import PropertyReward
 from crystalformer_rl.config import property_rewards as listed
-from crystalformer_rl.crystal.cell import cells_from
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.evaluation.columns import BY_NAME
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.properties import FEATURES_OF
@@ -20,8 +20,8 @@ from crystalformer_rl.rewards.base import RewardBatch, Sources, build
 from crystalformer_rl.rewards.property import MEASURED
 from crystalformer_rl.rewards.target import nearness
 
-Batch = list[Structure | None]
-Make = Callable[[str, str, float], Structure]
+Batch = list[Cell | None]
+Make = Callable[[str, str, float], Cell]
 
 
 def settings(**keys: Any) -> PropertyReward:
@@ -29,8 +29,8 @@ def settings(**keys: Any) -> PropertyReward:
     return PropertyReward(**plain | keys)
 
 
-def scored(structures: Batch, **keys: Any) -> RewardBatch:
-    return build(settings(**keys), Sources(device="cpu")).score(structures)
+def scored(cells: Batch, **keys: Any) -> RewardBatch:
+    return build(settings(**keys), Sources(device="cpu")).score(cells)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_number_that_a_property_becomes(target: float | str, expected: list[
 
 def test_a_crystal_gets_its_density_and_what_is_no_crystal_nothing(batch: Batch) -> None:
     found = scored(batch, maximum=5)
-    known = [structure.density for structure in batch[:3] if structure is not None]
+    known = [cell.structure().density for cell in batch[:3] if cell is not None]
     np.testing.assert_allclose(found.value[:3], np.array(known) / 5)
     # Undecodable, overlapping, collapsed; an element without a reference energy is no failure.
     assert found.valid.tolist() == [True] * 3 + [False, False] + [True] * 3 + [False]
@@ -97,7 +97,7 @@ def test_an_element_that_a_table_lacks_is_a_failure(rock_salt: Make) -> None:
 
 def test_a_band_gap_is_the_mean_of_the_ensemble(chgnet: Potential, batch: Batch) -> None:
     found = scored(batch[:4], name="band_gap", target=4.0, minimum=0, maximum=8)
-    features = [answer.features for answer in chgnet.evaluate(cells_from(batch[:3]), forces=False)]
+    features = [answer.features for answer in chgnet.evaluate(batch[:3], forces=False)]
     expected = load_ensemble("band_gap").predict(np.array(features))
     np.testing.assert_allclose(found.components["band_gap"][:3], expected.mean, rtol=1e-4)
     np.testing.assert_allclose(found.components["band_gap_std"][:3], expected.std, rtol=1e-3)

@@ -3,6 +3,7 @@
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.stability.elements import ElementReferences, element_amounts
 
 REFERENCES = ElementReferences({"Na": -1.3, "Cl": -1.8, "H": -3.3, "N": -8.3})
@@ -28,7 +29,7 @@ def test_oxidation_states_and_isotopes_do_not_matter() -> None:
 
 
 def test_what_is_uncorrected_is_corrected() -> None:
-    salt = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    salt = Cell.of(Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
     references = ElementReferences(REFERENCES.energies, correction=lambda _, energy: energy - 0.3)
     plain = REFERENCES.formation_energy(salt, -3.0)
     assert plain == REFERENCES.formation_energy(salt.composition, -3.0)

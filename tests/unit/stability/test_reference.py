@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Lattice, Structure
 
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.files import read_table, write_json
 from crystalformer_rl.stability.corrections import mp2020_correction
 from crystalformer_rl.stability.hull import STATUSES, Hull, Status
@@ -37,13 +38,13 @@ QUERIES = st.lists(
 )
 
 
-def cell(formula: str | None) -> Structure | None:
+def cell(formula: str | None) -> Cell | None:
     """A chain of the atoms of a formula."""
     if formula is None:
         return None
     symbols = [s for s, n in Composition(formula).get_el_amt_dict().items() for _ in range(int(n))]
     places = [[index / len(symbols), 0, 0] for index in range(len(symbols))]
-    return Structure(Lattice.orthorhombic(3 * len(symbols), 3, 3), symbols, places)
+    return Cell.of(Structure(Lattice.orthorhombic(3 * len(symbols), 3, 3), symbols, places))
 
 
 def reference_hull(
@@ -83,14 +84,14 @@ def test_equal_to_the_phase_diagram_of_total_energies(
 
 @given(entries=ENTRIES, queries=QUERIES, data=st.data())
 @settings(max_examples=50, deadline=None)
-def test_the_order_of_the_structures_does_not_matter(
+def test_the_order_of_the_crystals_does_not_matter(
     entries: list[tuple[str, float]], queries: list[tuple[str | None, float]], data: st.DataObject
 ) -> None:
     hull = reference_hull(entries, exclude_ytterbium=True)
     order = data.draw(st.permutations(range(len(queries))))
-    structures, energies = [cell(f) for f, _ in queries], np.array([e for _, e in queries])
-    first = hull.place(structures, energies)
-    second = hull.place([structures[row] for row in order], energies[order])
+    crystals, energies = [cell(f) for f, _ in queries], np.array([e for _, e in queries])
+    first = hull.place(crystals, energies)
+    second = hull.place([crystals[row] for row in order], energies[order])
     for name in first.__dataclass_fields__:
         np.testing.assert_array_equal(
             np.array(getattr(first, name))[order], getattr(second, name), err_msg=name
@@ -145,9 +146,9 @@ def test_uncorrected_energies_are_corrected() -> None:
     oxide = cell("MgO")
     assert oxide is not None
     hull = reference_hull([("MgO", -2.0)], "uncorrected")
-    at_hull = (-1.5 - 4.9) / 2 - 2.0 - mp2020_correction(oxide)
+    at_hull = (-1.5 - 4.9) / 2 - 2.0 - mp2020_correction(oxide.structure())
     assert hull.place([oxide], [at_hull]).e_above_hull == pytest.approx([0], abs=1e-12)
-    with pytest.raises(ValueError, match=r"1 structures need 1 energies, .* shape \(2,\)"):
+    with pytest.raises(ValueError, match=r"1 crystals need 1 energies, .* shape \(2,\)"):
         hull.place([oxide], [0.0, 0.0])
     assert hull.place([], []).status == []
 
@@ -158,7 +159,7 @@ def test_energies_on_a_hull_of_tri2024() -> None:
     assert oxide is not None
     formation = 1.108 * (-6.2 - (-1.5 - 4.9) / 2)
     for convention, energy in (
-        ("uncorrected", -6.2), ("mp2020_corrected", -6.2 + mp2020_correction(oxide))
+        ("uncorrected", -6.2), ("mp2020_corrected", -6.2 + mp2020_correction(oxide.structure()))
     ):  # fmt: skip
         elements = Elements("chgnet", convention, ENERGIES, "TRI2024")
         found = elements.references.formation_energy(oxide, energy)

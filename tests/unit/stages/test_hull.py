@@ -13,6 +13,7 @@ from pymatgen.entries.compatibility import Compatibility, MaterialsProject2020Co
 from pymatgen.entries.computed_entries import ComputedEntry, EnergyAdjustment
 
 from crystalformer_rl.config import HullSettings
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.structures import structure_columns
 from crystalformer_rl.files import read_json, read_table, write_json, write_table
 from crystalformer_rl.stability.corrections import mp2020_correction
@@ -293,7 +294,7 @@ def test_entries_of_tri2024(tmp_path: Path, elements: Path) -> None:
     places = np.arange(15).reshape(5, 3) % 7 / 7
     oxide = Structure(Lattice.cubic(9), ["Fe"] * 2 + ["O"] * 3, places)
     energy = -33.0 / 5 + mp2020_correction(oxide)
-    placed = ReferenceHull.load(out).place([oxide], [energy])
+    placed = ReferenceHull.load(out).place([Cell.of(oxide)], [energy])
     assert placed.e_above_hull == pytest.approx([0], abs=1e-9)
     write_entries(path, *entries, ComputedEntry("Fe3", -20.0, entry_id="bare"))
     with pytest.raises(ValueError, match=r"do not mix: .*TRI2024; bare \(Fe\): uncorrected"):
@@ -358,7 +359,7 @@ def test_energies_of_an_uncorrected_potential_are_corrected(tmp_path: Path, elem
     out = run(tmp_path, elements)
     (energy,) = read_table(out / "hull.parquet")["formation_energy_per_atom"]
     assert energy == pytest.approx(-3.0 - 0.614 / 2 + 1.55)
-    placement = ReferenceHull.load(out).place([salt], [-3.0])
+    placement = ReferenceHull.load(out).place([Cell.of(salt)], [-3.0])
     assert placement.formation_energy == pytest.approx(energy)
 
 

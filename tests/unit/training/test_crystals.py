@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import torch
 from helpers.policies import TINY
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import ConstraintSettings
 from crystalformer_rl.config.memory import EliteSettings, MemorySettings
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.token_table import tokens_of
 from crystalformer_rl.files import read_table, write_table
 from crystalformer_rl.jobs.checkpoints import Checkpoint, Checkpoints
@@ -30,10 +30,8 @@ FORGETFUL = Past(MemorySettings(by=None), EliteSettings())
 class Small:
     """Rewards few atoms, and abstains from crystals with an odd number of them."""
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
-        atoms = np.array(
-            [99.0 if structure is None else len(structure) for structure in structures]
-        )
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
+        atoms = np.array([99.0 if cell is None else len(cell) for cell in cells])
         abstain = atoms % 2 == 1
         return RewardBatch(-atoms, ~abstain, abstain, {"atoms": atoms})
 
@@ -70,14 +68,14 @@ def test_rows(rollouts: list[Rollout]) -> None:
     assert (rows["step"] == 3).all()
     assert (rows["value"] == -rows["atoms"]).all()
     np.testing.assert_allclose(rows["log_prob"], rollouts[0].log_prob, rtol=1e-6)
-    for formula, structure in zip(rows["formula"], rollouts[0].structures, strict=True):
-        if structure is not None:
-            assert formula == structure.composition.element_composition.reduced_formula
+    for formula, cell in zip(rows["formula"], rollouts[0].cells, strict=True):
+        if cell is not None:
+            assert formula == cell.composition.reduced_formula
 
 
 def test_what_the_dataset_has_counts_less_from_the_first_time_on(rollouts: list[Rollout]) -> None:
     first = rollouts[0]
-    formulas = np.array([s.reduced_formula if s else "" for s in first.structures])
+    formulas = np.array([c.composition.reduced_formula if c else "" for c in first.cells])
     counted = first.rewards.valid
     known = frozenset(formulas[counted][:1])
     new = Past(MemorySettings(by=None, known=0.25), EliteSettings(), known)

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from helpers.policies import TINY
-from pymatgen.core import Structure
 
 from crystalformer_rl.config import ConstraintSettings, RLSettings
 from crystalformer_rl.config.memory import MemorySettings
+from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.model.constraints import build
@@ -57,12 +57,12 @@ class FewAtoms:
     terminate_at: int | None = None
     calls: int = field(default=0, init=False)
 
-    def score(self, structures: Sequence[Structure | None]) -> RewardBatch:
+    def score(self, cells: Sequence[Cell | None]) -> RewardBatch:
         self.calls += 1
         if self.calls == self.terminate_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        valid = np.array([structure is not None for structure in structures])
-        atoms = np.array([100.0 if s is None else len(s) for s in structures])
+        valid = np.array([cell is not None for cell in cells])
+        atoms = np.array([100.0 if cell is None else len(cell) for cell in cells])
         return RewardBatch(-atoms / 10, valid, np.zeros_like(valid), {"atoms": atoms})
 
 
@@ -250,7 +250,7 @@ def test_constraints_are_checked_for_all_prompts_first(
 
 
 def test_unique_fraction_counts_formula_and_group() -> None:
-    salt = Structure(np.eye(3) * 5, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    salt = Cell(np.eye(3) * 5, np.array([11, 17]), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]))
     tokens = CrystalTokens(
         space_group=np.array([225, 221, 221, 221]),
         wyckoff=np.ones((4, 1)),
