@@ -1,7 +1,7 @@
 """Energy above the convex hull of formation energies, for all chemical systems.
 
-Entries are indexed by chemical system. The lower hull of a system is computed when it is first
-needed and then kept, so that the energies of any number of compositions are one matrix product.
+Entries are indexed by chemical system. Those of a system and its subsystems are collected when it
+is first needed, and then kept.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -191,20 +191,15 @@ class Hull:
 
     def _find_system(self, symbols: tuple[str, ...]) -> _System:
         column = {symbol: index for index, symbol in enumerate(symbols)}
-        rows: list[NDArray[np.float64]] = []
-        energies: list[float] = []
-        compounds = 0
-        for key in self._subsystems(symbols):
-            columns = [column[symbol] for symbol in sorted(key)]
-            entries = self._entries[key]
-            for fractions, energy in entries.items():
-                row = np.zeros(len(symbols))
-                row[columns] = fractions
-                rows.append(row)
-                energies.append(energy)
-            compounds += len(entries) if len(key) > 1 else 0
-        matrix = _normalise(np.array(rows).reshape(-1, len(symbols)))
-        return _System(LowerHull(matrix, np.array(energies)), compounds + len(symbols))
+        parts = [(sorted(key), *self._entries[key]) for key in self._subsystems(symbols)]
+        energies = np.concatenate([np.zeros(0), *(found for _, _, found in parts)])
+        fractions = np.zeros((len(energies), len(symbols)))
+        row = compounds = 0
+        for names, amounts, found in parts:
+            rows, row = slice(row, row + len(found)), row + len(found)
+            fractions[rows, [column[name] for name in names]] = amounts
+            compounds += len(found) if len(names) > 1 else 0
+        return _System(LowerHull(fractions, energies), compounds + len(symbols))
 
     def _subsystems(self, symbols: tuple[str, ...]) -> list[frozenset[str]]:
         """Chemical systems with entries among ``symbols``, in a fixed order."""
@@ -221,10 +216,10 @@ class Hull:
 
 def _index(
     formulas: Sequence[str], energies: NDArray[np.float64]
-) -> dict[frozenset[str], dict[tuple[float, ...], float]]:
-    """By chemical system, the lowest energy of each composition.
+) -> dict[frozenset[str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """By chemical system, the compositions and the lowest energy of each.
 
-    A composition is its atomic fractions in the alphabetical order of the symbols.
+    Compositions are (m, n) atomic fractions in the alphabetical order of the symbols.
     """
     systems: dict[frozenset[str], dict[tuple[float, ...], float]] = {}
     for formula, energy in zip(formulas, energies.tolist(), strict=True):
@@ -233,7 +228,10 @@ def _index(
         fractions = tuple(round(amounts[symbol] / total, 12) for symbol in sorted(amounts))
         system = systems.setdefault(frozenset(amounts), {})
         system[fractions] = min(energy, system.get(fractions, energy))
-    return systems
+    return {
+        key: (_normalise(np.array([*system])), np.array([*system.values()]))
+        for key, system in systems.items()
+    }
 
 
 def _normalise(amounts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
+from scipy.optimize import linprog
 
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW, Hull
 from crystalformer_rl.stability.lower_hull import LowerHull
@@ -69,15 +70,32 @@ def test_equal_to_pymatgen(size: int, seed: int) -> None:
     assert set(result.status) == {"ok"}
 
 
-def test_linear_programme_agrees_with_the_facets(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = np.random.default_rng(5)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_general_solver_finds_the_same(seed: int) -> None:
+    generator = np.random.default_rng(seed)
     fractions = generator.dirichlet(np.ones(4), 60)
-    energies = generator.normal(-0.5, 0.5, 60)
-    queried = generator.dirichlet(np.ones(4), 30)
-    by_facets = LowerHull(fractions, energies).energy(queried)
-    monkeypatch.setattr("crystalformer_rl.stability.lower_hull.MAX_ELEMENTS_OF_FACETS", 1)
-    by_programme = LowerHull(fractions, energies).energy(queried)
-    np.testing.assert_allclose(by_facets, by_programme, atol=1e-7)
+    # Rounded energies and compositions on a grid tie, and leave exchanges without effect.
+    energies = generator.normal(-0.5, 0.5, 60).round(1)
+    grid = generator.integers(0, 3, (40, 4)) + np.eye(4, dtype=int)[np.arange(40) % 4]
+    fractions[:40] = grid / grid.sum(axis=1, keepdims=True)
+    queried = np.concatenate([generator.dirichlet(np.ones(4), 10), fractions[:10]])
+    corners = np.where(fractions == 1, energies[:, None], 0).min(axis=0)
+    everything = np.concatenate([np.eye(4), fractions])
+    costs = np.concatenate([corners, energies])
+    expected = [linprog(costs, A_eq=everything.T, b_eq=x).fun for x in queried]
+    found = LowerHull(fractions, energies).energy(queried)
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_where_exchanges_do_not_end_the_general_solver_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(5)
+    fractions, queried = generator.dirichlet(np.ones(4), 60), generator.dirichlet(np.ones(4), 10)
+    hull = LowerHull(fractions, generator.normal(-0.5, 0.5, 60))
+    expected = hull.energy(queried)
+    monkeypatch.setattr("crystalformer_rl.stability.lower_hull.MAX_EXCHANGES", 1)
+    np.testing.assert_allclose(hull.energy(queried), expected, atol=1e-7)
 
 
 def test_eight_elements() -> None:
