@@ -8,9 +8,10 @@ import sysconfig
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
@@ -46,6 +47,15 @@ def free_memory(device: torch.device) -> int | None:
         return None
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def uploaded(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """The array as a tensor on ``device``; it may share memory with the array on a CPU.
+
+    The host does not wait until a GPU has finished what it was asked for before, as it does in
+    ``torch.tensor(array, device=…)``.
+    """
+    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 @cache

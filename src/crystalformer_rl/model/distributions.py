@@ -94,7 +94,8 @@ def draw_von_mises(location: Tensor, concentration: Tensor, stream: Stream) -> T
         cosine[waiting] = proposal.gather(-1, first)[:, 0]
         waiting = waiting[~accepted.any(-1)]
     u = stream.uniform(kappa)
-    angle = torch.where(u < 0.5, -1.0, 1.0) * torch.arccos(cosine.clamp(-1, 1))
+    turn = torch.arccos(cosine.clamp(-1, 1))
+    angle = torch.where(u < 0.5, -turn, turn)
     normal = stream.normal(kappa)
     angle = torch.where(kappa < _NEARLY_FLAT, _TWO_PI * u, angle)
     angle = torch.where(kappa > _NEARLY_NORMAL, normal / kappa.clamp_min(1).sqrt(), angle)
@@ -146,10 +147,10 @@ def lattice_log_density(
     z = (lattice[:, None] - mean) / width
     each = -0.5 * z**2 - width.log() - 0.5 * math.log(_TWO_PI)
     if density == "joint":
-        each = torch.where(free[:, None], each, 0.0).sum(-1)
+        each = each.masked_fill(~free[:, None], 0.0).sum(-1)
         return torch.logsumexp(weight + each, dim=-1)
     marginal = torch.logsumexp(weight[..., None] + each, dim=1)
-    return torch.where(free, marginal, 0.0).sum(-1)
+    return marginal.masked_fill(~free, 0.0).sum(-1)
 
 
 def draw_lattice(

@@ -203,7 +203,7 @@ def _score(
     letter_here, element_here = letter[:, :longest], crystals.element[:, :longest]
     element_logits = network.read(by_site[:, :, 0], 0, ELEMENTS)
     log_element = _pick(allowed_log_probs(element_logits, elements[..., :longest, :]), element_here)
-    at_pad = torch.where(element_here == 0, 0.0, -torch.inf).to(h.dtype)
+    at_pad = torch.zeros_like(log_element).masked_fill(element_here > 0, -torch.inf)
 
     mixture = network.read(by_site[:, :, 1:4], 0, coordinate_size(settings))
     position = crystals.position[:, :longest]
@@ -219,7 +219,7 @@ def _score(
     return LogProb(
         wyckoff=log_letter.sum(1),
         element=torch.where(letter_here > 0, log_element, at_pad).sum(1),
-        position=torch.where(scored, log_position, 0.0).sum((1, 2)),
+        position=log_position.masked_fill(~scored, 0.0).sum((1, 2)),
         lattice=log_lattice,
     )
 

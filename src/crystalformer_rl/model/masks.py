@@ -56,6 +56,7 @@ class Masks:
             template = functional.pad(torch.tensor(letters), (0, max_sites - sites))
             self._template = functional.one_hot(template, LETTERS).bool().to(device)
         self._max_atoms = constraints.max_atoms
+        self._by_history = bool(constraints.required) or constraints.max_atoms is not None
         self._atoms = torch.zeros(GROUPS + 1, LETTERS, dtype=torch.long, device=device)
         if self._max_atoms is not None:
             self._atoms = torch.tensor(primitive_multiplicities(), device=device)
@@ -80,16 +81,22 @@ class Masks:
         letter, element
             ``(B, n)`` of the n sites so far.
         """
+        site = letter.shape[1]
+        if not self._by_history:
+            return self._of_template(site, allowed)
         atoms, missing = self._atoms_before(group, letter), self._missing_before(element)
-        return self._letters(letter.shape[1], allowed, group, atoms[:, -1], missing[:, -1])
+        return self._letters(site, allowed, group, atoms[:, -1], missing[:, -1])
 
     def next_element(self, group: Tensor, letter: Tensor, element: Tensor) -> Tensor:
-        """Elements ``(B, 119)`` that are allowed on the site of the last letter.
+        """Elements, ``(B, 119)`` or ``(119,)``, that are allowed on the site of the last letter.
 
         ``letter`` is ``(B, n + 1)``, ``element`` ``(B, n)``.
         """
+        site = element.shape[1]
+        if not self._by_history:
+            return self._allowed_elements[site]
         atoms, missing = self._atoms_before(group, letter), self._missing_before(element)
-        return self._elements(element.shape[1], group, letter[:, -1], atoms[:, -1], missing[:, -1])
+        return self._elements(site, group, letter[:, -1], atoms[:, -1], missing[:, -1])
 
     def every_site(
         self, allowed: Tensor, group: Tensor, letter: Tensor, element: Tensor
@@ -120,8 +127,7 @@ class Masks:
         self, site: int | Tensor, allowed: Tensor, group: Tensor, atoms: Tensor, missing: Tensor
     ) -> Tensor:
         """Restrict ``allowed`` ``(..., 28)`` by ``atoms`` and ``missing`` before the site."""
-        if self._template is not None:
-            allowed = allowed & self._template[site]
+        allowed = self._of_template(site, allowed)
         after = atoms[..., None] + self._atoms[group]
         if self._max_atoms is not None:
             allowed = allowed & (after <= self._max_atoms)
@@ -133,6 +139,9 @@ class Masks:
             need = missing.sum(-1, keepdim=True)
             allowed = allowed & torch.where(letter == 0, need == 0, need <= following + 1)
         return allowed
+
+    def _of_template(self, site: int | Tensor, allowed: Tensor) -> Tensor:
+        return allowed if self._template is None else allowed & self._template[site]
 
     def _elements(
         self, site: int | Tensor, group: Tensor, letter: Tensor, atoms: Tensor, missing: Tensor

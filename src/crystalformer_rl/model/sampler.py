@@ -21,7 +21,7 @@ from torch import Tensor
 from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal.lattice import constrain
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.jobs.device import Room, free_memory
+from crystalformer_rl.jobs.device import Room, free_memory, uploaded
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model import distributions
 from crystalformer_rl.model.constraints import Constraints
@@ -293,9 +293,7 @@ class _Drawing:
             order = batch.drop(ended)
             known, h = known[order], h[_on(letter, order)]
         if len(batch.rows):
-            h = self._element(batch, h)
-            for axis, drawn in enumerate(self.drawn[batch.groups, known].T):
-                h = self._coordinate(batch, axis, np.flatnonzero(drawn), h)
+            h = self._coordinates(batch, self.drawn[batch.groups, known], self._element(batch, h))
             batch.logits = self.network.read(h, 0, LETTERS)
         batch.site += 1
 
@@ -323,24 +321,30 @@ class _Drawing:
         self._add(rows, log_probs.gather(1, element[:, None])[:, 0])
         return self.network.step(self.network.element_token(group, element), batch.cache)
 
-    def _coordinate(self, batch: _Batch, axis: int, drawn: NDArray[np.int64], h: Tensor) -> Tensor:
-        """Sample x, y or z of the crystals ``drawn``; it follows from the others elsewhere."""
+    def _coordinates(self, batch: _Batch, drawn: NDArray[np.bool_], h: Tensor) -> Tensor:
+        """Sample x, y and z of a site where they are ``drawn`` ``(b, 3)``, else compute them."""
         rows, site = batch.rows, batch.site
         group, letter = self.group[rows], self.letter[rows, site]
-        mixture = self.network.read(h, 0, coordinate_size(self.settings))
-        operation = self.tables.operation[group, letter, axis]
-        known = self.position[rows, site]
-        value = distributions.wrap((operation[:, :3] * known).sum(1) + operation[:, 3])
-        if len(drawn):
-            places = _on(rows, drawn)
-            draw = self._for(self.draw, rows[places], site, 2 + axis)
-            random = distributions.draw_coordinate(mixture[places], draw)
-            value = value.index_copy(0, places, random)
-        self.position[rows, site, axis] = value
-        log_density = distributions.coordinate_log_density(mixture, value)
-        scored = self.tables.scored[group, letter, axis]
-        self._add(rows, torch.where(scored, log_density, 0.0))
-        return self.network.step(self.network.coordinate_token(group, value, axis), batch.cache)
+        operation = self.tables.operation[group, letter]
+        position, mixtures = h.new_zeros(len(group), 3), []
+        for axis in range(3):
+            mixture = self.network.read(h, 0, coordinate_size(self.settings))
+            image = (operation[:, axis, :3] * position).sum(1) + operation[:, axis, 3]
+            value = distributions.wrap(image)
+            if drawn[:, axis].any():
+                places = _on(rows, np.flatnonzero(drawn[:, axis]))
+                draw = self._for(self.draw, rows[places], site, 2 + axis)
+                random = distributions.draw_coordinate(mixture[places], draw)
+                value = value.index_copy(0, places, random)
+            position[:, axis] = value
+            mixtures.append(mixture)
+            token = self.network.coordinate_token(group, value, axis)
+            h = self.network.step(token, batch.cache)
+        self.position[rows, site] = position
+        log_density = distributions.coordinate_log_density(torch.stack(mixtures, dim=1), position)
+        scored = self.tables.scored[group, letter]
+        self._add(rows, log_density.masked_fill(~scored, 0.0).double().sum(1))
+        return h
 
     def _lattice(self, batch: _Batch, h: Tensor, rows: Tensor) -> None:
         parameters = self.network.read(h, ELEMENTS, ELEMENTS + lattice_size(self.settings))
@@ -360,5 +364,5 @@ class _Drawing:
 
 
 def _on(like: Tensor, indices: NDArray[np.int64]) -> Tensor:
-    """Indices on the device of ``like``; an upload does not wait for the device."""
-    return torch.from_numpy(indices).to(like.device)
+    """Indices on the device of ``like``."""
+    return uploaded(indices, like.device)

@@ -8,6 +8,7 @@ Markov chain, whose batches are fixed, draws from a generator.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 _INCREMENT, _FACTORS = 0x9E3779B97F4A7C15, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 # Places of the numbers of one draw in its crystal's stream; the proposals take all that follow.
 _CHOICE, _NORMAL, _TURN, _PROPOSALS = 0, 8, 20, 24
+_AT_ONCE = 48
 
 
 class Stream(Protocol):
@@ -85,7 +87,7 @@ class CrystalStreams:
     def choice(self, probability: Tensor) -> Tensor:
         each = len(probability) // len(self.keys)
         cumulative = probability.double().cumsum(-1)
-        target = self._numbers(_CHOICE, each).view(-1, 1) * cumulative[:, -1:]
+        target = self._numbers(_CHOICE, each).reshape(-1, 1) * cumulative[:, -1:]
         # An index whose probability is 0 is never the first above the target.
         return (cumulative <= target).sum(-1).clamp_max(probability.shape[1] - 1)
 
@@ -100,11 +102,21 @@ class CrystalStreams:
 
     def proposals(self, rows: Tensor, count: int, attempt: int, like: Tensor) -> Tensor:
         start = _PROPOSALS + 2 * count * attempt
-        numbers = CrystalStreams(self.keys[rows])._numbers(start, 2 * count)
+        numbers = self._numbers(start, 2 * count)[rows]
         return numbers.view(-1, 2, count).transpose(0, 1).to(like.dtype)
 
     def _numbers(self, start: int, count: int) -> Tensor:
-        """``(n, count)`` float64 in [0, 1)."""
+        """``(n, count)`` float64 in [0, 1), from the ``start``-th of each row."""
+        if start + count <= _AT_ONCE:
+            return self._first[:, start : start + count]
+        return self._hashed(start, count)
+
+    @cached_property
+    def _first(self) -> Tensor:
+        """The numbers that most draws take: one hash of more numbers is faster than several."""
+        return self._hashed(0, _AT_ONCE)
+
+    def _hashed(self, start: int, count: int) -> Tensor:
         places = torch.arange(start + 1, start + count + 1, device=self.keys.device)
         bits = _mixed(self.keys[:, None] + places * _signed(_INCREMENT))
         return _shifted(bits, 11).double() * 2.0**-53

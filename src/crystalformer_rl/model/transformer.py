@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crystalformer_rl.config import ModelSettings
+from crystalformer_rl.jobs.device import uploaded
 
 ELEMENTS = 119
 LETTERS = 28
@@ -55,17 +56,17 @@ class Cache:
         self._capacity = capacity
         self._store: list[Tensor | None] = [None] * layers
 
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append ``(B, H, D)`` to one layer; return its keys and values, ``(T, B, H, D)``."""
+    def append(self, layer: int, new: Tensor) -> tuple[Tensor, ...]:
+        """Append keys and values ``(2, B, H, D)`` to one layer; return all, ``(T, B, H, D)``."""
         store, end = self._store[layer], self.length + 1
         if store is None or store.shape[1] < end:
             size = min(max(2 * end, 32), self._capacity)
-            larger = key.new_empty(2, size, *key.shape)
+            larger = new.new_empty(2, size, *new.shape[1:])
             if store is not None:
                 larger[:, : self.length] = store[:, : self.length]
             store = self._store[layer] = larger
-        store[0, self.length], store[1, self.length] = key, value
-        return store[0, :end], store[1, :end]
+        store[:, self.length] = new
+        return store[:, :end].unbind()
 
     def keep(self, order: NDArray[np.int64]) -> None:
         """Keep only the sequences ``order``; only those that change place are copied."""
@@ -75,9 +76,7 @@ class Cache:
             if store is None:
                 continue
             if places is None or sources is None:
-                places, sources = (
-                    torch.from_numpy(x).to(store.device) for x in (moved, order[moved])
-                )
+                places, sources = (uploaded(x, store.device) for x in (moved, order[moved]))
             store[:, : self.length, places] = store[:, : self.length, sources]
             self._store[layer] = store[:, :, : len(order)]
 
@@ -130,20 +129,28 @@ class Block(nn.Module):
         seen = seen.transpose(1, 2).reshape(batch, length, -1)
         return self._finish(h, seen)
 
-    def step(self, h: Tensor, rotation: Tensor | None, cache: Cache, layer: int) -> Tensor:
-        """:meth:`forward` for one more token of each sequence, ``(B, width)``."""
+    def step(self, h: Tensor, turn: Tensor | None, cache: Cache, layer: int) -> Tensor:
+        """:meth:`forward` for one more token of each sequence, ``(B, width)``.
+
+        ``turn`` is the rotation as complex numbers ``(D / 2,)``. Few sequences take the time of the
+        calls and not of the numbers, so query and key are turned together and in place.
+        """
         projected = self.query_key_value(self.attention_norm(h))
-        query, key, value = projected.view(len(h), 3, self.heads, -1).unbind(1)
-        if rotation is not None:
-            query, key = _rotate(query, rotation), _rotate(key, rotation)
-        seen = _attend(query, *cache.append(layer, key, value))
+        projected = projected.view(h.shape[0], 3, self.heads, -1)
+        if turn is not None:
+            torch.view_as_complex(projected[:, :2].unflatten(-1, (-1, 2))).mul_(turn)
+        seen = _attend(projected[:, 0], *cache.append(layer, projected[:, 1:].transpose(0, 1)))
         return self._finish(h, seen.flatten(1))
 
     def _finish(self, h: Tensor, seen: Tensor) -> Tensor:
         """Add the output of the attention, then that of the MLP."""
-        h = h + self.dropout(self.attention_out(seen))
+        h = h + self._thinned(self.attention_out(seen))
         hidden = functional.gelu(self.mlp_in(self.mlp_norm(h)), approximate="tanh")
-        out: Tensor = h + self.dropout(self.mlp_out(hidden))
+        return h + self._thinned(self.mlp_out(hidden))
+
+    def _thinned(self, x: Tensor) -> Tensor:
+        """Dropout, without two calls in vain for a token of the sampler."""
+        out: Tensor = self.dropout(x) if self.training else x
         return out
 
 
@@ -253,9 +260,10 @@ class Transformer(nn.Module):
     def step(self, h: Tensor, cache: Cache) -> Tensor:
         """:meth:`trunk` for one more token of each sequence, ``(B, width)``, without gradients."""
         h, rotation = self._placed(h, slice(cache.length, cache.length + 1))
+        turn = None if rotation is None else torch.view_as_complex(rotation).flatten()
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            h = block.step(h, rotation, cache, layer)
+            h = block.step(h, turn, cache, layer)
         cache.length += 1
         out: Tensor = self.norm(h)
         return out

@@ -204,7 +204,7 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     plain = tree_map(lambda x: x.numbers if isinstance(x, Cuda) else x, (args, kwargs))
     out = func(*plain[0], **plain[1] | ({} if asked is None else {"device": "cpu"}))
     to_gpu = isinstance(args[0], Cuda) if name == "copy_" else to_gpu
-    _note(func, name, args, on_gpu=on_gpu, to_gpu=to_gpu)
+    _note(func, name, args, kwargs, on_gpu=on_gpu, to_gpu=to_gpu)
 
     def wrap(x: Any) -> Any:
         if not isinstance(x, torch.Tensor) or id(x) in owners or not to_gpu:
@@ -232,11 +232,15 @@ def _check_devices(name: str, args: Any, tensors: list[torch.Tensor]) -> None:
         )
 
 
-def _note(func: Any, name: str, args: Any, *, on_gpu: bool, to_gpu: bool) -> None:
+def _note(func: Any, name: str, args: Any, kwargs: Any, *, on_gpu: bool, to_gpu: bool) -> None:
     """Count what the operation costs."""
     count = current.count
     if name in COPIES and isinstance(args[name == "copy_"], Cuda) != to_gpu:
         count("to_gpu" if to_gpu else "to_cpu", name)
+        if to_gpu and not (kwargs.get("non_blocking") or args[2:3] == (True,)):
+            count("sync", f"{name} that waits for the stream")
+    if name == "where" and not all(isinstance(x, Cuda) for x in args):
+        count("sync", "where uploads a number")
     if name in INDEXING and on_gpu:
         indices = [x for x in args[1] if x is not None]
         if any(x.dtype in (torch.bool, torch.uint8) for x in indices):
