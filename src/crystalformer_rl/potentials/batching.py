@@ -9,7 +9,8 @@ and runs agree bit for bit.
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.jobs.device import is_out_of_memory
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 
+T = TypeVar("T")
 ATOMS_ON_CPU = 96
 ATOMS_ON_GPU = 512
 TRIALS = 3
@@ -124,39 +126,106 @@ class BatchedPotential(ABC):
     def evaluate(self, cells: Sequence[Cell], *, forces: bool = True) -> list[Evaluation]:
         """Evaluate ``cells``: eV per cell, eV/Å, eV/Å³.
 
+        The host prepares a batch while a GPU works on the one before. Of that one only the results
+        are still in memory, so that batches can be as large as if they were evaluated in turn.
+
         Raises
         ------
         RuntimeError, MemoryError, ValueError
             Raised by the package for a crystal that it cannot evaluate, or that does not fit into
             memory even in a separate batch.
         """
-        results: list[Evaluation] = []
-        while len(results) < len(cells):
-            batch = self._sizes[forces].take(cells[len(results) :])
-            results += self._attempt(batch, forces=forces)
-        return results
-
-    def _attempt(self, batch: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
-        """Evaluate a batch. If it does not fit into memory, return nothing and reduce the size."""
-        size, atoms = self._sizes[forces], sum(map(len, batch))
-        start = time.perf_counter()
-        try:
-            answers = self._evaluate(batch, forces=forces)
-        except (RuntimeError, MemoryError) as error:
-            if len(batch) == 1 or not is_out_of_memory(error):
-                raise
-            size.shrink(atoms)
-            answers = []
-        else:
-            size.learn(atoms, time.perf_counter() - start)
-        if not answers:
-            # Only after the except block does the error no longer reference the batch's tensors.
-            torch.cuda.empty_cache()
+        answers: list[Evaluation] = []
+        size, clock = self._sizes[forces], time.perf_counter()
+        for batch, results in _one_ahead(self._begun(cells, forces=forces)):
+            answers += results.read(batch)
+            now = time.perf_counter()
+            size.learn(sum(map(len, batch)), now - clock)
+            clock = now
         return answers
 
+    def _begun(
+        self, cells: Sequence[Cell], *, forces: bool
+    ) -> Iterator[tuple[Sequence[Cell], "Results"]]:
+        """The batches and their results, as soon as the device works on them.
+
+        A batch that does not fit into memory is replaced by smaller ones.
+        """
+        size, begun = self._sizes[forces], 0
+        while begun < len(cells):
+            batch = size.take(cells[begun:])
+            try:
+                results = self._evaluate(batch, forces=forces)
+            except (RuntimeError, MemoryError) as error:
+                if len(batch) == 1 or not is_out_of_memory(error):
+                    raise
+                size.shrink(sum(map(len, batch)))
+            else:
+                begun += len(batch)
+                yield batch, results
+                continue
+            # Only after the except block does the error no longer reference the batch's tensors.
+            torch.cuda.empty_cache()
+
     @abstractmethod
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
-        """Evaluate ``cells`` in one batch."""
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> "Results":
+        """Evaluate ``cells`` in one batch; on a GPU, without waiting for the numbers."""
+
+
+class Results:
+    """Numbers of a batch of m crystals with n atoms, which a GPU may still be computing.
+
+    They keep nothing else of the batch in memory: what has led to them is detached.
+
+    Parameters
+    ----------
+    energies
+        (m,) eV.
+    forces
+        (n, 3) eV/Å of the atoms of all crystals, or None.
+    stresses
+        (m, 3, 3) eV/Å³, or None.
+    features
+        (m, d), or None.
+    """
+
+    def __init__(
+        self,
+        energies: torch.Tensor,
+        forces: torch.Tensor | None = None,
+        stresses: torch.Tensor | None = None,
+        features: torch.Tensor | None = None,
+    ) -> None:
+        self._energies = energies.detach()
+        self._forces = None if forces is None else forces.detach()
+        self._stresses = None if stresses is None else stresses.detach()
+        self._features = None if features is None else features.detach()
+
+    def read(self, cells: Sequence[Cell]) -> list[Evaluation]:
+        """Wait for the numbers and divide them among the ``cells`` of the batch."""
+        # One copy from the device each, and not one per crystal.
+        energies = array(self._energies)
+        ends = np.cumsum([len(cell) for cell in cells])[:-1]
+        none: Sequence[Any] = [None] * len(cells)
+        forces = none if self._forces is None else np.split(array(self._forces), ends)
+        stresses = none if self._stresses is None else array(self._stresses)
+        features = none if self._features is None else array(self._features)
+        rows = zip(energies.tolist(), forces, stresses, features, strict=True)
+        return [Evaluation(*row) for row in rows]
+
+
+def _one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items, each of them only after the next one has been made.
+
+    While a GPU works on a batch, its host so prepares the next one.
+    """
+    made = None
+    for item in items:
+        if made is not None:
+            yield made
+        made = item
+    if made is not None:
+        yield made
 
 
 def ase_atoms(cell: Cell) -> Atoms:
@@ -167,45 +236,6 @@ def ase_atoms(cell: Cell) -> Atoms:
         positions=cell.positions @ cell.matrix,
         pbc=True,
     )
-
-
-def evaluations(
-    cells: Sequence[Cell],
-    energies: torch.Tensor,
-    forces: torch.Tensor | None = None,
-    stresses: torch.Tensor | None = None,
-) -> list[Evaluation]:
-    """Split the results of a batch into one evaluation per crystal.
-
-    Parameters
-    ----------
-    cells
-        The m crystals of the batch.
-    energies
-        (m,) eV.
-    forces
-        (n, 3) eV/Å of the n atoms of all crystals, or None.
-    stresses
-        (m, 3, 3) eV/Å³, or None.
-    """
-    # One copy from the device each, and not one per crystal.
-    totals = array(energies)
-    each_forces = None if forces is None else split(forces, cells)
-    each_stress = None if stresses is None else array(stresses)
-    return [
-        Evaluation(
-            energy=float(totals[i]),
-            forces=None if each_forces is None else each_forces[i],
-            stress=None if each_stress is None else each_stress[i],
-        )
-        for i in range(len(cells))
-    ]
-
-
-def split(rows: torch.Tensor, cells: Sequence[Cell]) -> list[NDArray[np.float64]]:
-    """The rows of the atoms of each crystal, as arrays."""
-    ends = np.cumsum([len(cell) for cell in cells])[:-1]
-    return np.split(array(rows), ends)
 
 
 def array(tensor: torch.Tensor) -> NDArray[np.float64]:

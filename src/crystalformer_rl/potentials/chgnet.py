@@ -20,8 +20,9 @@ from chgnet.model.model import CHGNet
 from pymatgen.core import Element
 
 from crystalformer_rl.crystal.cell import Cell, volume_of
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
-from crystalformer_rl.potentials.batching import BatchedPotential, array, split
+from crystalformer_rl.jobs.device import uploaded
+from crystalformer_rl.potentials.base import EnergyConvention
+from crystalformer_rl.potentials.batching import BatchedPotential, Results, array
 from crystalformer_rl.potentials.chgnet_graph import graph_of
 from crystalformer_rl.potentials.chgnet_network import Network
 from crystalformer_rl.potentials.self_test import weights_digest
@@ -52,7 +53,7 @@ class Chgnet(BatchedPotential):
             Element.from_Z(z + 1).symbol for z in np.flatnonzero(self._references).tolist()
         )
 
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
         converter = self._model.graph_converter
         graph = graph_of(
             cells,
@@ -63,23 +64,18 @@ class Chgnet(BatchedPotential):
         graph.vectors.requires_grad_(forces)
         with torch.set_grad_enabled(forces):
             energies, features = self._network.energies(graph)
-        counts = [len(cell) for cell in cells]
-        references = [self._references[cell.numbers - 1].sum() for cell in cells]
-        on_atoms = strains = None
-        if forces:
-            (slopes,) = torch.autograd.grad(energies.sum(), [graph.vectors])
-            on_atoms = split(graph.forces(slopes), cells)
-            strains = array(graph.virials(slopes))
-        totals, means = array(energies), array(features) / np.array(counts)[:, None]
-        return [
-            Evaluation(
-                energy=float(totals[i] + references[i]),
-                forces=None if on_atoms is None else on_atoms[i],
-                stress=None if strains is None else strains[i] / volume_of(cells[i].matrix),
-                features=means[i],
-            )
-            for i in range(len(cells))
-        ]
+        counts = self._upload([len(cell) for cell in cells])
+        references = self._upload([self._references[cell.numbers - 1].sum() for cell in cells])
+        totals, means = energies.double() + references, features.double() / counts[:, None]
+        if not forces:
+            return Results(totals, features=means)
+        (slopes,) = torch.autograd.grad(energies.sum(), [graph.vectors])
+        volumes = self._upload([volume_of(cell.matrix) for cell in cells])
+        stresses = graph.virials(slopes).double() / volumes[:, None, None]
+        return Results(totals, graph.forces(slopes), stresses, means)
+
+    def _upload(self, numbers: Sequence[float]) -> torch.Tensor:
+        return uploaded(np.array(numbers, dtype=np.float64), self._device)
 
 
 def build(_model: str | None, *, device: str) -> Chgnet:

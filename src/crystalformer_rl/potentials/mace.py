@@ -16,8 +16,8 @@ from mace.tools.torch_tools import default_dtype
 from pymatgen.core import Element
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.potentials.base import Evaluation, convention_of
-from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
+from crystalformer_rl.potentials.base import convention_of
+from crystalformer_rl.potentials.batching import BatchedPotential, Results, ase_atoms
 from crystalformer_rl.potentials.pickles import refuse_unless_trusted
 from crystalformer_rl.potentials.self_test import weights_digest
 
@@ -57,7 +57,7 @@ class Mace(BatchedPotential):
         self._table = AtomicNumberTable(numbers)
         self.elements = frozenset(Element.from_Z(z).symbol for z in numbers)
 
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
         with default_dtype(self._dtype):
             graphs = [self._graph(cell) for cell in cells]
         batch = Batch.from_data_list(graphs).to(self._device)
@@ -65,7 +65,7 @@ class Mace(BatchedPotential):
             answer = self._network(
                 batch.to_dict(), compute_force=forces, compute_stress=forces, training=False
             )
-        return evaluations(cells, answer["energy"], answer["forces"], answer["stress"])
+        return Results(answer["energy"], answer["forces"], answer["stress"])
 
     def _graph(self, cell: Cell) -> AtomicData:
         return AtomicData.from_config(

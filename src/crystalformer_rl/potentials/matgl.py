@@ -20,8 +20,8 @@ from matgl.utils.io import _get_file_paths
 from torch_geometric.data import Batch
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.potentials.base import Evaluation, convention_of
-from crystalformer_rl.potentials.batching import BatchedPotential, evaluations
+from crystalformer_rl.potentials.base import convention_of
+from crystalformer_rl.potentials.batching import BatchedPotential, Results
 from crystalformer_rl.potentials.pickles import read_without_code, refuse_unless_trusted
 from crystalformer_rl.potentials.self_test import weights_digest
 
@@ -62,7 +62,7 @@ class Matgl(BatchedPotential):
         self._converter = Structure2Graph(elements, potential.model.cutoff)
         self.elements = frozenset(elements)
 
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
         structures = [cell.structure() for cell in cells]
         graphs, lattices, _ = zip(*map(self._converter.get_graph, structures), strict=True)
         potential = self._potential
@@ -74,8 +74,8 @@ class Matgl(BatchedPotential):
         )
         energies = energies.reshape(-1)
         if not forces:
-            return evaluations(cells, energies)
-        return evaluations(cells, energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
+            return Results(energies)
+        return Results(energies, each_force, stresses.reshape(-1, 3, 3) * GPa)
 
 
 def model_files(model: str, *, trust_pickles: bool) -> dict[str, Path]:

@@ -20,8 +20,8 @@ from pymatgen.core import Element
 from torch_geometric.data import Batch, Data
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.potentials.base import Evaluation, convention_of
-from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
+from crystalformer_rl.potentials.base import convention_of
+from crystalformer_rl.potentials.batching import BatchedPotential, Results, ase_atoms
 from crystalformer_rl.potentials.self_test import weights_digest
 
 
@@ -48,11 +48,11 @@ class Nequix(BatchedPotential):
         self._indices = atomic_numbers_to_indices(config["atomic_numbers"])
         self.elements = frozenset(Element.from_Z(z).symbol for z in self._indices)
 
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
         batch = Batch.from_data_list([self._graph(cell) for cell in cells])
         batch = batch.to(self._device)
         if not forces:
-            return evaluations(cells, self._sum(self._atomic_energies(batch), batch))
+            return Results(self._sum(self._atomic_energies(batch), batch))
         energies, each_force, stresses = self._network(
             batch.x,
             batch.positions,
@@ -63,7 +63,7 @@ class Nequix(BatchedPotential):
             batch.n_edge,
             batch.batch,
         )
-        return evaluations(cells, self._sum(energies, batch), each_force, stresses)
+        return Results(self._sum(energies, batch), each_force, stresses)
 
     def _graph(self, cell: Cell) -> Data:
         return dict_to_pytorch_geometric(

@@ -19,8 +19,8 @@ from orb_models.forcefield.pretrained import ORB_PRETRAINED_MODELS
 from pymatgen.core import Element
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.potentials.base import Evaluation, convention_of
-from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
+from crystalformer_rl.potentials.base import convention_of
+from crystalformer_rl.potentials.batching import BatchedPotential, Results, ase_atoms
 from crystalformer_rl.potentials.self_test import weights_digest
 
 MODELS = (
@@ -86,7 +86,7 @@ class Orb(BatchedPotential):
             if (symbol := Element.from_Z(z).symbol) not in UNSEEN
         )
 
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
         graphs = [
             ase_atoms_to_atom_graphs(
                 ase_atoms(cell), self._model.system_config, device=self._device
@@ -95,13 +95,12 @@ class Orb(BatchedPotential):
         ]
         batch = batch_graphs(graphs)
         if not forces:
-            return evaluations(cells, self._energies(batch))
+            return Results(self._energies(batch))
         # A conservative model differentiates its energy; a direct one has separate output heads.
         prefix = "grad_" if hasattr(self._model, "grad_forces_name") else ""
         with torch.set_grad_enabled(bool(prefix)):
             answer = self._model.predict(batch)
-        return evaluations(
-            cells,
+        return Results(
             answer["energy"],
             answer[f"{prefix}forces"],
             answer[f"{prefix}stress"][:, VOIGT],

@@ -20,8 +20,8 @@ from sevenn.util import load_checkpoint
 from torch_geometric.data import Batch
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.potentials.base import EnergyConvention, Evaluation, convention_of
-from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms, evaluations
+from crystalformer_rl.potentials.base import EnergyConvention, convention_of
+from crystalformer_rl.potentials.batching import BatchedPotential, Results, ase_atoms
 from crystalformer_rl.potentials.pickles import refuse_unless_harmless
 from crystalformer_rl.potentials.self_test import weights_digest
 
@@ -67,16 +67,15 @@ class SevenNet(BatchedPotential):
         )
         self._energies = network
 
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
         batch = Batch.from_data_list([self._graph(cell) for cell in cells])
         batch = batch.to(self._device)
         with torch.set_grad_enabled(forces):
             batch = self._energies(batch)
             if not forces:
-                return evaluations(cells, batch[key.PRED_TOTAL_ENERGY])
+                return Results(batch[key.PRED_TOTAL_ENERGY])
             batch = self._differentiate(batch)
-        return evaluations(
-            cells,
+        return Results(
             batch[key.PRED_TOTAL_ENERGY],
             batch[key.PRED_FORCE],
             # The package's stress has the opposite sign: positive if growing lowers the energy.

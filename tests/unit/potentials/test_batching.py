@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from helpers.pretend_gpu import Gpu
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.cell import Cell, cells_from
-from crystalformer_rl.jobs.device import is_out_of_memory
+from crystalformer_rl.jobs.device import is_out_of_memory, uploaded
 from crystalformer_rl.potentials.base import Evaluation, Failure, evaluate_each
-from crystalformer_rl.potentials.batching import BatchedPotential, BatchSize
+from crystalformer_rl.potentials.batching import BatchedPotential, BatchSize, Results
 
 
 def chain(atoms: int) -> Structure:
@@ -33,12 +34,12 @@ class SmallMemory(BatchedPotential):
         self.room, self.batches = room, []
         self._error = error or torch.OutOfMemoryError("CUDA out of memory.")
 
-    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> list[Evaluation]:
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
         atoms = sum(map(len, cells))
         self.batches.append(atoms)
         if atoms > self.room:
             raise self._error
-        return [Evaluation(energy=float(len(cell))) for cell in cells]
+        return Results(torch.tensor([float(len(cell)) for cell in cells]))
 
 
 @given(st.lists(st.integers(1, 12), max_size=30), st.integers(12, 200))
@@ -145,3 +146,27 @@ def test_a_limit_that_stays_is_tried_ever_less() -> None:
             size.learn(size.atoms, 1.0)
     assert len(failures) < 12
     assert failures[-1] - failures[-2] > 2 * (failures[-3] - failures[-4])
+
+
+class AtomicNumbers(BatchedPotential):
+    """Adds atomic numbers on the device, and notes how often the host has waited before."""
+
+    name, version, digest, energy_convention = "numbers", "0", "0", "uncorrected"
+    elements = frozenset({"Na"})
+
+    def __init__(self, gpu: Gpu) -> None:
+        super().__init__(device="cuda")
+        self.gpu, self.waits = gpu, []
+
+    def _evaluate(self, cells: Sequence[Cell], *, forces: bool) -> Results:
+        self.waits.append(self.gpu.total("sync") + self.gpu.total("to_cpu"))
+        energies = [uploaded(cell.numbers, self._device).sum() for cell in cells]
+        return Results(torch.stack(energies))
+
+
+@pytest.mark.gpu
+def test_the_next_batch_is_prepared_before_the_host_waits(pretend_gpu: Gpu) -> None:
+    potential = AtomicNumbers(pretend_gpu)
+    answers = potential.evaluate(cells_from([chain(400)] * 4))
+    assert [answer.energy for answer in answers] == [400 * 11] * 4
+    assert potential.waits == [0, 0, 1, 2]
