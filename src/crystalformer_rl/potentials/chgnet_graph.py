@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from crystalformer_rl.crystal.cell import Cell
+from crystalformer_rl.jobs.device import uploaded
 
 Ints = NDArray[np.int64]
 # Å. An atom this close to another one is that atom.
 _SAME_POINT = 1e-8
 _PERIODIC = np.ones(3, dtype=np.int64)
+# A translation of less than half of _SIDE cells along each edge becomes one number, by _STEPS.
+_SIDE = 2**11
+_STEPS = np.array([_SIDE**2, _SIDE, 1], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -92,15 +96,15 @@ def graph_of(
     parts = [
         _neighbours(cell, cutoff, start) for cell, start in zip(cells, first.tolist(), strict=True)
     ]
-    centre, other, image, distance, vectors = map(np.concatenate, zip(*parts, strict=True))
+    centre, other, step, distance, vectors = map(np.concatenate, zip(*parts, strict=True))
     # Each atom is in its own list.
     others = np.flatnonzero((centre != other) | (distance > _SAME_POINT))
-    centre, other, image, distance, vectors = (
-        found.take(others, axis=0) for found in (centre, other, image, distance, vectors)
+    centre, other, step, distance, vectors = (
+        found.take(others, axis=0) for found in (centre, other, step, distance, vectors)
     )
     owner = np.repeat(np.arange(len(cells)), counts)
     _refuse_isolated(cells, owner[np.bincount(centre, minlength=len(owner)) == 0], cutoff)
-    bond, representative = _bonds(centre, other, image)
+    bond, representative = _bonds(centre, other, step)
     near = np.flatnonzero(distance < short_cutoff)
     arms = _pairs(near[np.argsort(centre[near], kind="stable")], centre)
     is_short = np.zeros(len(representative), dtype=np.bool_)
@@ -120,11 +124,8 @@ def graph_of(
     }
     return Graph(
         crystals=len(cells),
-        vectors=torch.as_tensor(vectors, dtype=torch.float32, device=device),
-        **{
-            name: torch.as_tensor(array, dtype=torch.int64, device=device)
-            for name, array in arrays.items()
-        },
+        vectors=uploaded(vectors.astype(np.float32), device),
+        **{name: uploaded(array, device) for name, array in arrays.items()},
     )
 
 
@@ -134,7 +135,7 @@ def _neighbours(cell: Cell, cutoff: float, start: int) -> tuple[NDArray[Any], ..
     Returns
     -------
     tuple
-        The two atoms (e,), the translation (e, 3) as floats, the distance (e,) and the vector
+        The two atoms (e,), the translation as one number (e,), the distance (e,) and the vector
         (e, 3), Å. Among them is each atom itself.
     """
     matrix = np.ascontiguousarray(cell.matrix)
@@ -142,11 +143,13 @@ def _neighbours(cell: Cell, cutoff: float, start: int) -> tuple[NDArray[Any], ..
     centre, other, image, distance = find_points_in_spheres(
         positions, positions, r=cutoff, pbc=_PERIODIC, lattice=matrix, tol=_SAME_POINT
     )
+    if (cells := int(image.max())) >= _SIDE // 2:
+        raise ValueError(f"{cell.composition.reduced_formula}: a neighbour is {cells} cells away")
     # take is twice as fast as indexing.
     vectors = positions.take(centre, axis=0)
     vectors -= positions.take(other, axis=0)
     vectors -= image @ matrix
-    return centre + start, other + start, image, distance, vectors
+    return centre + start, other + start, image @ _STEPS, distance, vectors
 
 
 def _refuse_isolated(cells: Sequence[Cell], owners: Ints, cutoff: float) -> None:
@@ -159,24 +162,22 @@ def _refuse_isolated(cells: Sequence[Cell], owners: Ints, cutoff: float) -> None
         )
 
 
-def _bonds(centre: Ints, other: Ints, image: NDArray[np.float64]) -> tuple[Ints, Ints]:
+def _bonds(centre: Ints, other: Ints, step: NDArray[np.float64]) -> tuple[Ints, Ints]:
     """(e,) bond of each neighbour, and (u,) one neighbour of each bond."""
     atoms = int(centre.max()) + 1
-    reach = int(np.abs(image).max())
-    side = 2 * reach + 1
     # One number for each pair of atoms and translation; of the reverse, the translation is minus.
-    shift = (image @ [side**2, side, 1]).astype(np.int64)
-    middle = reach * (side**2 + side + 1)
-    forward = (centre * atoms + other) * side**3 + middle + shift
-    backward = (other * atoms + centre) * side**3 + middle - shift
+    shift = step.astype(np.int64)
+    forward = (centre * atoms + other) * _SIDE**3 + shift
+    backward = (other * atoms + centre) * _SIDE**3 - shift
     key = np.minimum(forward, backward)
     # As np.unique, which sorts stably and takes twice as long.
     order = np.argsort(key)
-    ordered = key[order]
-    start = np.flatnonzero(np.diff(ordered, prepend=-1))
+    ordered = key.take(order)
+    is_new = np.ones(len(order), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
     bond = np.empty_like(order)
-    bond[order] = np.repeat(np.arange(len(start)), np.diff(start, append=len(order)))
-    return bond, np.minimum.reduceat(order, start)
+    bond[order] = is_new.cumsum() - 1
+    return bond, np.minimum.reduceat(order, np.flatnonzero(is_new))
 
 
 def _pairs(near: Ints, centre: Ints) -> Ints:
