@@ -4,8 +4,8 @@
     torchrun --nproc-per-node 2 benchmarks/reinforcement.py
 
 The policy is the shipped mp20-small, the potential CHGNet. The rewards are random numbers, because
-placing 200 energies on a hull takes milliseconds. The first step warms up and is not counted. Of
-several processes the first one prints its seconds; the others have less to do.
+placing 200 energies on a hull takes a hundredth of a step. The first step warms up and is not
+counted. Of several processes the first one prints its seconds; the others have less to do.
 """
 
 import argparse
