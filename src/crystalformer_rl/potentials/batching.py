@@ -217,7 +217,7 @@ class Results:
 def _one_ahead(items: Iterable[T]) -> Iterator[T]:
     """The items, each of them only after the next one has been made.
 
-    While a GPU works on a batch, its host so prepares the next one.
+    The host can then prepare the next batch while a GPU works on the present one.
     """
     made = None
     for item in items:
