@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from crystalformer_rl.config.hull_rewards import EhullReward
 from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.rewards.base import RewardBatch, Sources
-from crystalformer_rl.rewards.energies import EnergyAboveHull
+from crystalformer_rl.rewards.energies import EnergyAboveHull, nearness
 from crystalformer_rl.rewards.guards import judge, low_quantile
 
 
@@ -63,9 +63,9 @@ class Ehull:
 
 def falling(above: NDArray[np.float64], settings: EhullReward) -> NDArray[np.float64]:
     """The value of each energy above hull, (n,) eV/atom; of NaN as if it were infinite."""
-    known = np.where(np.isfinite(above), above, np.inf)
     if settings.shape == "saturating":
-        return np.exp(-np.maximum(known, 0) / settings.scale)
+        return nearness(above, settings.scale)
+    known = np.where(np.isfinite(above), above, np.inf)
     return -np.clip(known, settings.floor, settings.ceiling)
 
 

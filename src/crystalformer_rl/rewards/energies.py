@@ -76,6 +76,12 @@ class EnergyAboveHull:
         return Energies(placement, np.full((len(records), 0), np.nan))
 
 
+def nearness(above: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """exp(−max(E, 0)/scale) of n energies above hull E, eV/atom: from 0 to 1, NaN gives 0."""
+    known = np.where(np.isfinite(above), above, np.inf)
+    return np.exp(-np.maximum(known, 0) / scale)
+
+
 def _stack(features: dict[int, NDArray[np.float64]], count: int) -> NDArray[np.float64]:
     width = len(next(iter(features.values()))) if features else 0
     table = np.full((count, width), np.nan)

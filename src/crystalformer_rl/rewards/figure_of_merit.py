@@ -19,7 +19,7 @@ from crystalformer_rl.config.hull_rewards import FigureOfMeritReward
 from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.properties.ensemble import Ensemble, load_ensemble
 from crystalformer_rl.rewards.base import RewardBatch, Sources
-from crystalformer_rl.rewards.energies import EnergyAboveHull
+from crystalformer_rl.rewards.energies import EnergyAboveHull, nearness
 from crystalformer_rl.rewards.guards import judge
 
 
@@ -51,18 +51,17 @@ class FigureOfMerit:
             1, epsilon.mean - settings.caution * epsilon.std
         )
         above = placement.e_above_hull
-        scale = np.inf if settings.scale is None else settings.scale
-        limit = np.inf if settings.max_e_above_hull is None else settings.max_e_above_hull
+        scale, limit = settings.scale, settings.max_e_above_hull
         verdict = judge(settings, cells, placement)
         known = np.isfinite(cautious)
         abstain = known & verdict.abstain
-        if np.isfinite([scale, limit]).any():
+        if scale is not None or limit is not None:
             known &= np.isfinite(above)
         elif not settings.active_guards and settings.min_references is None:
             abstain = np.zeros_like(known)
-        unstable = known & (above > limit)
+        unstable = known & (above > (np.inf if limit is None else limit))
         valid = known & ~verdict.nothing & ~abstain
-        value = cautious * np.exp(-np.maximum(np.nan_to_num(above), 0) / scale)
+        value = cautious if scale is None else cautious * nearness(above, scale)
         return RewardBatch(
             value=np.where(valid & ~unstable, np.nan_to_num(value), 0.0),
             valid=valid,

@@ -57,7 +57,7 @@ def judge(settings: HullReward, cells: Sequence[Cell | None], placement: Placeme
     few = known & (placement.references < (settings.min_references or 0))
     found: dict[str, Flags] = {
         "unsupported": known & (placement.compounds == 0) | few,
-        "element": _where(cells, lambda one: len(set(one.numbers.tolist())) == 1),
+        "element": _where(cells, lambda one: len(one.symbols) == 1),
         "artefact": known & (above < ARTEFACT_BELOW),
         "density": known & ~_where(cells, _has_density_of_a_crystal),
     }
