@@ -5,7 +5,9 @@ is that of the whole crystal, and there is no value network. The space group is 
 part of any probability.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ import torch
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.algorithm import Batch, Update
-from crystalformer_rl.training.scoring import chunks, scoring_room
+from crystalformer_rl.training.scoring import Piece, Scores
 
 MAX_LOG_RATIO = 20.0
 
@@ -56,43 +58,49 @@ class PPO:
 
     def update(self, policy: Policy, optimiser: torch.optim.Optimizer, batch: Batch) -> Update:
         """Maximise the mean of the surrogate."""
-        settings = self.settings
+        settings, parallel = self.settings, batch.parallel
         policy.eval()
         weights = list(policy.parameters())
         device = weights[0].device
         old = batch.log_prob.to(device)
         gain = torch.from_numpy(batch.advantage).to(device)
-        parallel = batch.parallel
 
-        def work(most: int) -> tuple[torch.Tensor, torch.Tensor]:
-            """Set the gradients; of this process, return two sums and the largest ratio.
+        def look(pieces: Iterable[Piece], *, learn: bool) -> tuple[torch.Tensor, torch.Tensor]:
+            """Two sums over the pieces, and the largest ratio; set the gradients to ``learn``.
 
-            The sums are those of the KL terms, and of the chunks without a finite loss.
+            The sums are those of the KL terms, and of the pieces without a finite loss.
             """
             optimiser.zero_grad(set_to_none=True)
             sums, largest = old.new_zeros(2), old.new_zeros(())
-            for chosen, part in chunks(batch.tokens, parallel, most=most, device=device):
-                indices = chosen.to(device)
-                log_prob = policy.log_prob(part, constraints=batch.constraints).total.double()
+            for indices, log_prob in pieces:
                 gains = surrogate(log_prob, old[indices], gain[indices], clip=settings.clip)
                 loss = -gains.sum() / len(batch.tokens)
-                loss.backward()  # type: ignore[no-untyped-call]
+                if learn:
+                    loss.backward()  # type: ignore[no-untyped-call]
                 ratio = (log_prob.detach() - old[indices]).max().clamp(max=MAX_LOG_RATIO).exp()
                 largest = torch.maximum(largest, ratio)
                 sums[0] += kl_terms(log_prob.detach(), old[indices]).sum() / len(batch.tokens)
                 sums[1] += ~torch.isfinite(loss)
             return sums, largest
 
+        learn = partial(look, learn=True)
+        limit = settings.max_kl_step
         columns = {"ratio_max": 0.0, "grad_norm": 0.0, "kl_step": 0.0, "ppo_epochs": 0}
         for _ in range(settings.ppo_epochs):
-            sums, largest = scoring_room(device.type).attempt(work)
+            scores = Scores(policy, batch.tokens, batch.constraints, parallel)
+            # The last look is often beyond the limit, and then needs no gradient.
+            kept = limit is not None and scores.keep()
+            sums, largest = look(scores.kept, learn=False) if kept else scores.attempt(learn)
             columns["ratio_max"] = max(columns["ratio_max"], float(largest))
-            moved, not_finite = parallel.sum_gradients(weights, sums).tolist()
-            columns["kl_step"] = moved
-            if settings.max_kl_step is not None and moved > settings.max_kl_step:
+            total = parallel.sum(sums) if kept else parallel.sum_gradients(weights, sums)
+            columns["kl_step"] = float(total[0])
+            if limit is not None and columns["kl_step"] > limit:
                 break
+            if kept:
+                sums, _ = scores.attempt(learn)
+                total = parallel.sum_gradients(weights, sums)
             norm = float(torch.nn.utils.clip_grad_norm_(weights, settings.clip_norm))
-            if not_finite or not np.isfinite(norm):
+            if total[1] or not np.isfinite(norm):
                 return Update(finite=False, columns=columns | {"grad_norm": norm})
             columns["grad_norm"] = max(columns["grad_norm"], norm)
             optimiser.step()

@@ -1,9 +1,9 @@
 """Log-probabilities of a batch, in chunks of crystals of similar length."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -13,8 +13,12 @@ from crystalformer_rl.jobs.device import Room
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.constraints import Constraints
 from crystalformer_rl.model.policy import Policy
-from crystalformer_rl.model.transformer import TOKENS_PER_SITE
 from crystalformer_rl.training.batches import cheapest_batches
+from crystalformer_rl.training.room import tokens_of, training_room
+
+T = TypeVar("T")
+Piece = tuple[torch.Tensor, torch.Tensor]
+"""Indices of some crystals in their batch, and their ln p in float64, on the device."""
 
 CHUNKS: Final = {"cpu": (64, 60), "cuda": (256, 10_000)}
 """By type of device: most crystals that are scored together, and the tokens that could be computed
@@ -72,6 +76,62 @@ def chunks(
     """
     _, overhead = CHUNKS[device.type]
     mine = parallel.share(np.argsort(tokens.num_sites, kind="stable"))
-    lengths = TOKENS_PER_SITE * tokens.num_sites[mine] + 1
-    for batch in cheapest_batches(lengths, most=most, overhead=overhead):
+    for batch in cheapest_batches(tokens_of(tokens[mine]), most=most, overhead=overhead):
         yield torch.from_numpy(mine[batch]), tokens[mine[batch]]
+
+
+@dataclass
+class Scores:
+    """ln p of this process's share of the crystals with gradient, in pieces.
+
+    Attributes
+    ----------
+    kept
+        The pieces whose graphs are in memory, all of them after :meth:`keep`.
+    """
+
+    policy: Policy
+    tokens: CrystalTokens
+    constraints: Constraints
+    parallel: Parallel
+    kept: list[Piece] = field(default_factory=list)
+
+    def keep(self) -> bool:
+        """Compute all pieces now, if their graphs fit into the memory of every process.
+
+        Returns whether they do. To use them twice then takes no second computation.
+        """
+        kept = training_room(self.policy).attempt(self._all)
+        fits = not self.parallel.any(kept is None)
+        self.kept = kept if kept is not None and fits else []
+        return fits
+
+    def attempt(self, work: Callable[[Iterable[Piece]], T]) -> T:
+        """``work`` on all pieces; while memory is short, again from its start with smaller ones.
+
+        Kept pieces are used once, because a backward pass frees their graphs.
+        """
+
+        def once(most: int) -> T:
+            pieces, self.kept = self.kept or self._pieces(most), []
+            return work(pieces)
+
+        return self._room.attempt(once)
+
+    @property
+    def _room(self) -> Room:
+        return scoring_room(self._device.type)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.policy.parameters()).device
+
+    def _all(self, most: int) -> list[Piece] | None:
+        """All pieces, if they have at most ``most`` tokens."""
+        mine = self.parallel.share(np.sort(tokens_of(self.tokens)))
+        return list(self._pieces(self._room.most)) if mine.sum() <= most else None
+
+    def _pieces(self, most: int) -> Iterator[Piece]:
+        for indices, part in chunks(self.tokens, self.parallel, most=most, device=self._device):
+            log_prob = self.policy.log_prob(part, constraints=self.constraints).total
+            yield indices.to(self._device), log_prob.double()

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from helpers.policies import TINY
+from helpers.pretend_gpu import Gpu
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crystalformer_rl.config import RLSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.device import Room
 from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
@@ -138,9 +140,46 @@ def test_a_batch_is_left_when_the_policy_has_moved_far(
     assert free.columns["ppo_epochs"] == 5
     limit = free.columns["kl_step"] / 10
     assert limit > 0
-    held = update(new_policy(), crystals, ppo_epochs=5, max_kl_step=limit)
+    policy = new_policy()
+    held = update(policy, crystals, ppo_epochs=5, max_kl_step=limit)
     assert 1 <= held.columns["ppo_epochs"] < 5
     assert held.columns["kl_step"] > limit
+    assert all(p.grad is None for p in policy.parameters())  # none for the step that is not made
+
+
+@pytest.mark.parametrize("limit", [1e-4, 10.0])
+def test_graphs_that_do_not_fit_into_memory_give_the_same_bits(
+    new_policy: NewPolicy, crystals: CrystalTokens, monkeypatch: pytest.MonkeyPatch, limit: float
+) -> None:
+    found = []
+    for most in (10_000, 1):
+        monkeypatch.setattr(
+            scoring, "training_room", lambda _, most=most: Room(most, unit="tokens")
+        )
+        policy = new_policy()
+        done = update(policy, crystals, max_kl_step=limit)
+        found.append((done, torch.cat([p.detach().flatten() for p in policy.parameters()])))
+    (kept, weights), (computed_twice, expected) = found
+    assert kept == computed_twice
+    assert torch.equal(weights, expected)
+
+
+@pytest.mark.gpu
+def test_an_update_that_runs_out_of_memory_is_computed_in_pieces(
+    new_policy: NewPolicy, crystals: CrystalTokens, pretend_gpu: Gpu
+) -> None:
+    def updated() -> tuple[Update, torch.Tensor]:
+        policy = new_policy()
+        done = update(policy, crystals, max_kl_step=10.0)
+        return done, torch.cat([p.detach().flatten().cpu() for p in policy.parameters()])
+
+    before = pretend_gpu.peak = pretend_gpu.allocated
+    expected, weights = updated()
+    pretend_gpu.limit = before + 2 * (pretend_gpu.peak - before) // 3
+    found, in_pieces = updated()
+    assert pretend_gpu.failures
+    assert found.columns == pytest.approx(expected.columns, rel=1e-4)
+    torch.testing.assert_close(in_pieces, weights, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.gpu
