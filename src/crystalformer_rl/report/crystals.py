@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle
+from matplotlib.collections import EllipseCollection
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
@@ -80,13 +80,21 @@ class Sphere:
     def draw(self, axis: Axes, place: int) -> None:
         """Draw the sphere above all earlier places: discs that shrink towards the light."""
         stops, tones = zip(*_shades(self.number), strict=True)
-        for size in np.linspace(1, 0, 24, endpoint=False):
-            tone = [np.interp(size, stops, [one[i] for one in tones]) for i in range(3)]
-            shift = (1 - size) * self.radius
-            middle = (self.middle[0] - 0.32 * shift, self.middle[1] - 0.4 * shift)
-            axis.add_patch(
-                Circle(middle, size * self.radius, color=_hex(np.array(tone)), zorder=place, lw=0)
-            )
+        sizes = np.linspace(1, 0, 24, endpoint=False)
+        colours = np.stack([np.interp(sizes, stops, channel) for channel in np.transpose(tones)])
+        light = self.radius * np.array([-0.32, -0.4])
+        discs = EllipseCollection(
+            widths=2 * self.radius * sizes,
+            heights=2 * self.radius * sizes,
+            angles=np.zeros(len(sizes)),
+            units="xy",
+            offsets=np.array(self.middle) + (1 - sizes)[:, None] * light,
+            offset_transform=axis.transData,
+            facecolors=np.clip(colours, 0, 1).T,
+            linewidths=0,
+            zorder=place,
+        )
+        axis.add_collection(discs, autolim=False)
 
 
 @dataclass(frozen=True)

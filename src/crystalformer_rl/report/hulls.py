@@ -126,7 +126,7 @@ def systems(table: pd.DataFrame, hull: pd.DataFrame) -> list[System]:
         if len(amounts) in ELEMENTS:
             one = _Stable(row, str(formulas[row]), float(above[row]), bool(sun[row]))
             found[frozenset(amounts)].append(one)
-    entries = _entries(hull, set().union(*found))
+    entries = _entries(hull, found)
     drawn = [_system(symbols, stable, entries) for symbols, stable in found.items()]
     return sorted(drawn, key=_rank)
 
@@ -165,15 +165,20 @@ class _Stable:
 Entries = Mapping[frozenset[str], Sequence[PDEntry]]
 
 
-def _entries(hull: pd.DataFrame, elements: Iterable[str]) -> Entries:
-    """The entries of the hull by their elements, as far as they consist of ``elements`` only.
+def _entries(hull: pd.DataFrame, systems: Iterable[frozenset[str]]) -> Entries:
+    """The entries of the hull in one of the systems or a part of it, by their elements.
 
     Of several of one composition the lowest.
     """
-    wanted = set(elements)
+    wanted = {
+        frozenset(part)
+        for symbols in systems
+        for count in range(1, len(symbols) + 1)
+        for part in combinations(symbols, count)
+    }
     lowest: dict[str, PDEntry] = {}
     for formula, energy, name in hull[NEEDED].itertuples(index=False):
-        if not wanted.issuperset(parse_formula(formula)):
+        if frozenset(parse_formula(formula)) not in wanted:
             continue
         composition = Composition(formula)
         entry = PDEntry(composition, float(energy) * composition.num_atoms, name=str(name))
