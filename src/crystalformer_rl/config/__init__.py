@@ -105,7 +105,7 @@ class Config(Section):
     sft: SftSettings = Field(default_factory=SftSettings)
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
-            "ehull": RLSettings(steps=60, learning_rate=3e-4, memory=MemorySettings(known=0.3)),
+            "ehull": RLSettings(steps=75, learning_rate=3e-4, memory=MemorySettings(known=0.3)),
             "fom": RLSettings(
                 reward=FigureOfMeritReward(),
                 steps=75,
