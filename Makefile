@@ -23,7 +23,7 @@ check: lint
 	pytest -n auto --dist loadfile -m "not slow" tests/unit
 
 test: lint
-	pytest -n auto --dist loadfile
+	pytest -n auto --dist loadfile --durations 15
 	pytest -n auto --dist loadfile --gpu=pretend -m gpu tests/unit
 
 test-gpu: .venv/installed-dev
