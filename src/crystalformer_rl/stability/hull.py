@@ -6,7 +6,7 @@ is first needed, and then kept.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pymatgen.core import Composition
 
-from crystalformer_rl.stability.elements import element_amounts, parse_formula
+from crystalformer_rl.stability.elements import element_amounts, elements_of, parse_formula
 from crystalformer_rl.stability.lower_hull import LowerHull
 
 Status = Literal["ok", "no_energy", "no_element_reference", "no_correction", "ytterbium", "sparse"]
@@ -126,16 +126,22 @@ class Hull:
         self.elements = frozenset(elements)
         self._min_references = min_references or 0
         self._exclude_ytterbium = exclude_ytterbium
-        self._entries = _index(formulas, energies)
+        self._formulas, self._energies = list(formulas), energies
+        self._rows = _rows_by_system(formulas)
+        self._forget()
+
+    def _forget(self) -> None:
         self._system = lru_cache(maxsize=SYSTEMS_KEPT)(self._find_system)
+        self._lowest = cache(self._find_lowest)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the cached systems, which another process computes itself."""
-        return {name: value for name, value in vars(self).items() if name != "_system"}
+        """Without what is cached, which another process computes itself."""
+        cached = ("_system", "_lowest")
+        return {name: value for name, value in vars(self).items() if name not in cached}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._system = lru_cache(maxsize=SYSTEMS_KEPT)(self._find_system)
+        self._forget()
 
     def e_above_hull(
         self, compositions: Sequence[Composition], formation_energies: ArrayLike
@@ -191,7 +197,7 @@ class Hull:
 
     def _find_system(self, symbols: tuple[str, ...]) -> _System:
         column = {symbol: index for index, symbol in enumerate(symbols)}
-        parts = [(sorted(key), *self._entries[key]) for key in self._subsystems(symbols)]
+        parts = [(sorted(key), *self._lowest(key)) for key in self._subsystems(symbols)]
         energies = np.concatenate([np.zeros(0), *(found for _, _, found in parts)])
         fractions = np.zeros((len(energies), len(symbols)))
         row = compounds = 0
@@ -205,33 +211,36 @@ class Hull:
         """Chemical systems with entries among ``symbols``, in a fixed order."""
         if len(symbols) > MAX_ELEMENTS_ENUMERATED:
             whole = frozenset(symbols)
-            return [key for key in self._entries if key <= whole]
+            return [key for key in self._rows if key <= whole]
         subsets = (
             frozenset(part)
             for size in range(1, len(symbols) + 1)
             for part in combinations(symbols, size)
         )
-        return [key for key in subsets if key in self._entries]
+        return [key for key in subsets if key in self._rows]
+
+    def _find_lowest(
+        self, system: frozenset[str]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The compositions that have all elements of a system, and the lowest energy of each.
+
+        Compositions are (m, n) atomic fractions in the alphabetical order of the symbols.
+        """
+        found: dict[tuple[float, ...], float] = {}
+        for row in self._rows[system]:
+            amounts, energy = parse_formula(self._formulas[row]), float(self._energies[row])
+            total = sum(amounts.values())
+            fractions = tuple(round(amounts[symbol] / total, 12) for symbol in sorted(amounts))
+            found[fractions] = min(energy, found.get(fractions, energy))
+        return _normalise(np.array([*found])), np.array([*found.values()])
 
 
-def _index(
-    formulas: Sequence[str], energies: NDArray[np.float64]
-) -> dict[frozenset[str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """By chemical system, the compositions and the lowest energy of each.
-
-    Compositions are (m, n) atomic fractions in the alphabetical order of the symbols.
-    """
-    systems: dict[frozenset[str], dict[tuple[float, ...], float]] = {}
-    for formula, energy in zip(formulas, energies.tolist(), strict=True):
-        amounts = parse_formula(formula)
-        total = sum(amounts.values())
-        fractions = tuple(round(amounts[symbol] / total, 12) for symbol in sorted(amounts))
-        system = systems.setdefault(frozenset(amounts), {})
-        system[fractions] = min(energy, system.get(fractions, energy))
-    return {
-        key: (_normalise(np.array([*system])), np.array([*system.values()]))
-        for key, system in systems.items()
-    }
+def _rows_by_system(formulas: Sequence[str]) -> dict[frozenset[str], list[int]]:
+    """The entries of each chemical system; their amounts are read when a crystal needs them."""
+    systems: dict[frozenset[str], list[int]] = {}
+    for row, formula in enumerate(formulas):
+        systems.setdefault(elements_of(formula), []).append(row)
+    return systems
 
 
 def _normalise(amounts: NDArray[np.float64]) -> NDArray[np.float64]:

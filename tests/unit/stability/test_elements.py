@@ -4,7 +4,12 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.stability.elements import ElementReferences, element_amounts
+from crystalformer_rl.stability.elements import (
+    ElementReferences,
+    element_amounts,
+    elements_of,
+    parse_formula,
+)
 
 REFERENCES = ElementReferences({"Na": -1.3, "Cl": -1.8, "H": -3.3, "N": -8.3})
 
@@ -46,3 +51,18 @@ def test_an_unknown_element_is_named() -> None:
 def test_an_empty_composition_is_refused() -> None:
     with pytest.raises(ValueError, match="empty"):
         REFERENCES.formation_energy(Composition({}), 0.0)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["NaN", "Na0.5Cl0.5", "Fe10O1.5", "D2O", "HDO", "Ca(OH)2", "Na1Cl01", "No", "Cu 2 O", "NaNa"],
+)
+def test_the_elements_of_a_formula_are_those_of_its_amounts(formula: str) -> None:
+    assert elements_of(formula) == set(parse_formula(formula))
+
+
+@pytest.mark.parametrize("formula", ["", "Na0Cl", "Xx2O", "Na+Cl-", "sodium", "2"])
+def test_a_formula_without_amounts_has_no_elements(formula: str) -> None:
+    for read in (parse_formula, elements_of):
+        with pytest.raises(ValueError, match="cannot be read"):
+            read(formula)
