@@ -158,7 +158,8 @@ def counted(found: Share) -> str:
 
 def percent(fraction: float) -> str:
     """A fraction as per cent with one decimal."""
-    return f"{100 * fraction:.1f}\u202f%"
+    # 100 · 0.2725 is 27.250000000000004 in floating point, and would be rounded up.
+    return f"{round(100 * fraction, 9):.1f}\u202f%"
 
 
 def dot(colour: str, text: str = "") -> Markup:
