@@ -14,13 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from operator import methodcaller
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers.copies import Copy
 from helpers.salts import write_salts
 from helpers.slurm.cluster import DEADLINE, NODES, Cluster, Job, Unavailable, cluster, wait_until
 from helpers.slurm.driver import CONFIG, processes, run, started
-from helpers.weights import assert_same_training
 
 from crystalformer_rl.files import read_json, read_table, read_tensors
 
@@ -145,7 +145,11 @@ def test_pretraining_on_two_nodes(finished: Copy, slurm: Cluster, tmp_path: Path
         read_table(two / "history.parquet"), read_table(one / "history.parquet"), rtol=1e-5
     )
     weights, expected = (read_tensors(place / "model.safetensors") for place in (two, one))
-    assert_same_training(weights, expected)
+    assert weights.keys() == expected.keys()
+    for name, values in expected.items():
+        # By norm: Adam divides by the gradient's own size, so that an element whose gradient is
+        # zero but for rounding moves by a learning rate in either direction.
+        assert np.linalg.norm(weights[name] - values) <= 1e-3 * np.linalg.norm(values), name
 
 
 def journalled(copy: Copy, number: int) -> int:

@@ -11,7 +11,6 @@ from helpers.failing_rank import MESSAGE
 from helpers.launch import in_processes
 from helpers.policies import TINY
 from helpers.ranks import train, weights_of
-from helpers.weights import assert_same_training
 
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.files import read_tensors, write_tensors
@@ -50,7 +49,9 @@ def test_losses_and_weights_are_those_of_one_process(
     expected = weights_of(policy)
     for rank in (0, 1):
         weights = read_tensors(folder / f"plain-{rank}.safetensors")
-        assert_same_training(weights, expected)
+        assert weights.keys() == expected.keys()
+        for name in weights:
+            np.testing.assert_allclose(weights[name], expected[name], atol=1e-4)
 
 
 @pytest.mark.slow
