@@ -8,6 +8,7 @@ before the network computes. The smallest and the median of the repetitions are 
 
 import argparse
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,11 @@ from crystalformer_rl.crystal.decoding import decode
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import prompt_probabilities, sample_space_groups
 from crystalformer_rl.potentials.base import screen
+from crystalformer_rl.potentials.batching import ATOMS_ON_CPU, BatchSize
 from crystalformer_rl.potentials.chgnet import Chgnet
 from crystalformer_rl.potentials.chgnet_graph import graph_of
 
 POLICY = Path(__file__).parents[1] / "resources" / "pretrained" / "mp20-small"
-ATOMS = 96
 CUTOFF, SHORT_CUTOFF = 6.0, 3.0  # Å, those of CHGNet 0.3.0
 
 
@@ -62,14 +63,12 @@ def samples(count: int, potential: Chgnet) -> list[Cell]:
     return kept[:count]
 
 
-def batches(cells: list[Cell]) -> list[list[Cell]]:
-    """Consecutive crystals of at most :data:`ATOMS` atoms together."""
-    found: list[list[Cell]] = [[]]
-    for cell in cells:
-        if found[-1] and sum(map(len, found[-1])) + len(cell) > ATOMS:
-            found.append([])
-        found[-1].append(cell)
-    return found
+def batches(cells: Sequence[Cell]) -> Iterator[Sequence[Cell]]:
+    """The batches in which a potential evaluates the crystals on a CPU."""
+    size = BatchSize(ATOMS_ON_CPU, grows=False)
+    while cells:
+        yield (batch := size.take(cells))
+        cells = cells[len(batch) :]
 
 
 if __name__ == "__main__":

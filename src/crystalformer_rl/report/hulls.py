@@ -15,7 +15,7 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Element
 
 from crystalformer_rl.report.values import flag, numbers, text
-from crystalformer_rl.stability.elements import parse_formula
+from crystalformer_rl.stability.elements import elements_of, parse_formula
 from crystalformer_rl.stability.hull import ARTEFACT_BELOW
 
 ELEMENTS = (2, 3)
@@ -178,7 +178,7 @@ def _entries(hull: pd.DataFrame, systems: Iterable[frozenset[str]]) -> Entries:
     }
     lowest: dict[str, PDEntry] = {}
     for formula, energy, name in hull[NEEDED].itertuples(index=False):
-        if frozenset(parse_formula(formula)) not in wanted:
+        if elements_of(formula) not in wanted:
             continue
         composition = Composition(formula)
         entry = PDEntry(composition, float(energy) * composition.num_atoms, name=str(name))
@@ -187,7 +187,7 @@ def _entries(hull: pd.DataFrame, systems: Iterable[frozenset[str]]) -> Entries:
             lowest[composition.reduced_formula] = entry
     grouped: dict[frozenset[str], list[PDEntry]] = defaultdict(list)
     for formula in sorted(lowest):
-        grouped[frozenset(parse_formula(formula))].append(lowest[formula])
+        grouped[elements_of(formula)].append(lowest[formula])
     return grouped
 
 
