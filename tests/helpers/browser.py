@@ -137,12 +137,26 @@ class Browser:
         self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def middle(self, selector: str) -> tuple[float, float]:
-        """The middle of an element in the window, after scrolling it into view."""
+        """The middle of an element in the window, after scrolling it into view.
+
+        Waits until the page no longer moves and nothing covers the element, at most 30 s, as a
+        reader would before a click.
+        """
         x, y = self.run(
-            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
-            " one.scrollIntoView({ block: 'center', behavior: 'instant' });"
-            " const box = one.getBoundingClientRect();"
-            " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+            "new Promise((resolve, reject) => {"
+            "  setTimeout(() => reject(new Error('moving or covered for 30 s')), 30000);"
+            "  let before = [];"
+            "  const look = () => {"
+            f"    const one = document.querySelector({json.dumps(selector)});"
+            "    one.scrollIntoView({ block: 'center', behavior: 'instant' });"
+            "    const box = one.getBoundingClientRect();"
+            "    const middle = [box.x + box.width / 2, box.y + box.height / 2];"
+            "    const still = middle.every((value, k) => value === before[k]);"
+            "    if (still && one.contains(document.elementFromPoint(...middle))) resolve(middle);"
+            "    else { before = middle; requestAnimationFrame(look); }"
+            "  };"
+            "  requestAnimationFrame(look);"
+            "})"
         )
         return x, y
 
