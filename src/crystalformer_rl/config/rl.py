@@ -95,7 +95,8 @@ class RLSettings(PromptSettings):
     max_kl_step: PositiveFloat | None = Field(
         default=_ROBUST["max_kl_step"],
         description="No more gradient steps on a batch once the policy has moved further than this "
-        "from the one that sampled it, KL divergence in nats per crystal; null: no limit.",
+        "from the one that sampled it, KL divergence in nats per crystal; the last step is "
+        "shortened to end there. null: no limit.",
     )
     learning_rate: PositiveFloat = Field(default=1e-4, description="Learning rate of Adam.")
     warmup_steps: int = Field(

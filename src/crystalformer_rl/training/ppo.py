@@ -5,6 +5,7 @@ is that of the whole crystal, and there is no value network. The space group is 
 part of any probability.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -42,16 +43,30 @@ def kl_terms(log_prob: torch.Tensor, old_log_prob: torch.Tensor) -> torch.Tensor
     return torch.expm1(log_ratio) - log_ratio
 
 
+def shortened(before: float, after: float, limit: float) -> float:
+    """The fraction of a step that ends at a KL divergence of ``limit``, between 0 and 1.
+
+    ``before`` ≤ ``limit`` < ``after`` are the divergences from the old policy at its two ends. Near
+    the old policy the KL divergence is the square of a norm of the change of the weights (Fisher's
+    metric), and a norm is convex: along the step it is at most linear between its ends.
+    """
+    low, high = math.sqrt(max(before, 0.0)), math.sqrt(after)
+    return (math.sqrt(limit) - low) / (high - low) if high > low else 1.0
+
+
 @dataclass(frozen=True)
 class PPO:
     """Gradient steps on the whole batch, without dropout, until one of two limits is reached.
 
     These are ``ppo_epochs`` and ``max_kl_step``; the latter is looked at before each step, as in
-    Spinning Up (https://spinningup.openai.com/en/latest/algorithms/ppo.html).
+    Spinning Up (https://spinningup.openai.com/en/latest/algorithms/ppo.html). We also shorten a
+    step that went beyond the limit (:func:`shortened`), so that no single step can do damage that
+    takes many batches to mend. Adam's moments keep its gradient.
 
     Columns of the history: ``ratio_max``, the largest probability ratio of any crystal before any
     step; ``grad_norm``, the largest gradient norm before clipping; ``kl_step``, KL(p_old‖p) in nats
-    per crystal when it was last looked at; and ``ppo_epochs``, the number of steps made.
+    per crystal when it was last looked at, before the step was shortened; and ``ppo_epochs``, the
+    number of steps made.
     """
 
     settings: RLSettings
@@ -86,6 +101,7 @@ class PPO:
         learn = partial(look, learn=True)
         limit = settings.max_kl_step
         columns = {"ratio_max": 0.0, "grad_norm": 0.0, "kl_step": 0.0, "ppo_epochs": 0}
+        previous: list[torch.Tensor] = []  # the weights before the last step, if there is a limit
         for _ in range(settings.ppo_epochs):
             scores = Scores(policy, batch.tokens, batch.constraints, parallel)
             # The last look is often beyond the limit, and then needs no gradient.
@@ -93,8 +109,12 @@ class PPO:
             sums, largest = look(scores.kept, learn=False) if kept else scores.attempt(learn)
             columns["ratio_max"] = max(columns["ratio_max"], float(largest))
             total = parallel.sum(sums) if kept else parallel.sum_gradients(weights, sums)
-            columns["kl_step"] = float(total[0])
+            before, columns["kl_step"] = columns["kl_step"], float(total[0])
             if limit is not None and columns["kl_step"] > limit:
+                fraction = shortened(before, columns["kl_step"], limit)
+                with torch.no_grad():
+                    for weight, start in zip(weights, previous, strict=True):
+                        weight.copy_(torch.lerp(start, weight, fraction))
                 break
             if kept:
                 sums, _ = scores.attempt(learn)
@@ -103,6 +123,8 @@ class PPO:
             if total[1] or not np.isfinite(norm):
                 return Update(finite=False, columns=columns | {"grad_norm": norm})
             columns["grad_norm"] = max(columns["grad_norm"], norm)
+            if limit is not None:
+                previous = [weight.detach().clone() for weight in weights]
             optimiser.step()
             columns["ppo_epochs"] += 1
         columns["ratio_max"] = parallel.max(columns["ratio_max"])

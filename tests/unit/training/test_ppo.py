@@ -147,6 +147,46 @@ def test_a_batch_is_left_when_the_policy_has_moved_far(
     assert all(p.grad is None for p in policy.parameters())  # none for the step that is not made
 
 
+@pytest.mark.gpu
+def test_a_step_beyond_the_limit_is_shortened(
+    new_policy: NewPolicy, crystals: CrystalTokens
+) -> None:
+    advantage = np.random.default_rng(0).normal(size=len(crystals))
+
+    def moved(policy: Policy) -> float:
+        """KL(p_old‖p) in nats per crystal."""
+        old, new = (
+            log_probs(p, crystals, constraints=ANYTHING).total for p in (new_policy(), policy)
+        )
+        return float(ppo.kl_terms(new, old).mean())
+
+    def updated(**settings: Any) -> tuple[Policy, Update]:
+        policy = new_policy()
+        optimiser = torch.optim.SGD(policy.parameters(), lr=0.001)
+        return policy, update(
+            policy, crystals, advantage=advantage, optimiser=optimiser, **settings
+        )
+
+    free, _ = updated(ppo_epochs=1, max_kl_step=None)
+    for parts in (2, 10):
+        limit = moved(free) / parts
+        held, done = updated(ppo_epochs=2, max_kl_step=limit)
+        assert done.columns["ppo_epochs"] == 1
+        assert done.columns["kl_step"] == pytest.approx(moved(free), rel=1e-3)
+        assert limit / 1.2 < moved(held) < 1.2 * limit  # the KL divergence is not quite a square
+
+
+@given(st.floats(0, 1), st.floats(0, 1, exclude_min=True), st.floats(0, 10, exclude_min=True))
+def test_the_fraction_of_a_step_is_that_of_the_distances(
+    part: float, limit: float, beyond: float
+) -> None:
+    before, after = part * limit, limit + beyond
+    fraction = ppo.shortened(before, after, limit)
+    assert 0 <= fraction <= 1
+    along = (1 - fraction) * math.sqrt(before) + fraction * math.sqrt(after)
+    assert along == pytest.approx(math.sqrt(limit))
+
+
 @pytest.mark.parametrize("limit", [1e-4, 10.0])
 def test_graphs_that_do_not_fit_into_memory_give_the_same_bits(
     new_policy: NewPolicy, crystals: CrystalTokens, monkeypatch: pytest.MonkeyPatch, limit: float
