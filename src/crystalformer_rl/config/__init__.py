@@ -105,7 +105,11 @@ class Config(Section):
     sft: SftSettings = Field(default_factory=SftSettings)
     rl: dict[Name, RLSettings] = Field(
         default_factory=lambda: {
-            "ehull": RLSettings(steps=75, learning_rate=3e-4, memory=MemorySettings(known=0.3)),
+            "ehull": RLSettings(
+                steps=75,
+                learning_rate=3e-4,
+                memory=MemorySettings(full=4, none=8, window=2000, known=0.3),
+            ),
             "fom": RLSettings(
                 reward=FigureOfMeritReward(),
                 steps=75,
