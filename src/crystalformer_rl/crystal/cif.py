@@ -16,11 +16,11 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.crystal.cif_sites import PartlyOccupiedError, Sites, number_of, sites_of
+from crystalformer_rl.crystal.cif_sites import Sites, number_of, sites_of
 from crystalformer_rl.crystal.formula import refuse_other_contents
 from crystalformer_rl.crystal.operations import Operations, operations_of, parse_operations
 from crystalformer_rl.crystal.orbits import Expanded, expand
-from crystalformer_rl.crystal.physical import UnphysicalError, physical_cell
+from crystalformer_rl.crystal.physical import PartlyOccupiedError, UnphysicalError, physical_cell
 from crystalformer_rl.crystal.plain_cif import plain_cell
 from crystalformer_rl.crystal.space_groups import Declared
 from crystalformer_rl.crystal.star import Block, read_blocks
@@ -93,10 +93,8 @@ def crystals_of_cif(text: str, *, merge_below: float = MERGE_BELOW) -> Iterator[
     for block in blocks:
         try:
             structure, merged = _crystal(block, merge_below)
-        except PartlyOccupiedError as error:
-            yield CifCrystal(block.name, None, str(error), "disordered")
-        except UnphysicalError as error:
-            yield CifCrystal(block.name, None, str(error), "not_physical")
+        except (PartlyOccupiedError, UnphysicalError) as error:
+            yield CifCrystal(block.name, None, str(error), error.reason)
         except ValueError as error:
             yield CifCrystal(block.name, None, str(error), "unreadable")
         else:

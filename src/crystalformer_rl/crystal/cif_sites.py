@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from pymatgen.core import Lattice
 
 from crystalformer_rl.crystal.formula import HYDROGEN, SYMBOLS
+from crystalformer_rl.crystal.physical import PartlyOccupiedError
 from crystalformer_rl.crystal.star import Block
 
 _WHOLE = re.compile(r"(\d+)(?:\.0*)?(?:\(\d+\))?")
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d+\))?")
-# An element and perhaps its charge: Ti4+, O2-, Fe+2, Cl0.
-_TYPE = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*)")
+# An element, perhaps its charge, and perhaps pymatgen's spin: Ti4+, O2-, Fe+2, Cl0, Fe0+,spin=2.2.
+_TYPE = re.compile(r"([A-Za-z]{1,2})(?:\d*\.?\d*[+-]?|[+-]\d*\.?\d*)(?:,spin=[+-]?[\d.]+)?")
 # An element and what tells its sites apart: O1, O1A, O_2, Mg(1), O'. OH and OW name no element.
 _LABEL = re.compile(r"([A-Za-z]{1,2})(?:[^A-Za-z].*)?")
 _FULL = 1e-3
@@ -25,10 +26,6 @@ _FRACTIONAL = ("_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z")
 _MULTIPLICITIES = ("_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity")
 _EDGES = tuple(f"_cell_length_{axis}" for axis in "abc")
 _ANGLES = tuple(f"_cell_angle_{axis}" for axis in ("alpha", "beta", "gamma"))
-
-
-class PartlyOccupiedError(ValueError):
-    """A site that is not occupied by one whole atom."""
 
 
 @dataclass(frozen=True)

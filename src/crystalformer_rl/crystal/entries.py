@@ -19,7 +19,8 @@ def open_entries(path: Path, files: Sequence[Path]) -> Source:
 
     One entry is in memory at a time. Labels are those of an entry's ``data``; Alexandria calls
     them ``e_form``, ``e_above_hull``, ``band_gap_ind`` and ``spg``. An entry that cannot be read is
-    a row with an error.
+    a row with an error, and so is one of several files if nothing in it can be read. A file that
+    is damaged after its first entry is an exception: nobody knows how many crystals it had.
 
     Parameters
     ----------
@@ -38,8 +39,15 @@ def is_entries(path: Path) -> bool:
 
 def _rows(files: Sequence[Path]) -> Iterator[Row]:
     for path in files:
-        for number, record in enumerate(entry_records(path)):
-            yield _row(record, default=f"{path.name.partition('.')[0]}-{number}")
+        stem, count = path.name.partition(".")[0], 0
+        try:
+            for record in entry_records(path):
+                yield _row(record, default=f"{stem}-{count}")
+                count += 1
+        except (OSError, ValueError) as error:
+            if count or len(files) == 1:
+                raise
+            yield Row(f"{stem}-0", None, str(error), "unreadable")
 
 
 def _row(record: Any, *, default: str) -> Row:

@@ -12,7 +12,11 @@ from ase.data import atomic_numbers
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.labels import labels_of, texts
-from crystalformer_rl.crystal.physical import refuse_unknown_elements
+from crystalformer_rl.crystal.physical import (
+    PartlyOccupiedError,
+    UnphysicalError,
+    refuse_unknown_elements,
+)
 from crystalformer_rl.crystal.rows import Row, Source, row_of
 from crystalformer_rl.encoding import decoded
 
@@ -66,7 +70,9 @@ class Frame:
         if not self.atoms:
             raise ValueError("the frame has no atoms")
         if any(float(number) != 1 for number in _AMOUNT.findall(self.info.get("occupancy", ""))):
-            raise ValueError("a site is partially occupied: see occupancy in the comment line")
+            raise PartlyOccupiedError(
+                "a site is partially occupied: see occupancy in the comment line"
+            )
         self._refuse_odd_columns()
         comment = f'Lattice="{self.info["Lattice"]}" pbc="T T T"'
         if "Properties" in self.info:
@@ -80,13 +86,19 @@ class Frame:
             # ase reports a damaged frame with errors of many kinds.
             raise ValueError(f"not extended XYZ: {type(error).__name__}: {error}") from error
         if "occupancy" in atoms.arrays and not np.allclose(atoms.arrays["occupancy"], 1):
-            raise ValueError("a site is partially occupied: see the column occupancy of the atoms")
+            raise PartlyOccupiedError(
+                "a site is partially occupied: see the column occupancy of the atoms"
+            )
         self._refuse_other_elements(atoms.numbers.tolist())
         matrix = np.array(atoms.cell)
         if not np.isfinite(matrix).all():
-            raise ValueError("a number of the lattice is not finite")
+            raise UnphysicalError("a number of the lattice is not finite")
         if not abs(np.linalg.det(matrix)) > 0:
-            raise ValueError("the cell has no volume")
+            raise UnphysicalError("the cell has no volume")
+        finite = np.isfinite(atoms.positions).all(axis=1)
+        if not finite.all():
+            place = int(np.flatnonzero(~finite)[0])
+            raise UnphysicalError(f"a coordinate of atom {place} (counted from 0) is not finite")
         refuse_unknown_elements(atoms.numbers)
         return Structure(
             Lattice(matrix), atoms.numbers.tolist(), atoms.positions, coords_are_cartesian=True

@@ -1,5 +1,7 @@
 """Whether what was read can be a crystal: finite, with atoms, a volume and room for each atom."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike
 from pymatgen.core import DummySpecies, Structure
@@ -15,8 +17,16 @@ MAX_VOLUME_PER_ATOM = 1e5
 MAX_ELEMENT = 118
 
 
+class PartlyOccupiedError(ValueError):
+    """A site that is not occupied by one whole atom."""
+
+    reason: Final = "disordered"
+
+
 class UnphysicalError(ValueError):
     """The data that were read cannot be a crystal."""
+
+    reason: Final = "not_physical"
 
 
 def refuse_unphysical(cell: Cell, *, min_distance: float = MIN_DISTANCE_ANGSTROM) -> None:

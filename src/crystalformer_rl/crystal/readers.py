@@ -5,6 +5,7 @@ that names it.
 """
 
 import gzip
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from crystalformer_rl.encoding import decoded
 from crystalformer_rl.signatures import START, explained, explained_start
 
 CIF_SUFFIXES = (".cif", ".mcif", ".cif.gz", ".mcif.gz")
+XYZ_SUFFIXES = (".extxyz", ".xyz")
 FORMATS = (
     "a folder or .zip of .cif files, a .csv, .csv.gz, .csv.xz, .parquet, .extxyz or .cif file, or "
     "pymatgen's structures or entries, a .json, .json.gz, .json.bz2 or .json.xz file or a folder "
@@ -44,8 +46,8 @@ def open_source(path: Path, *, merge_below: float = MERGE_BELOW) -> Source:
     Extended XYZ takes the same names from the comment line. CIFs (in any case ``.cif``, ``.mcif``,
     or either with ``.gz``) are searched in folders, their subfolders and zip archives, and named by
     their path inside without the suffix; if a CIF has several crystals, the names of their blocks
-    follow. A folder of JSON files without a CIF is one of pymatgen's entries
-    (:func:`~.entries.open_entries`).
+    follow. Links to folders are followed. A folder of JSON files without a CIF is one of pymatgen's
+    entries (:func:`~.entries.open_entries`).
 
     Parameters
     ----------
@@ -73,13 +75,14 @@ def read_crystals(path: Path, *, merge_below: float = MERGE_BELOW) -> Iterator[R
 
 
 def source_files(source: Path) -> list[Path]:
-    """The files that :func:`read_crystals` reads of ``source``."""
+    """The files that :func:`read_crystals` reads of ``source``, without broken links."""
     source = Path(source)
     if not source.is_dir():
         return [source]
-    if entries := _entries(source):
-        return entries
-    return [path for path in _files(source) if _left_out(path.relative_to(source)) is None]
+    files = _entries(source) or [
+        path for path in _files(source) if _left_out(path.relative_to(source)) is None
+    ]
+    return [path for path in files if path.exists()]
 
 
 def text_of(path: Path) -> str:
@@ -98,7 +101,7 @@ def _open_file(path: Path, merge_below: float) -> Source:
         return open_csv(path, merge_below=merge_below)
     if path.suffix.lower() == ".parquet":
         return open_parquet(path, merge_below=merge_below)
-    if path.suffix.lower() in {".extxyz", ".xyz"}:
+    if path.name.lower().endswith(XYZ_SUFFIXES):
         return open_extxyz(path)
     if path.suffix.lower() == ".zip":
         return _open_zip(path, merge_below)
@@ -123,12 +126,20 @@ def _text(name: str, data: bytes) -> str:
 def _open_folder(folder: Path, merge_below: float) -> Source:
     if entries := _entries(folder):
         return open_entries(folder, entries)
-    files: Files = [(path.relative_to(folder), path.read_bytes) for path in _files(folder)]
+    files: Files = [(path.relative_to(folder), partial(_bytes, path)) for path in _files(folder)]
     if not any(_left_out(inside) is None for inside, _ in files):
         raise ValueError(
             f"{folder}: the folder has no .cif files, and no .json files of pymatgen; {CONVERT}"
         )
     return Source(folder, lambda: _rows_of_files(files, merge_below))
+
+
+def _bytes(path: Path) -> bytes:
+    """The bytes of a file of a folder; ValueError if it cannot be opened, such as a broken link."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot be opened: {error.strerror}") from error
 
 
 def _open_zip(path: Path, merge_below: float) -> Source:
@@ -141,7 +152,9 @@ def _open_zip(path: Path, merge_below: float) -> Source:
         ) from error
     members.sort(key=lambda one: one.filename)
     if not any(_left_out(PurePosixPath(one.filename)) is None for one in members):
-        raise ValueError(f"{path}: the archive has no .cif files; {CONVERT}")
+        frames = [one.filename for one in members if one.filename.lower().endswith(XYZ_SUFFIXES)]
+        advice = f"unpack {frames[0]} and give that file" if frames else CONVERT
+        raise ValueError(f"{path}: the archive has no .cif files; {advice}")
 
     def read() -> Iterator[Row]:
         with zipfile.ZipFile(path) as archive:
@@ -194,8 +207,22 @@ def _rows_of_cif(
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files of a folder and its subfolders, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    """All files of a folder and its subfolders, in the order of their names.
+
+    Links to folders are followed, each folder once. A broken link is one of the files, so that its
+    crystal does not vanish from the denominators.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        paths = (Path(place, name) for name in names)
+        found += [path for path in paths if path.is_file() or not path.exists()]
+    return sorted(found)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -10,7 +10,12 @@ from pymatgen.core import Structure
 from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.cif import CifCrystal, ReadError
 from crystalformer_rl.crystal.labels import Value
-from crystalformer_rl.crystal.physical import UnphysicalError, physical_cell, refuse_unphysical
+from crystalformer_rl.crystal.physical import (
+    PartlyOccupiedError,
+    UnphysicalError,
+    physical_cell,
+    refuse_unphysical,
+)
 
 SHOWN = 12
 
@@ -94,8 +99,8 @@ def row_of(
         if isinstance(loaded, Cell):
             refuse_unphysical(loaded)
             return Row(name, loaded, None, None, split, labels)
-    except UnphysicalError as problem:
-        return Row(name, None, str(problem), "not_physical", split, labels)
+    except (PartlyOccupiedError, UnphysicalError) as problem:
+        return Row(name, None, str(problem), problem.reason, split, labels)
     except ValueError as problem:
         return Row(name, None, str(problem), "unreadable", split, labels)
     # What a CIF holds has been checked where it was compared with the CIF.

@@ -138,6 +138,8 @@ def _lemat_column(table: Table) -> str | None:
 
 def _of_text(values: list[Any], place: int, *, merge_below: float) -> Structure | CifCrystal:
     text = "" if is_empty(values[place]) else str(values[place])
+    if not text.strip():
+        raise ValueError("the row has no crystal")
     if text.lstrip().startswith("{"):
         return structure_of_json(text)
     return one_crystal(text, merge_below=merge_below)

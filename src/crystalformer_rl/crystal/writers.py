@@ -1,5 +1,6 @@
 """Crystals as a table, and that table as the file that is asked for."""
 
+import hashlib
 import logging
 import zipfile
 from pathlib import Path
@@ -21,6 +22,9 @@ from crystalformer_rl.files import atomic, write_table, write_text
 FORMATS = ".parquet (all), .extxyz, .zip (CIFs), or no suffix (a folder of CIFs)"
 SUFFIXES = (".parquet", ".extxyz", ".zip", "")
 
+# Bytes of the name of a file without suffix.
+LONGEST = 200
+
 log = logging.getLogger(__name__)
 
 
@@ -36,9 +40,13 @@ def file_name(name: str) -> str:
     """The id of a crystal as the name of a file without suffix.
 
     Letters, digits, ``-``, ``_`` and ``~`` remain; others, as of a path that is an id, become their
-    code, as in an URL. Different ids have different names.
+    code, as in an URL. A long name ends in its hash instead, because file systems allow 255 bytes.
+    Different ids have different names.
     """
-    return quote(name, safe="").replace(".", "%2E")
+    quoted = quote(name, safe="").replace(".", "%2E")
+    if len(quoted) <= LONGEST:
+        return quoted
+    return f"{quoted[: LONGEST - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def crystal_table(

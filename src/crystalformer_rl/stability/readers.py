@@ -108,7 +108,7 @@ def entry_records(path: Path) -> Iterator[Any]:
     count = 0
     with _opener(path, ".json")(path, "rb") as stream:
         try:
-            for record in records(stream, compressed=path.suffix != ".json"):
+            for record in records(stream, compressed=path.suffix.lower() != ".json"):
                 count += 1
                 yield record
         except DAMAGED as error:
@@ -136,7 +136,7 @@ def _refuse_unread(path: Path, unread: list[HullEntry], count: int) -> None:
 def _opener(path: Path, kind: str) -> Callable[..., Any]:
     """The function that opens a file of this kind, by its suffix."""
     openers = {f"{kind}{suffix}": opener for suffix, opener in _OPENERS.items()}
-    found = next((o for suffix, o in openers.items() if path.name.endswith(suffix)), None)
+    found = next((o for suffix, o in openers.items() if path.name.lower().endswith(suffix)), None)
     if found is None:
         raise ValueError(f"{path}: unknown kind of file: the name must end in {', '.join(openers)}")
     return found

@@ -119,6 +119,12 @@ def run(args: argparse.Namespace) -> None:
     place = Place(args.out or Path(f"{name}-judged"), name)
     if place.out.exists() and not place.out.is_dir():
         raise ValueError(f"--out {place.out}: is a file; name a folder")
+    if place.out.is_dir() and any(place.out.iterdir()) and not (place.out / "sample").is_dir():
+        raise ValueError(
+            f"--out {place.out}: has files of another kind; name a new or empty folder"
+        )
+    if args.processes is not None and args.processes < 1:
+        raise ValueError(f"--processes {args.processes}: must be at least 1")
     reference = args.reference or REFERENCE
     config = settings(args.crystals, name, reference, quick=args.quick)
     processes = args.processes or len(os.sched_getaffinity(0))

@@ -85,6 +85,7 @@ def test_operations_and_symbol_give_the_same_crystal() -> None:
         ("_cell_length_b", "_publ_section_title\n;\n data_y\nloop_\n _cell_length_a 99\n;\n"
          "_cell_length_b"),
         ("Ti1 Ti", "Ti1 Ti4+"),
+        ("Ti1 Ti", "Ti1 Ti4+,spin=-2.25"),
         ("O1 O", "O1 O2-"),
         ("Ti1 Ti 0 0 0", "Ti1 Ti -0.0 +0 0."),
     ],

@@ -77,6 +77,25 @@ def test_a_truncated_file_is_an_error(entries: list[Any], tmp_path: Path) -> Non
         rows_of(path)
 
 
+@pytest.mark.parametrize("text", ["", "oops", '{"x": 1}', '[{"structure": '])
+def test_a_file_of_a_folder_without_a_crystal_is_a_row(
+    entries: list[Any], tmp_path: Path, text: str
+) -> None:
+    written(tmp_path / "A.JSON", {"entries": entries[:1]}, open)
+    (tmp_path / "b.json").write_text(text)
+    assert [(row.id, row.reason) for row in rows_of(tmp_path)] == [
+        ("agm-1", None), ("b-0", "unreadable"),
+    ]  # fmt: skip
+
+
+def test_a_file_of_a_folder_that_ends_early_is_an_error(entries: list[Any], tmp_path: Path) -> None:
+    text = json.dumps(entries)
+    (tmp_path / "a.json").write_text(text[: len(text) // 2])
+    written(tmp_path / "b.json", {"entries": entries[:1]}, open)
+    with pytest.raises(ValueError, match=r"a\.json: truncated or damaged after [1-9]"):
+        rows_of(tmp_path)
+
+
 def test_the_crystals_are_not_read_before_they_are_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"entries": [')

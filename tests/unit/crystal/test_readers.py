@@ -4,6 +4,7 @@ import gzip
 import lzma
 import math
 import re
+import zipfile
 from pathlib import Path
 
 import ase.io
@@ -124,6 +125,30 @@ def test_folder_of_cifs(rows: list[Row], table: pd.DataFrame, tmp_path: Path) ->
     assert read["broken"].structure is None
     (one,) = read_crystals(tmp_path / "alloy.cif")
     assert one.reason == "disordered"
+
+
+def test_links_in_a_folder(table: pd.DataFrame, tmp_path: Path) -> None:
+    """A broken link is a row, and a linked folder is read once, also from inside itself."""
+    folder, elsewhere = tmp_path / "crystals", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        place.mkdir()
+        (place / "a.cif").write_text(table["cif"][0])
+    (folder / "lost.cif").symlink_to(tmp_path / "not-fetched.cif")
+    (folder / "more").symlink_to(elsewhere)
+    (folder / "again").symlink_to(folder)
+    read = list(read_crystals(folder))
+    assert [(row.id, row.reason) for row in read] == [
+        ("a", None), ("lost", "unreadable"), ("more/a", None),
+    ]  # fmt: skip
+    assert "No such file" in (read[1].error or "")
+    assert source_files(folder) == [folder / "a.cif", folder / "more" / "a.cif"]
+
+
+def test_frames_in_an_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(path := tmp_path / "generated.zip", "w") as archive:
+        archive.writestr("generated_crystals.extxyz", "")
+    with pytest.raises(ValueError, match=r"unpack generated_crystals\.extxyz and give that file"):
+        list(read_crystals(path))
 
 
 def test_extxyz(rows: list[Row], tmp_path: Path) -> None:

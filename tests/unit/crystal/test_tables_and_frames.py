@@ -193,6 +193,11 @@ def test_a_damaged_frame_costs_that_frame(
     assert _formulas(rows) == ["Cs1 Cl1", *[None] * (len(rows) - 2), "Cs1 Cl1"]
     with pytest.raises(ValueError, match=error):
         raise ValueError("; ".join(str(row.error) for row in rows if row.error))
+    reasons = {"no volume|not finite|Å apart": "not_physical", "occupied": "disordered"}
+    expected = (
+        reason for words, reason in reasons.items() if re.search(words, rows[1].error or "")
+    )
+    assert rows[1].reason == next(expected, "unreadable")
 
 
 @pytest.mark.parametrize(

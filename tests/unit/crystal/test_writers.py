@@ -11,7 +11,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from crystalformer_rl.crystal.readers import read_crystals
 from crystalformer_rl.crystal.structures import structures_of
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.crystal.writers import check_out, crystal_table, write_crystals
+from crystalformer_rl.crystal.writers import check_out, crystal_table, file_name, write_crystals
 from crystalformer_rl.files import read_table
 
 
@@ -54,6 +54,15 @@ def test_what_is_written_is_read(table: pd.DataFrame, tmp_path: Path, name: str)
 def test_other_suffixes(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"cannot write .*; the suffix may be .parquet"):
         check_out(tmp_path / name)
+
+
+def test_long_ids_are_names_of_files(tmp_path: Path) -> None:
+    ids = ["漢字" * 40 + end for end in ("", "a", "b")]
+    names = [file_name(one) for one in ids]
+    assert len(set(names)) == 3
+    for name in names:
+        (tmp_path / f"{name}.cif").write_text("")
+    assert file_name("a/b.c") == "a%2Fb%2Ec"
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

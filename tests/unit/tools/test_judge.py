@@ -121,6 +121,16 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     assert "cannot be written: the next call computes it again" in caplog.text
 
 
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (page := tmp_path / "index.html").write_text("mine")
+    (crystals := tmp_path / "theirs.extxyz").write_text(frame("a", "Na", "Cl", 3.5))
+    with pytest.raises(ValueError, match="has files of another kind"):
+        run_verb(judge, [str(crystals), f"--out={tmp_path}"])
+    assert page.read_text() == "mine"
+    with pytest.raises(ValueError, match="--processes 0: must be at least 1"):
+        run_verb(judge, [str(crystals), f"--out={tmp_path / 'new'}", "--processes=0"])
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "page"
     out.write_text("")

@@ -55,7 +55,7 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystalformer_rl.crystal.structures import COLUMNS, structures_of
-from crystalformer_rl.crystal.writers import check_out, write_crystals
+from crystalformer_rl.crystal.writers import write_crystals
 from crystalformer_rl.files import atomic, read_table, write_text
 from crystalformer_rl.jobs.provenance import Provenance
 from crystalformer_rl.potentials.base import EnergyConvention
@@ -111,8 +111,16 @@ def run(args: argparse.Namespace) -> None:
     ValueError
         If the folder is not empty, the table lacks a column, or no crystal is selected.
     """
-    check_out(args.out)
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise ValueError(f"--out {args.out}: exists; name a new or empty folder")
+    if args.vasp < 0:
+        raise ValueError(f"--vasp {args.vasp}: must not be negative")
     path = args.evaluation / "structures.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; give the folder of the evaluate stage, results/RUN/evaluate, "
+            "or the folder evaluate in that of `crystalformer-rl judge`"
+        )
     provenance = Provenance(
         __name__,
         settings={"only": args.only, "generated": args.generated, "vasp": args.vasp},

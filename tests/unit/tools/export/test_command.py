@@ -58,6 +58,18 @@ def run(folder: Path, *words: str) -> Path:
     return folder / "out"
 
 
+def test_the_folder_is_new_and_the_table_is_there(judged: Path) -> None:
+    evaluation = ["--evaluation", str(judged / "evaluate")]
+    run_verb(command, [*evaluation, "--out", str(out := judged / "finds-2026.01")])
+    assert (out / "base" / "structures.extxyz").is_file()
+    with pytest.raises(ValueError, match="exists; name a new or empty folder"):
+        run_verb(command, [*evaluation, "--out", str(out)])
+    with pytest.raises(ValueError, match="--vasp -3: must not be negative"):
+        run_verb(command, [*evaluation, "--out", str(judged / "new"), "--vasp", "-3"])
+    with pytest.raises(FileNotFoundError, match="give the folder of the evaluate stage"):
+        run_verb(command, ["--evaluation", str(judged), "--out", str(judged / "new")])
+
+
 def test_all_formats_hold_the_relaxed_crystals(judged: Path) -> None:
     out = run(judged)
     assert {path.name for path in out.iterdir()} == {"base", "provenance.json"}
@@ -118,7 +130,7 @@ def test_a_table_of_another_kind_is_refused(judged: Path) -> None:
 
 def test_a_folder_with_something_in_it_is_refused(judged: Path) -> None:
     run(judged, "--generated")
-    with pytest.raises(ValueError, match="must be new or empty"):
+    with pytest.raises(ValueError, match="a new or empty folder"):
         run(judged, "--generated")
 
 
