@@ -108,7 +108,7 @@ class Config(Section):
             "ehull": RLSettings(
                 steps=75,
                 learning_rate=3e-4,
-                memory=MemorySettings(full=4, none=8, window=2000, known=0.3),
+                memory=MemorySettings(window=2000, known=0.3),
             ),
             "fom": RLSettings(
                 reward=FigureOfMeritReward(),
