@@ -7,6 +7,7 @@ functions of this module do nothing.
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,10 +23,14 @@ import torch.distributed as dist
 # (https://github.com/pytorch/pytorch/pull/179291).
 import torch.distributed.nn
 from numpy.typing import NDArray
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 
 S = TypeVar("S")
 T = TypeVar("T")
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+FAILURE = "crystalformer_rl/failure"
+"""Where the processes' store holds the first failure."""
+WATCH_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -203,8 +208,8 @@ def join(kind: str) -> Iterator[Parallel]:
     kind
         ``cpu`` or ``cuda``. The GPU is number ``LOCAL_RANK`` of the visible ones.
 
-    A process that fails by itself leaves without a word to the others: they may be waiting for it
-    in a collective, and it would wait for them. Torchrun sees it end, and ends them.
+    A process that fails by itself stays in the group: to leave it, it would wait for the others,
+    and they may be waiting for it in a collective. They end with its message (:func:`_watching`).
 
     Raises
     ------
@@ -225,12 +230,63 @@ def join(kind: str) -> Iterator[Parallel]:
         dist.init_process_group("nccl", device_id=device)
     else:
         dist.init_process_group("gloo")
-    try:
-        yield Parallel(dist.get_rank(), size, device)
-    except SystemExit:  # by which all leave together
+    with _watching(rank := dist.get_rank()):
+        try:
+            yield Parallel(rank, size, device)
+        except SystemExit:  # by which all leave together
+            dist.destroy_process_group()
+            raise
         dist.destroy_process_group()
+
+
+@contextmanager
+def _watching(rank: int) -> Iterator[None]:
+    """A block in which a failure of one process ends the others, whatever they are doing.
+
+    Torchrun's SIGTERM does not: a training takes it as the wish for a checkpoint after the step,
+    and this step would wait forever in a collective with the process that failed.
+    """
+    # A connection of its own: that of the group is busy while the main thread waits for a key.
+    store = TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=False,
+        wait_for_workers=False,
+    )
+    left = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(store, left), daemon=True)
+    watcher.start()
+    try:
+        yield
+    except SystemExit:
         raise
-    dist.destroy_process_group()
+    except BaseException as error:
+        left.set()  # this process ends with its own exception
+        reason = f"process {rank} failed: {type(error).__name__}: {error}"
+        try:
+            store.compare_set(FAILURE, "", reason)
+        except dist.DistError as lost:
+            log.warning("the other processes do not learn of the failure: %s", lost)
+        raise
+    finally:
+        left.set()
+        watcher.join()
+
+
+def _watch(store: Store, left: threading.Event) -> None:
+    """End this process if another one fails; a thread can while the main one is in a C call."""
+    try:
+        while not store.check([FAILURE]):
+            if left.wait(WATCH_SECONDS):
+                return
+        reason = store.get(FAILURE).decode()
+    except dist.DistError as lost:
+        log.warning("failures of other processes are no longer noticed: %s", lost)
+        return
+    # Time for the other process to print what it has to say before torchrun ends it too.
+    if not left.wait(WATCH_SECONDS):
+        log.error("%s; this process ends too", reason)
+        os._exit(1)
 
 
 def _device(kind: str, local_rank: int) -> torch.device:

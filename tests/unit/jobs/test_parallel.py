@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.failing_rank import MESSAGE
+from helpers.failing_rank import MESSAGE, STAYED
 from helpers.launch import in_processes
 from helpers.policies import TINY
 from helpers.ranks import train, weights_of
@@ -105,8 +105,12 @@ def test_no_thread_of_the_group_is_left(results: list[dict[str, Any]]) -> None:
 
 @pytest.mark.slow
 def test_a_process_that_fails_ends_the_other_with_its_message(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match=MESSAGE):
+    with pytest.raises(AssertionError, match=MESSAGE) as end:
         in_processes(2, "failing_rank.py", tmp_path)
+    said = str(end.value)
+    assert f"process 1 failed: MemoryError: {MESSAGE}; this process ends too" in said
+    assert "forcefully" not in said  # torchrun's word, half a minute later
+    assert STAYED in said
 
 
 def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
