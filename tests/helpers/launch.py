@@ -28,12 +28,16 @@ def torchrun(processes: int) -> list[str]:
 TORCHRUN = torchrun(2)
 
 
-def in_processes(processes: int, program: str, folder: Path, *words: str) -> str:
-    """Run a program of the helpers on ``folder`` in several processes; what they said."""
+def in_processes(processes: int, program: str, folder: Path, *words: str, kind: str = "cpu") -> str:
+    """Run a program of the helpers on ``folder`` in several processes; what they said.
+
+    With ``kind="cuda"`` each has a pretend GPU, and the program is told so by a further word.
+    """
+    gpu, words = (["-m", "helpers.pretend_gpu"], (*words, kind)) if kind == "cuda" else ([], words)
     helpers = Path(__file__).parent
     paths = os.pathsep.join([str(helpers.parent), *sys.path])
     process = subprocess.Popen(
-        [*torchrun(processes), str(helpers / program), str(folder), *words],
+        [*torchrun(processes), *gpu, str(helpers / program), str(folder), *words],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
-"""One of the processes of tests/unit/training/test_parallel.py: trains, and tells how it went.
+"""One of the processes of tests/unit/jobs/test_parallel.py: trains, and tells how it went.
 
-Called as ``python ranks.py FOLDER`` with the environment of torchrun.
+Called as ``python ranks.py FOLDER`` with the environment of torchrun; with the further word
+``straight`` it only makes an uninterrupted training, with ``cuda`` on GPUs.
 """
 
 import json
@@ -41,7 +42,7 @@ def train(
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> tuple[list[Row], Policy]:
     """History and policy of one training with its checkpoints in ``folder``."""
-    policy = Policy(TINY.model_copy(update={"dropout": dropout}), seed=seed)
+    policy = Policy(TINY.model_copy(update={"dropout": dropout}), seed=seed).to(parallel.device)
     loop = Loop(Checkpoints(folder, key={}), checkpoint_minutes=1e6, parallel=parallel)
     with loop:
         history = fit(
@@ -60,7 +61,7 @@ def train(
 
 def weights_of(policy: Policy) -> dict[str, Any]:
     """The weights as arrays."""
-    return {name: tensor.numpy() for name, tensor in policy.state_dict().items()}
+    return {name: tensor.cpu().numpy() for name, tensor in policy.state_dict().items()}
 
 
 def thread_names() -> list[str]:
@@ -68,11 +69,11 @@ def thread_names() -> list[str]:
     return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, straight: bool, kind: str) -> None:
     """Train in every way that is to be compared, and write what came of it."""
     crystals = CrystalTokens.from_arrays(read_tensors(folder / "crystals.safetensors"))
     result: dict[str, Any] = {}
-    with join("cpu") as parallel:
+    with join(kind) as parallel:
 
         def told_to_stop(steps: Iterable[int]) -> Iterator[int]:
             for step in steps:
@@ -86,6 +87,8 @@ def main(folder: Path) -> None:
 
         # The weights of process 0 count, whatever the others start with.
         run("plain", dropout=0.0, seed=1 + parallel.rank)
+        if straight:
+            return
         run("straight", dropout=0.2)
         try:
             run("resumed", dropout=0.2, track=told_to_stop)
@@ -111,4 +114,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    name, *words = sys.argv[1:]
+    main(Path(name), straight="straight" in words, kind="cuda" if "cuda" in words else "cpu")

@@ -1,7 +1,7 @@
 """One of the processes of tests/unit/training/test_reinforce_parallel.py: a round of RL.
 
-Called as ``python rl_ranks.py FOLDER`` with the environment of torchrun; with a further word
-``straight`` it only makes an uninterrupted round of PPO.
+Called as ``python rl_ranks.py FOLDER`` with the environment of torchrun; with the further word
+``straight`` it only makes an uninterrupted round of PPO, with ``cuda`` on GPUs.
 """
 
 import json
@@ -105,13 +105,13 @@ def run(
 ) -> tuple[list[Row], RoundState, pd.DataFrame, Policy]:
     """A round of the algorithm ``name`` with its checkpoints in ``folder``."""
     torch.set_num_threads(1)
-    policy = Policy(TINY, seed=1)
+    policy = Policy(TINY, seed=1).to(parallel.device)
     loop = Loop(Checkpoints(folder, key={}), checkpoint_minutes=1e6, parallel=parallel)
     potential = Analytic(energy)
     with loop:
         history, state, crystals = reinforce(
             policy,
-            base or Policy(TINY, seed=1),
+            (base or Policy(TINY, seed=1)).to(parallel.device),
             Energies(SharedPotential(potential, parallel, check=loop.obey), parallel, hook),
             settings=SETTINGS[name],
             prompts=prompt_probabilities(np.zeros(231, dtype=int), (194, 221, 225), "training"),
@@ -149,10 +149,10 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main(folder: Path, *, straight: bool) -> None:
+def main(folder: Path, *, straight: bool, kind: str) -> None:
     """Train in every way that is to be compared, and write what came of it."""
     result: dict[str, Any] = {}
-    with join("cpu") as parallel:
+    with join(kind) as parallel:
         second = parallel.rank == 1
 
         def keep(name: str, algorithm: str, **options: Any) -> None:
@@ -193,4 +193,5 @@ def main(folder: Path, *, straight: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), straight="straight" in sys.argv[2:])
+    name, *words = sys.argv[1:]
+    main(Path(name), straight="straight" in words, kind="cuda" if "cuda" in words else "cpu")

@@ -65,6 +65,15 @@ def test_both_end_with_the_same_bits(
 
 
 @pytest.mark.slow
+def test_so_do_two_with_a_gpu_each(crystals: CrystalTokens, tmp_path: Path) -> None:
+    """Nccl refuses tensors of the CPU, and bfloat16 gives other losses."""
+    write_tensors(tmp_path / "crystals.safetensors", crystals.to_arrays())
+    in_processes(2, "ranks.py", tmp_path, "straight", kind="cuda")
+    first, second = (read_tensors(tmp_path / f"plain-{rank}.safetensors") for rank in (0, 1))
+    assert all(np.array_equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.slow
 def test_signal_to_one_stops_both_after_the_same_step_and_they_continue_exactly(
     folder: Path, results: list[dict[str, Any]]
 ) -> None:

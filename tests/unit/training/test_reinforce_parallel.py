@@ -53,8 +53,11 @@ def test_history_crystals_and_weights_are_those_of_one_process(
     assert alone["elite_best"].notna().any()
 
 
-def test_three_processes_too(tmp_path: Path) -> None:
-    in_processes(3, "rl_ranks.py", tmp_path, "straight")
+@pytest.mark.parametrize(
+    ("processes", "kind"), [(3, "cpu"), (2, "cuda")], ids=["three", "two with a GPU each"]
+)
+def test_other_processes_too(tmp_path: Path, processes: int, kind: str) -> None:
+    in_processes(processes, "rl_ranks.py", tmp_path, "straight", kind=kind)
     _, _, crystals, policy = run("ppo", tmp_path / "alone")
     same_crystals_and_weights(tmp_path, "ppo", crystals, policy)
 
@@ -65,7 +68,7 @@ def same_crystals_and_weights(
     pd.testing.assert_frame_equal(crystals_of(folder, name, 0), crystals, rtol=1e-5, atol=1e-4)
     weights = read_tensors(folder / f"{name}-0.safetensors")
     for key, expected in weights_of(policy).items():
-        np.testing.assert_allclose(weights[key], expected, atol=1e-5)
+        np.testing.assert_allclose(weights[key], expected, atol=3e-5)  # rounding of a GPU too
 
 
 @pytest.mark.parametrize("name", SETTINGS)
