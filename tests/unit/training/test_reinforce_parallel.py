@@ -46,7 +46,8 @@ def test_history_crystals_and_weights_are_those_of_one_process(
         pd.DataFrame(rows).astype(float) for rows in (history, results[0][name]["history"])
     )
     pd.testing.assert_frame_equal(two, alone, rtol=1e-5, atol=1e-5)
-    same_crystals_and_weights(folder, name, crystals, policy)
+    same_crystals(folder, name, crystals)
+    same_weights(folder, name, policy)
     # The cases that matter are in it.
     assert 0 < alone["refused_fraction"].mean() < 1
     assert (crystals["memory_weight"] < 1).any()
@@ -59,16 +60,20 @@ def test_history_crystals_and_weights_are_those_of_one_process(
 def test_other_processes_too(tmp_path: Path, processes: int, kind: str) -> None:
     in_processes(processes, "rl_ranks.py", tmp_path, "straight", kind=kind)
     _, _, crystals, policy = run("ppo", tmp_path / "alone")
-    same_crystals_and_weights(tmp_path, "ppo", crystals, policy)
+    same_crystals(tmp_path, "ppo", crystals)
+    if kind == "cpu":  # a GPU rounds, and Adam moves a weight without a gradient by the rounding
+        same_weights(tmp_path, "ppo", policy)
 
 
-def same_crystals_and_weights(
-    folder: Path, name: str, crystals: pd.DataFrame, policy: Policy
-) -> None:
+def same_crystals(folder: Path, name: str, crystals: pd.DataFrame) -> None:
+    """With the log-probabilities of all steps, and so what the weights do."""
     pd.testing.assert_frame_equal(crystals_of(folder, name, 0), crystals, rtol=1e-5, atol=1e-4)
+
+
+def same_weights(folder: Path, name: str, policy: Policy) -> None:
     weights = read_tensors(folder / f"{name}-0.safetensors")
     for key, expected in weights_of(policy).items():
-        np.testing.assert_allclose(weights[key], expected, atol=3e-5)  # rounding of a GPU too
+        np.testing.assert_allclose(weights[key], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
