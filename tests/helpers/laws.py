@@ -1,5 +1,7 @@
 """What every potential must obey, whatever network it holds."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator
@@ -7,7 +9,10 @@ from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.cell import Cell, cells_from
 from crystalformer_rl.potentials.base import Potential
-from crystalformer_rl.potentials.batching import ase_atoms
+from crystalformer_rl.potentials.batching import BatchedPotential, ase_atoms
+
+if TYPE_CHECKING:
+    from helpers.pretend_gpu import Gpu
 
 FLOAT32 = 1e-5
 
@@ -83,3 +88,17 @@ def check_stress_is_the_slope(potential: Potential, *, tolerance: float) -> None
         energies = [e.energy for e in potential.evaluate(cells_from([low, high]), forces=False)]
         slope = (energies[1] - energies[0]) / (2 * step) / structure.volume
         assert stress[row, column] == pytest.approx(slope, abs=tolerance)
+
+
+def check_the_host_waits_only_to_read(
+    potential: BatchedPotential, gpu: "Gpu", *, copies: int
+) -> None:
+    """A batch is launched without waiting, and read by ``copies``, however many crystals it has."""
+    crystals = rattled_crystals()
+    for cells in (cells_from(crystals[:1]), cells_from(crystals)):
+        gpu.counts.clear()
+        results = potential._evaluate(cells, forces=True)
+        assert gpu.total("launch") > 0
+        assert (gpu.total("sync"), gpu.total("to_cpu")) == (0, 0), gpu.report()
+        results.read(cells)
+        assert (gpu.total("sync"), gpu.total("to_cpu")) == (0, copies), gpu.report()

@@ -7,8 +7,12 @@ Three things are computed in a different order, which changes the last digits on
   package gathers and concatenates first, which repeats the product for each neighbour of an atom.
 * Only short bonds are updated; the update of the others is zero.
 * The last update of the angles is omitted, because its result is not used.
+
+The harmonics of the angles are written out, because the package's write a number of the CPU among
+them, for which the host waits until a GPU has built the graph.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -61,6 +65,16 @@ def _rows(table: torch.Tensor, indices: torch.Tensor | None) -> torch.Tensor:
     return table if indices is None else table.index_select(0, indices)
 
 
+def _harmonics(
+    first: torch.Tensor, second: torch.Tensor, frequencies: torch.Tensor
+) -> torch.Tensor:
+    """(a, 1 + 2 k) Fourier terms of the angles between unit vectors (a, 3); (k,) frequencies."""
+    cosines = (first * second).sum(dim=1) * (1 - 1e-6)  # acos has no slope at 1
+    phases = torch.outer(cosines.acos(), frequencies)
+    constant = phases.new_full((len(phases), 1), math.sqrt(0.5))
+    return torch.cat([constant, phases.sin(), phases.cos()], dim=1) / math.sqrt(math.pi)
+
+
 class Network:
     """Energies of a graph, without the reference energies of the elements.
 
@@ -72,6 +86,7 @@ class Network:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._frequencies = model.angle_basis_expansion.fourier_expansion.frequencies
         width = model.atom_fea_dim
         self._atoms = [
             (_Message(layer.twoBody_atom, width=width), layer.mlp_out)
@@ -99,8 +114,8 @@ class Network:
         )
         first, second = graph.arm_bonds
         angle_weights = near.index_select(0, first) * near.index_select(0, second)
-        arms = [functional.normalize(graph.vectors.index_select(0, arm)) for arm in graph.arms]
-        angles = model.angle_embedding(model.angle_basis_expansion(*arms))
+        one, two = (functional.normalize(graph.vectors.index_select(0, arm)) for arm in graph.arms)
+        angles = model.angle_embedding(_harmonics(one, two, self._frequencies))
 
         for layer, (atom_message, to_atom) in enumerate(self._atoms):
             messages = atom_message(

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from helpers.laws import check_the_host_waits_only_to_read
+from helpers.pretend_gpu import Gpu
 from pymatgen.core import Lattice, Structure
 
 from crystalformer_rl.crystal.cell import cells_from
@@ -54,3 +56,8 @@ def test_isolated_atom_is_refused(chgnet: Potential) -> None:
     lonely = Structure(Lattice.cubic(7.0), ["Na"], [[0, 0, 0]])
     with pytest.raises(ValueError, match="isolated"):
         chgnet.evaluate(cells_from([lonely]))
+
+
+@pytest.mark.gpu
+def test_the_host_waits_only_to_read(chgnet: Potential, pretend_gpu: Gpu) -> None:
+    check_the_host_waits_only_to_read(chgnet, pretend_gpu, copies=4)

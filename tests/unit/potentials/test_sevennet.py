@@ -14,10 +14,13 @@ from helpers.laws import (
     check_batch_does_not_matter,
     check_equals_calculator,
     check_stress_is_the_slope,
+    check_the_host_waits_only_to_read,
 )
+from helpers.pretend_gpu import Gpu
 from sevenn.calculator import SevenNetCalculator
 from sevenn.util import load_checkpoint
 
+from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.potentials.base import Potential
 from crystalformer_rl.potentials.registry import load
 
@@ -25,7 +28,7 @@ from crystalformer_rl.potentials.registry import load
 @pytest.fixture(scope="module")
 def sevennet() -> Potential:
     torch.set_num_threads(1)
-    return load("sevennet")
+    return load("sevennet", device=best_device())
 
 
 @pytest.mark.slow
@@ -39,6 +42,11 @@ def test_batch_does_not_matter(sevennet: Potential) -> None:
 
 def test_stress_is_the_slope(sevennet: Potential) -> None:
     check_stress_is_the_slope(sevennet, tolerance=5e-4)
+
+
+@pytest.mark.gpu
+def test_the_host_waits_only_to_read(sevennet: Potential, pretend_gpu: Gpu) -> None:
+    check_the_host_waits_only_to_read(sevennet, pretend_gpu, copies=3)
 
 
 def test_what_it_declares(sevennet: Potential) -> None:
