@@ -113,6 +113,7 @@ class Config(Section):
             "fom": RLSettings(
                 reward=FigureOfMeritReward(),
                 steps=75,
+                tau=0.02,
                 advantage_clip=10.0,
                 learning_rate=2e-4,
                 memory=MemorySettings(full=6, none=12, window=2000),
