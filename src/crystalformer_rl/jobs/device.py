@@ -99,10 +99,16 @@ class Room:
         self.most, self._unit = max(1, most), unit
         keep_freed_memory()
 
-    def attempt(self, work: Callable[[int], T]) -> T:
+    def attempt(self, work: Callable[[int], T], *, size: int) -> T:
         """``work(most)``; while memory is short, again from its start with half as much.
 
         ``work`` must be repeatable: it must set or reset whatever it changes.
+
+        Parameters
+        ----------
+        size
+            Units of the whole work. It is never asked to do more at once, so that half of what
+            failed is less than what failed.
 
         Raises
         ------
@@ -110,12 +116,13 @@ class Room:
             If a single unit does not fit, or for another reason.
         """
         while True:
+            most = max(1, min(self.most, size))
             try:
-                return work(self.most)
+                return work(most)
             except (RuntimeError, MemoryError) as error:
-                if self.most == 1 or not is_out_of_memory(error):
+                if most == 1 or not is_out_of_memory(error):
                     raise
             # Only after the except block does the error no longer reference the tensors.
             torch.cuda.empty_cache()
-            log.warning("%d %s do not fit into memory: now half of it", self.most, self._unit)
-            self.most //= 2
+            log.warning("%d %s do not fit into memory: now half of it", most, self._unit)
+            self.most = most // 2

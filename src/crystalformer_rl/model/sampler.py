@@ -90,8 +90,8 @@ def sample(
     """Sample one crystal per space group, in the given order.
 
     The same arguments give the same crystals on the same kind of device. The batch size and the
-    number of processes change them by rounding only; a batch that does not fit into memory is
-    halved and sampled again.
+    number of processes change them by rounding only. When a batch does not fit into memory, the
+    crystals that are not finished are sampled again, half as many at once.
 
     Parameters
     ----------
@@ -133,24 +133,21 @@ def sample(
     mine = parallel.share(np.arange(len(groups)))
     streams = CrystalStreams.of_crystals(seed, torch.from_numpy(mine).to(device))
 
-    def work(size: int) -> Samples:
-        drawing = _Drawing(
-            network,
-            tables,
-            masks,
-            groups[mine],
-            streams=streams,
-            draw=Draw(streams, temperature, top_p),
-            draw_first_element=Draw(streams, first, top_p),
-        )
-        drawing.run(size)
-        return drawing.samples()
-
     training = network.training
     network.eval()
     try:
         with torch.inference_mode():
-            shares = parallel.gather((mine, room.attempt(work)))
+            drawing = _Drawing(
+                network,
+                tables,
+                masks,
+                groups[mine],
+                streams=streams,
+                draw=Draw(streams, temperature, top_p),
+                draw_first_element=Draw(streams, first, top_p),
+            )
+            room.attempt(drawing.run, size=len(mine))
+            shares = parallel.gather((mine, drawing.samples()))
     finally:
         network.train(training)
     return Samples.of_shares(shares)
@@ -169,17 +166,17 @@ class _Batch:
 
     Attributes
     ----------
+    members
+        ``(b,)`` their indices among all crystals, on the host.
     rows
-        ``(b,)`` their indices among all crystals.
-    groups
-        ``(b,)`` their space groups, on the host.
+        The same on the device.
     logits
         ``(b, 28)`` of their next letter.
     """
 
     site: int
+    members: NDArray[np.int64]
     rows: Tensor
-    groups: NDArray[np.int64]
     logits: Tensor
     cache: Cache
 
@@ -193,7 +190,7 @@ class _Batch:
         order = np.arange(len(rest))
         order[gaps] = rest[len(rest) - len(gaps) :]
         self.rows = self.rows[_on(self.rows, order)]
-        self.groups = self.groups[order]
+        self.members = self.members[order]
         self.cache.keep(order)
         return order
 
@@ -202,8 +199,8 @@ class _Batch:
         """Merge batches that are at the same site into new memory."""
         return cls(
             site=batches[0].site,
+            members=np.concatenate([batch.members for batch in batches]),
             rows=torch.cat([batch.rows for batch in batches]),
-            groups=np.concatenate([batch.groups for batch in batches]),
             logits=torch.cat([batch.logits for batch in batches]),
             cache=Cache.join([batch.cache for batch in batches]),
         )
@@ -233,15 +230,16 @@ class _Drawing:
         self.position = network.out.weight.new_zeros(*shape, 3)
         self.lattice = network.out.weight.new_zeros(len(group), 6)
         self.log_prob = self.lattice.new_zeros(len(group), dtype=torch.float64)
+        self.finished = np.zeros(len(group), dtype=np.bool_)
 
     def run(self, batch_size: int) -> None:
-        """Sample all crystals, at most ``batch_size`` at once.
+        """Sample the crystals that are not finished, at most ``batch_size`` at once.
 
         A batch that has shrunk below a quarter waits until the other batches have reached the same
         site, and continues merged with what is left of them.
         """
-        everyone = np.arange(len(self.groups))
-        fresh = deque(np.split(everyone, everyone[batch_size::batch_size]))
+        members = np.flatnonzero(~self.finished)
+        fresh = deque(np.split(members, range(batch_size, len(members), batch_size)))
         waiting: dict[int, _Batch] = {}
         while fresh or waiting:
             batch = self._start(fresh.popleft()) if fresh else waiting.pop(min(waiting))
@@ -269,10 +267,13 @@ class _Drawing:
 
     def _start(self, members: NDArray[np.int64]) -> _Batch:
         rows = _on(self.group, members)
+        # An attempt that ran out of memory may have left something there.
+        for started in (self.letter, self.element, self.position, self.log_prob):
+            started.index_fill_(0, rows, 0)
         return _Batch(
             site=0,
+            members=members,
             rows=rows,
-            groups=self.groups[members],
             logits=self.network.first_letter(self.group[rows]),
             cache=Cache(self.settings.layers, capacity=TOKENS_PER_SITE * self.settings.max_sites),
         )
@@ -290,12 +291,16 @@ class _Drawing:
             places = _on(letter, np.flatnonzero(ended))
             self._lattice(batch, h[places], batch.rows[places])
         if ended.any():
+            self.finished[batch.members[ended]] = True
             order = batch.drop(ended)
             known, h = known[order], h[_on(letter, order)]
         if len(batch.rows):
-            h = self._coordinates(batch, self.drawn[batch.groups, known], self._element(batch, h))
+            drawn = self.drawn[self.groups[batch.members], known]
+            h = self._coordinates(batch, drawn, self._element(batch, h))
             batch.logits = self.network.read(h, 0, LETTERS)
         batch.site += 1
+        if batch.site == self.settings.max_sites:
+            self.finished[batch.members] = True
 
     def _letter(self, batch: _Batch) -> Tensor:
         rows, site = batch.rows, batch.site

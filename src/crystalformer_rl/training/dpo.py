@@ -27,7 +27,7 @@ from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.rewards.base import RewardBatch
 from crystalformer_rl.training.algorithm import Batch, Update
-from crystalformer_rl.training.scoring import chunks, log_probs, scoring_room
+from crystalformer_rl.training.scoring import chunks, log_probs, scoring_room, share_size
 
 Pairs = NDArray[np.int64]
 
@@ -161,7 +161,8 @@ class DPO:
             if not epoch:
                 columns |= {"dpo_loss": found.loss, "pair_accuracy": found.accuracy}
             work = partial(_descend, policy, batch, tokens=tokens, slope=found.slope)
-            scoring_room(weights[0].device.type).attempt(work)
+            size = share_size(tokens, batch.parallel)
+            scoring_room(weights[0].device.type).attempt(work, size=size)
             batch.parallel.sum_gradients(weights, torch.zeros(0))
             norms.append(float(torch.nn.utils.clip_grad_norm_(weights, self.clip_norm)))
             columns["grad_norm"] = max(norms)

@@ -24,7 +24,7 @@ from crystalformer_rl.training.averages import Averages
 from crystalformer_rl.training.batches import Crystals, parts_within
 from crystalformer_rl.training.losses import PARTS, log_prob_parts, mean_loss
 from crystalformer_rl.training.rates import half_cosine, warm_up
-from crystalformer_rl.training.room import tokens_of, training_room
+from crystalformer_rl.training.room import padded_tokens, tokens_of, training_room
 
 RATE_BATCH = 100
 """Batch size to which the learning rate of the settings refers."""
@@ -132,7 +132,9 @@ class FitState:
         self.policy.train()
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
-        sums = self.room.attempt(lambda most: self.gradient(share, batch=batch, most=most))
+        sums = self.room.attempt(
+            lambda most: self.gradient(share, batch=batch, most=most), size=padded_tokens(share)
+        )
         weights = list(self.policy.parameters())
         flag = sums.new_full((1,), float(stop()))
         totals = self.parallel.sum_gradients(weights, torch.cat([sums, flag]))

@@ -11,7 +11,7 @@ from crystalformer_rl.jobs.device import Room
 from crystalformer_rl.jobs.parallel import SINGLE, Parallel
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.batches import Crystals, length_batches, parts_within
-from crystalformer_rl.training.room import tokens_of, training_room
+from crystalformer_rl.training.room import padded_tokens, tokens_of, training_room
 
 PARTS = ("wyckoff", "element", "position", "lattice")
 SHOWN = 10
@@ -33,7 +33,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def finite(policy: Policy, tokens: CrystalTokens, *, room: Room) -> NDArray[np.bool_]:
     """(B,) whether each crystal's log-probability is finite, without dropout."""
     policy.eval()
-    parts = room.attempt(partial(_parts_of, policy, tokens))
+    parts = room.attempt(partial(_parts_of, policy, tokens), size=padded_tokens(tokens))
     return torch.isfinite(parts).all(dim=0).numpy()
 
 
@@ -64,7 +64,8 @@ def mean_loss(
     for indices in length_batches(crystals.num_sites, batch_size=batch_size):
         share = parallel.share(indices)
         if len(share):
-            parts = room.attempt(partial(_parts_of, policy, crystals[share]))
+            tokens = crystals[share]
+            parts = room.attempt(partial(_parts_of, policy, tokens), size=padded_tokens(tokens))
             sums -= parts.sum(dim=1)
             wrong += share[~torch.isfinite(parts).all(dim=0).numpy()].tolist()
     losses: list[float] = (parallel.sum(sums) / len(crystals)).tolist()

@@ -23,6 +23,11 @@ def tokens_of(tokens: CrystalTokens) -> NDArray[np.int64]:
     return TOKENS_PER_SITE * tokens.num_sites + 1
 
 
+def padded_tokens(tokens: CrystalTokens) -> int:
+    """Tokens that the network computes for all crystals at once, pads included."""
+    return len(tokens) * int(tokens_of(tokens).max(initial=0))
+
+
 def activation_bytes(settings: ModelSettings) -> int:
     """Bytes per token that a training step allocates, without compilation: an upper estimate.
 

@@ -56,7 +56,8 @@ def log_probs(
         return found
 
     device = next(policy.parameters()).device
-    total, discrete = parallel.sum(scoring_room(device.type).attempt(work))
+    room, size = scoring_room(device.type), share_size(tokens, parallel)
+    total, discrete = parallel.sum(room.attempt(work, size=size))
     return BatchLogProb(total, discrete)
 
 
@@ -64,6 +65,11 @@ def log_probs(
 def scoring_room(kind: str) -> Room:
     """Crystals that this process scores together on a type of device, with or without gradient."""
     return Room(CHUNKS[kind][0], unit="crystals at once")
+
+
+def share_size(tokens: CrystalTokens, parallel: Parallel) -> int:
+    """How many of the crystals :func:`chunks` gives to this process."""
+    return len(parallel.share(tokens.num_sites))
 
 
 def chunks(
@@ -101,7 +107,12 @@ class Scores:
 
         Returns whether they do. To use them twice then takes no second computation.
         """
-        kept = training_room(self.policy).attempt(self._all)
+        mine = int(self.parallel.share(np.sort(tokens_of(self.tokens))).sum())
+
+        def compute(most: int) -> list[Piece] | None:
+            return list(self._pieces(self._room.most)) if mine <= most else None
+
+        kept = training_room(self.policy).attempt(compute, size=mine)
         fits = not self.parallel.any(kept is None)
         self.kept = kept if kept is not None and fits else []
         return fits
@@ -116,7 +127,7 @@ class Scores:
             pieces, self.kept = self.kept or self._pieces(most), []
             return work(pieces)
 
-        return self._room.attempt(once)
+        return self._room.attempt(once, size=share_size(self.tokens, self.parallel))
 
     @property
     def _room(self) -> Room:
@@ -125,11 +136,6 @@ class Scores:
     @property
     def _device(self) -> torch.device:
         return next(self.policy.parameters()).device
-
-    def _all(self, most: int) -> list[Piece] | None:
-        """All pieces, if they have at most ``most`` tokens."""
-        mine = self.parallel.share(np.sort(tokens_of(self.tokens)))
-        return list(self._pieces(self._room.most)) if mine.sum() <= most else None
 
     def _pieces(self, most: int) -> Iterator[Piece]:
         for indices, part in chunks(self.tokens, self.parallel, most=most, device=self._device):

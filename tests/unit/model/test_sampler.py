@@ -1,15 +1,21 @@
 """What is drawn has the probability that is reported and scored."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
 from helpers.policies import MakePolicy
+from helpers.pretend_gpu import Gpu
 
 from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.model import sampler
 from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.sampler import Samples
+from crystalformer_rl.model.transformer import cache_bytes
 
 ALL_GROUPS = np.arange(1, 231)
 HALIDES = (3, 9, 11, 17, 35)
@@ -22,6 +28,13 @@ def only(*elements: int, sites: int = 21) -> Constraints:
 def scores(policy: Policy, tokens: CrystalTokens, **options: object) -> np.ndarray:
     with torch.no_grad():
         return policy.log_prob(tokens, **options).total.cpu().numpy()  # type: ignore[arg-type]
+
+
+def assert_same(found: Samples, expected: Samples) -> None:
+    """The same crystals, up to the rounding of other batches."""
+    for name, array in found.tokens.to_arrays().items():
+        np.testing.assert_allclose(array, getattr(expected.tokens, name), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.log_prob, expected.log_prob, atol=1e-3)
 
 
 FORMS: dict[str, dict[str, str]] = {
@@ -114,6 +127,57 @@ def test_batches_that_are_joined_are_put_together_in_order(policy: Policy, batch
     np.testing.assert_allclose(samples.log_prob, scores(policy, samples.tokens), atol=1e-4)
     again = policy.sample(groups, seed=1, batch_size=batch_size)
     np.testing.assert_array_equal(samples.log_prob, again.log_prob)
+
+
+def test_a_batch_without_memory_costs_only_what_was_not_finished(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = policy.sample(ALL_GROUPS, seed=1)
+    started: list[np.ndarray] = []
+    start = sampler._Drawing._start
+
+    def failing(drawing: sampler._Drawing, members: np.ndarray) -> sampler._Batch:
+        started.append(members)
+        if len(started) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return start(drawing, members)
+
+    monkeypatch.setattr(sampler._Drawing, "_start", failing)
+    found = policy.sample(ALL_GROUPS, seed=1, batch_size=60)
+    assert [len(members) for members in started[:4]] == [60, 60, 60, 50]
+    again = np.concatenate(started[4:])
+    assert max(map(len, started[4:])) == 30
+    assert set(started[3]) <= set(again)
+    assert len(again) == len(set(again)) < 50 + 60
+    assert_same(found, expected)
+
+
+@pytest.mark.gpu
+def test_halving_starts_from_the_crystals_that_are_there(
+    policy: Policy, pretend_gpu: Gpu, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = pretend_gpu.peak = pretend_gpu.allocated
+    expected = policy.sample(ALL_GROUPS, seed=1)
+    pretend_gpu.limit = before + 2 * (pretend_gpu.peak - before) // 3
+    with caplog.at_level(logging.WARNING):
+        found = policy.sample(ALL_GROUPS, seed=1, batch_size=10_000)
+    assert pretend_gpu.failures
+    assert caplog.records[0].args[0] == len(ALL_GROUPS)
+    assert_same(found, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("crystals", [100, 200])
+def test_a_batch_follows_the_free_memory(
+    policy: Policy, pretend_gpu: Gpu, crystals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what the masks leave free is for the cache."""
+    sizes: list[int] = []
+    monkeypatch.setattr(sampler._Drawing, "run", lambda _, size: sizes.append(size))
+    each = cache_bytes(policy.settings)
+    pretend_gpu.limit = pretend_gpu.allocated + 2 * crystals * each
+    policy.sample(ALL_GROUPS, seed=1)
+    assert 0.7 * crystals < sizes[0] <= crystals
 
 
 @pytest.mark.gpu

@@ -47,7 +47,9 @@ def new_state() -> FitState:
 def gradient(state: FitState, tokens: CrystalTokens, most: int) -> tuple[list[float], torch.Tensor]:
     """Losses and gradient of a batch, at most ``most`` tokens at once."""
     room = Room(most, unit="tokens")
-    found = room.attempt(lambda size: state.gradient(tokens, batch=len(tokens), most=size))
+    found = room.attempt(
+        lambda size: state.gradient(tokens, batch=len(tokens), most=size), size=most
+    )
     slopes = [p.grad.flatten().cpu() for p in state.policy.parameters() if p.grad is not None]
     state.optimiser.zero_grad(set_to_none=True)
     return found.tolist(), torch.cat(slopes)
