@@ -65,7 +65,7 @@ def parts_within(lengths: Indices, *, most: int) -> list[Indices]:
     everything = np.arange(len(lengths))
     if len(lengths) * lengths.max(initial=0) <= most:
         return [everything] if len(lengths) else []
-    order = np.argsort(lengths, kind="stable")[::-1]
+    order = np.argsort(lengths, kind="stable")[::-1].copy()  # torch takes no negative strides
     parts: list[Indices] = []
     while len(order):
         size = max(1, most // int(lengths[order[0]]))

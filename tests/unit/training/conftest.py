@@ -13,6 +13,7 @@ from crystalformer_rl.jobs.checkpoints import Checkpoints
 from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.loop import Loop
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.training.scoring import scoring_room
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _new_rooms() -> Iterator[None]:
+    """A room that a test has halved is not that of the next test."""
+    yield
+    scoring_room.cache_clear()
 
 
 @pytest.fixture

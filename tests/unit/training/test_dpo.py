@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.policies import TINY
+from helpers.pretend_gpu import Gpu
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -188,6 +189,27 @@ def test_a_step_is_one_of_gradient_descent_on_the_loss_of_the_pairs(
     assert done.columns["dpo_loss"] == pytest.approx(loss.item())
     for before, after in zip(reference.parameters(), moved.parameters(), strict=True):
         assert torch.allclose(after, before - before.grad, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_pairs_that_do_not_fit_give_the_same_gradient(
+    new_policy: NewPolicy, crystals: CrystalTokens, pretend_gpu: Gpu
+) -> None:
+    values = np.random.default_rng(0).normal(size=len(crystals))
+    batch = batch_of(new_policy(), crystals, values)
+    method = dpo.DPO(DpoSettings(epochs=1, margin=0.0), clip_norm=1e9)
+
+    def moved() -> torch.Tensor:
+        policy = new_policy()
+        method.update(policy, torch.optim.SGD(policy.parameters(), lr=1.0), batch)
+        return torch.cat([weights.detach().flatten().cpu() for weights in policy.parameters()])
+
+    before = pretend_gpu.peak = pretend_gpu.allocated
+    expected = moved()
+    pretend_gpu.limit = before + 2 * (pretend_gpu.peak - before) // 3
+    found = moved()
+    assert pretend_gpu.failures
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_without_a_pair_nothing_moves(new_policy: NewPolicy, crystals: CrystalTokens) -> None:
