@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+FULL = 0.75
+PATIENCE = 10
 COMPILERS = ("cc", "gcc", "clang")
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -84,19 +86,57 @@ def missing_for_compiling() -> str | None:
     return None if header.is_file() else f"the header {header}"
 
 
-class Room:
-    """The largest amount of work at once, which is halved when it does not fit into memory.
+class Limit:
+    """Units of work at once: halved when they do not fit into memory, and doubled again later.
+
+    Another process on the device may have been the reason. The number is therefore doubled after
+    ten full pieces of work, but never beyond half of the largest that failed. If that fails too, it
+    waits for twice as many.
+
+    Attributes
+    ----------
+    most
+        The present number, at least one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = max(1, most)
+        self._ceiling = 0  # 0: nothing has failed
+        self._patience, self._full, self._regrown = PATIENCE, 0, False
+
+    def shrink(self, units: int) -> None:
+        """Record that ``units`` at once did not fit."""
+        self.most = max(1, units // 2)
+        self._ceiling = max(self._ceiling, self.most)
+        if self._regrown:
+            self._patience *= 2
+        self._full, self._regrown = 0, False
+
+    def fitted(self, units: int) -> None:
+        """Record that work of ``units`` is done; if it is far from full, it says nothing."""
+        if self.most < self._ceiling and units >= FULL * self.most:
+            self._full += 1
+            if self._full == self._patience:
+                self.most = min(2 * self.most, self._ceiling)
+                self._full, self._regrown = 0, True
+
+
+class Room(Limit):
+    """The units of work, such as tokens, that :meth:`attempt` tries at once.
+
+    It grows only where a loop calls :meth:`fitted`, for example after each step.
 
     Parameters
     ----------
     most
-        Units of work, such as tokens; at least one.
+        Units at once; at least one.
     unit
         Their name, in the plural, for the log.
     """
 
     def __init__(self, most: int, *, unit: str) -> None:
-        self.most, self._unit = max(1, most), unit
+        super().__init__(most)
+        self._unit = unit
         keep_freed_memory()
 
     def attempt(self, work: Callable[[int], T], *, size: int) -> T:
@@ -125,4 +165,4 @@ class Room:
             # Only after the except block does the error no longer reference the tensors.
             torch.cuda.empty_cache()
             log.warning("%d %s do not fit into memory: now half of it", most, self._unit)
-            self.most = most // 2
+            self.shrink(most)

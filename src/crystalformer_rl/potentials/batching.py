@@ -18,7 +18,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from crystalformer_rl.crystal.cell import Cell
-from crystalformer_rl.jobs.device import is_out_of_memory
+from crystalformer_rl.jobs.device import FULL, Limit, is_out_of_memory
 from crystalformer_rl.potentials.base import EnergyConvention, Evaluation
 
 T = TypeVar("T")
@@ -26,19 +26,15 @@ ATOMS_ON_CPU = 96
 ATOMS_ON_GPU = 512
 TRIALS = 3
 GAIN = 1.1
-FULL = 0.75
-PATIENCE = 10
 
 log = logging.getLogger(__name__)
 
 
-class BatchSize:
+class BatchSize(Limit):
     """Atoms per batch.
 
     The size is doubled as long as this raises the throughput by more than a tenth, and is constant
-    afterwards. If a batch does not fit into memory, the size is halved. It is doubled again after
-    ten full batches, because another process on the device may have been the reason, but never
-    beyond half of the largest batch that failed. If that fails too, it waits for twice as many.
+    afterwards, unless a batch does not fit into memory.
 
     Parameters
     ----------
@@ -49,19 +45,17 @@ class BatchSize:
     """
 
     def __init__(self, atoms: int, *, grows: bool) -> None:
-        self.atoms = atoms
+        super().__init__(atoms)
         self._grows = grows
         self._best = 0.0
         self._rates: list[float] = []
-        self._ceiling = 0  # 0: no batch has failed
-        self._patience, self._full, self._regrown = PATIENCE, 0, False
 
     def take(self, cells: Sequence[Cell]) -> Sequence[Cell]:
         """The first ``cells`` that fit into a batch, at least one."""
         atoms = 0
         for count, cell in enumerate(cells):
             atoms += len(cell)
-            if count and atoms > self.atoms:
+            if count and atoms > self.most:
                 return cells[:count]
         return cells
 
@@ -71,15 +65,8 @@ class BatchSize:
         The fastest of three batches counts, because the first ones include the warm-up of the
         device. Batches that are far from full are ignored.
         """
-        if atoms < FULL * self.atoms:
-            return
-        if self.atoms < self._ceiling:
-            self._full += 1
-            if self._full == self._patience:
-                self.atoms = min(2 * self.atoms, self._ceiling)
-                self._full, self._regrown = 0, True
-            return
-        if not self._grows:
+        self.fitted(atoms)
+        if not self._grows or atoms < FULL * self.most:
             return
         self._rates.append(atoms / seconds)
         if len(self._rates) < TRIALS:
@@ -88,19 +75,16 @@ class BatchSize:
         self._rates = []
         if rate > GAIN * self._best:
             self._best = rate
-            self.atoms *= 2
+            self.most *= 2
         else:
-            self.atoms //= 2
+            self.most //= 2
             self._grows = False
 
-    def shrink(self, atoms: int) -> None:
-        """Record that a batch of ``atoms`` did not fit into memory."""
-        self.atoms = max(1, atoms // 2)
-        self._ceiling = max(self._ceiling, self.atoms)
-        if self._regrown:
-            self._patience *= 2
-        self._full, self._regrown, self._grows = 0, False, False
-        log.info("a batch of %d atoms does not fit into memory: the next has %d", atoms, self.atoms)
+    def shrink(self, units: int) -> None:
+        """Record that a batch of ``units`` atoms did not fit into memory."""
+        super().shrink(units)
+        self._grows = False
+        log.info("a batch of %d atoms does not fit into memory: the next has %d", units, self.most)
 
 
 class BatchedPotential(ABC):

@@ -132,9 +132,11 @@ class FitState:
         self.policy.train()
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
+        size = padded_tokens(share)
         sums = self.room.attempt(
-            lambda most: self.gradient(share, batch=batch, most=most), size=padded_tokens(share)
+            lambda most: self.gradient(share, batch=batch, most=most), size=size
         )
+        self.room.fitted(size)
         weights = list(self.policy.parameters())
         flag = sums.new_full((1,), float(stop()))
         totals = self.parallel.sum_gradients(weights, torch.cat([sums, flag]))

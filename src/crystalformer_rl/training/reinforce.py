@@ -20,7 +20,7 @@ from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.model.prompts import sample_space_groups
 from crystalformer_rl.rewards.base import Reward
 from crystalformer_rl.seeds import derive_seed
-from crystalformer_rl.training.algorithm import Algorithm, Batch
+from crystalformer_rl.training.algorithm import Algorithm, Batch, Update
 from crystalformer_rl.training.assessment import assess
 from crystalformer_rl.training.crystals import RoundCrystals, crystal_rows
 from crystalformer_rl.training.dpo import DPO
@@ -30,6 +30,7 @@ from crystalformer_rl.training.ppo import PPO
 from crystalformer_rl.training.replay import with_elites
 from crystalformer_rl.training.rollout import Rollout, collect
 from crystalformer_rl.training.round_state import RoundState
+from crystalformer_rl.training.scoring import scoring_room, share_size
 from crystalformer_rl.training.steering import learning_rate
 
 Floats = NDArray[np.float64]
@@ -186,7 +187,7 @@ def reinforce(
         )
         if settings.elites.weight:
             batch = with_elites(batch, policy, past, assessed, settings=settings)
-        update = method.update(policy, optimiser, batch)
+        update = _update(method, policy, optimiser, batch)
         if not update.finite:
             everyone = _names(rollout, range(len(rollout.cells)))
             raise loop.diverged("the loss or its gradient", step, everyone, before)
@@ -205,6 +206,15 @@ def reinforce(
             log.info("%s", ", ".join(f"{name} {_short(value)}" for name, value in row.items()))
         loop.step_done(step + 1, checkpoint)
     return history, state, crystals.table()
+
+
+def _update(
+    method: Algorithm, policy: Policy, optimiser: torch.optim.Optimizer, batch: Batch
+) -> Update:
+    update = method.update(policy, optimiser, batch)
+    room = scoring_room(next(policy.parameters()).device.type)
+    room.fitted(share_size(batch.tokens, batch.parallel))
+    return update
 
 
 def _describe(rollout: Rollout) -> Row:

@@ -63,7 +63,11 @@ def log_probs(
 
 @cache
 def scoring_room(kind: str) -> Room:
-    """Crystals that this process scores together on a type of device, with or without gradient."""
+    """Crystals that this process scores together on a type of device, with or without gradient.
+
+    It is told only after the update of a batch that this fitted, and so grows only between batches:
+    the chunks of the gradient steps are those of the log-probabilities before.
+    """
     return Room(CHUNKS[kind][0], unit="crystals at once")
 
 

@@ -90,8 +90,8 @@ def run(size: BatchSize, rates: dict[int, float]) -> list[int]:
     """Sizes of full batches on a device that does ``rates`` atoms per second."""
     sizes = []
     for _ in range(15):
-        sizes.append(size.atoms)
-        size.learn(size.atoms, size.atoms / rates[size.atoms])
+        sizes.append(size.most)
+        size.learn(size.most, size.most / rates[size.most])
     return sizes
 
 
@@ -108,8 +108,8 @@ def test_it_stays_where_it_must_not_grow() -> None:
 def test_a_slow_first_batch_does_not_count() -> None:
     size = BatchSize(64, grows=True)
     for seconds in (6.4, 6.4, 6.4, 60.0, 6.0, 6.0):
-        size.learn(size.atoms, seconds)
-    assert size.atoms == 256
+        size.learn(size.most, seconds)
+    assert size.most == 256
 
 
 def test_after_a_failure_it_grows_no_more() -> None:
@@ -122,28 +122,28 @@ def test_a_batch_that_is_not_full_says_nothing() -> None:
     size = BatchSize(64, grows=True)
     for _ in range(10):
         size.learn(40, 1.0)
-    assert size.atoms == 64
+    assert size.most == 64
 
 
 def test_a_halved_batch_grows_again() -> None:
     """Five failures of a neighbour on the card are forgotten, up to half of what failed first."""
     size = BatchSize(512, grows=True)
     for _ in range(5):
-        size.shrink(size.atoms)
-    assert size.atoms == 16
+        size.shrink(size.most)
+    assert size.most == 16
     for _ in range(60):
-        size.learn(size.atoms, 1.0)
-    assert size.atoms == 256
+        size.learn(size.most, 1.0)
+    assert size.most == 256
 
 
 def test_a_limit_that_stays_is_tried_ever_less() -> None:
     size, failures, limit = BatchSize(512, grows=True), [], 100
     for batch in range(2000):
-        if size.atoms > limit:
+        if size.most > limit:
             failures.append(batch)
-            size.shrink(size.atoms)
+            size.shrink(size.most)
         else:
-            size.learn(size.atoms, 1.0)
+            size.learn(size.most, 1.0)
     assert len(failures) < 12
     assert failures[-1] - failures[-2] > 2 * (failures[-3] - failures[-4])
 

@@ -16,6 +16,7 @@ from crystalformer_rl.config import ConstraintSettings, RLSettings
 from crystalformer_rl.config.memory import MemorySettings
 from crystalformer_rl.crystal.cell import Cell
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.device import PATIENCE, best_device
 from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
 from crystalformer_rl.model.constraints import build
 from crystalformer_rl.model.policy import Policy
@@ -25,6 +26,7 @@ from crystalformer_rl.training.fit import Row
 from crystalformer_rl.training.reinforce import reinforce
 from crystalformer_rl.training.rollout import Rollout, collect
 from crystalformer_rl.training.round_state import RoundState
+from crystalformer_rl.training.scoring import scoring_room
 
 NewPolicy = Callable[[], Policy]
 NewLoop = Callable[..., Loop]
@@ -109,6 +111,18 @@ def whole_round(
             earlier=earlier,
         )
     return [{k: v for k, v in row.items() if k != TIMED} for row in history], after, crystals
+
+
+def test_a_halved_room_grows_only_between_batches(new_policy: NewPolicy, new_loop: NewLoop) -> None:
+    """Within a batch the chunks stay the same, so that the first ratio is 1."""
+    room = scoring_room(best_device())
+    for _ in range(2):
+        room.shrink(min(room.most, 16))
+    settings = SETTINGS.model_copy(update={"ppo_epochs": 1, "steps": PATIENCE + 1})
+    before = room.most
+    history, _ = train(new_policy(), new_policy(), new_loop(), settings=settings)
+    assert room.most == 2 * before
+    assert {row["ratio_max"] for row in history} == {1.0}
 
 
 @pytest.mark.parametrize(

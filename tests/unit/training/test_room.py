@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 
 from crystalformer_rl.config import ModelSettings, OptimiserSettings
 from crystalformer_rl.crystal.tokens import CrystalTokens
-from crystalformer_rl.jobs.device import Room, best_device
+from crystalformer_rl.jobs.device import PATIENCE, Room, best_device
 from crystalformer_rl.jobs.parallel import alone
 from crystalformer_rl.model.policy import Policy
 from crystalformer_rl.training.batches import parts_within
 from crystalformer_rl.training.fit_state import FitState
-from crystalformer_rl.training.room import SHARE, activation_bytes, tokens_of, training_room
+from crystalformer_rl.training.room import (
+    SHARE,
+    activation_bytes,
+    padded_tokens,
+    tokens_of,
+    training_room,
+)
 
 # bfloat16 has three digits, and a sum of a batch is not the sum of its parts.
 ROUNDING = 1e-5 if best_device() == "cpu" else 1e-2
@@ -77,6 +83,27 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(
     assert pretend_gpu.failures
     assert found == pytest.approx(losses, rel=ROUNDING)
     torch.testing.assert_close(slopes, expected, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.gpu
+def test_a_training_uses_memory_that_has_become_free(
+    crystals: CrystalTokens, pretend_gpu: Gpu
+) -> None:
+    state, size = new_state(), padded_tokens(crystals)
+
+    def advance() -> int:
+        assert state.advance(crystals, batch=len(crystals), stop=lambda: False) is None
+        return state.room.most
+
+    most = advance()
+    before = pretend_gpu.peak = pretend_gpu.allocated
+    advance()
+    pretend_gpu.limit = before + (pretend_gpu.peak - before) // 3
+    halved = advance()
+    assert halved <= size // 4 < most
+    pretend_gpu.limit = float("inf")
+    assert {advance() for _ in range(PATIENCE - 2)} == {halved}
+    assert advance() == 2 * halved
 
 
 @pytest.mark.gpu
