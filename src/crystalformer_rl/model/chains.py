@@ -29,15 +29,17 @@ published chains do; it is not the density of its samples.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from crystalformer_rl.config import TEMPERATURES
 from crystalformer_rl.crystal import lattice, wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.device import Room
 from crystalformer_rl.model.constraints import Constraints, unconstrained
 from crystalformer_rl.model.distributions import Draw, check_within, draw_lattice
 from crystalformer_rl.model.likelihood import encode, lattice_parameters
@@ -48,7 +50,9 @@ from crystalformer_rl.model.substitution import another, enforce, has_all
 Move = Literal["elements", "positions"]
 MOVES: tuple[Move, ...] = get_args(Move)
 WIDTHS = (1e-4, 1.0)
-_BATCH = 512
+AT_ONCE: Final = {"cpu": 512, "cuda": 2048}
+"""Most crystals that are computed together, by type of device; a guess for a GPU."""
+_DRAWN = 512
 _TWO_PI = 2 * np.pi
 
 
@@ -187,6 +191,7 @@ class _Walkers:
         self.random = np.random.default_rng(seed)
         device = policy.network.out.weight.device
         self.generator = torch.Generator(device=device).manual_seed(seed)
+        self.room = Room(AT_ONCE[device.type], unit="crystals at once")
         # Indexing copies, so the chains do not modify the start.
         self.tokens = start[np.arange(len(start))].pad_to(max_sites)
         self.num_sites = self.tokens.num_sites
@@ -214,6 +219,7 @@ class _Walkers:
                 self._move_positions(site)
         if self.reward_bias is not None:
             self._decide("lattice", np.arange(len(self.tokens)), self.tokens, new_lattice=True)
+        self.room.fitted(len(self.tokens))
 
     def finish(self) -> Chains:
         """The final crystals; without a reward the lattice is sampled only here."""
@@ -280,13 +286,17 @@ class _Walkers:
             array[kept] = getattr(proposal, name)[accepted]
 
     def _with_lattice(self, tokens: CrystalTokens) -> CrystalTokens:
-        drawn = [draw_lattices(self.policy, batch, self.generator) for batch in _batches(tokens)]
-        return replace(tokens, lattice=np.concatenate(drawn))
+        drawn = draw_lattices(self.policy, tokens, self.generator, room=self.room)
+        return replace(tokens, lattice=drawn)
 
     @torch.inference_mode()
     def _score(self, tokens: CrystalTokens) -> _Scores:
-        found = [self.policy.log_prob(batch) for batch in _batches(tokens)]
-        sites = torch.cat([one.wyckoff + one.element + one.position for one in found])
+        def log_probs(batch: CrystalTokens) -> Tensor:
+            found = self.policy.log_prob(batch)
+            sites = found.wyckoff + found.element + found.position
+            return torch.stack([sites, found.lattice], dim=1)
+
+        sites, cells = _computed(log_probs, tokens, self.room).double().cpu().numpy().T
         reward = np.zeros(len(tokens))
         if self.reward_bias is not None:
             reward = np.array(self.reward_bias.reward(tokens), dtype=np.float64)
@@ -294,11 +304,7 @@ class _Walkers:
                 raise ValueError(
                     f"a reward must be {len(tokens)} finite numbers, one per crystal, got {reward}"
                 )
-        return _Scores(
-            sites=sites.double().cpu().numpy(),
-            lattice=torch.cat([one.lattice for one in found]).double().cpu().numpy(),
-            reward=reward,
-        )
+        return _Scores(sites=sites.copy(), lattice=cells.copy(), reward=reward)
 
 
 def _check(start: CrystalTokens, *, sweeps: int, moves: Collection[str]) -> None:
@@ -310,24 +316,39 @@ def _check(start: CrystalTokens, *, sweeps: int, moves: Collection[str]) -> None
         raise ValueError(f"moves must be one or more of {', '.join(MOVES)}, got {moves}")
 
 
-def _batches(tokens: CrystalTokens) -> Iterable[CrystalTokens]:
-    """Batches of limited size, to bound memory."""
-    return (tokens[first : first + _BATCH] for first in range(0, len(tokens), _BATCH))
+def _computed(
+    compute: Callable[[CrystalTokens], Tensor], tokens: CrystalTokens, room: Room
+) -> Tensor:
+    """``compute`` of all crystals, ``(B, …)``, as many at once as fit into memory."""
+
+    def work(most: int) -> Tensor:
+        starts = range(0, len(tokens), most)
+        return torch.cat([compute(tokens[first : first + most]) for first in starts])
+
+    return room.attempt(work, size=len(tokens))
 
 
 @torch.inference_mode()
 def draw_lattices(
-    policy: Policy, tokens: CrystalTokens, generator: torch.Generator
+    policy: Policy, tokens: CrystalTokens, generator: torch.Generator, *, room: Room
 ) -> NDArray[np.float64]:
     """Sample lattices ``(B, 6)`` given the sites; the lattices of ``tokens`` are ignored.
+
+    They are drawn 512 at a time, so that the random numbers do not depend on the room.
 
     Parameters
     ----------
     generator
         Random generator on the device of the policy.
+    room
+        Crystals that are computed at once.
     """
-    network = policy.network
-    crystals, h = encode(network, policy.tables, tokens, int(tokens.num_sites.max()))
-    mixture = lattice_parameters(network, crystals, h)
-    drawn = draw_lattice(mixture, Draw(SharedStream(generator)), policy.settings.lattice_density)
+    network, draw = policy.network, Draw(SharedStream(generator))
+
+    def mixtures(batch: CrystalTokens) -> Tensor:
+        crystals, h = encode(network, policy.tables, batch, int(batch.num_sites.max()))
+        return lattice_parameters(network, crystals, h)
+
+    parts = torch.split(_computed(mixtures, tokens, room), _DRAWN)
+    drawn = torch.cat([draw_lattice(part, draw, policy.settings.lattice_density) for part in parts])
     return lattice.constrain(tokens.space_group, drawn.double().cpu().numpy())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.policies import MakePolicy, uneven_policy
+from helpers.pretend_gpu import Gpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from scipy import stats
 
 from crystalformer_rl.crystal import wyckoff
 from crystalformer_rl.crystal.tokens import CrystalTokens
+from crystalformer_rl.jobs.device import Room, best_device
 from crystalformer_rl.model import chains
 from crystalformer_rl.model.chains import RewardBias, draw_lattices
 from crystalformer_rl.model.constraints import Constraints
@@ -142,7 +144,8 @@ def test_elements_follow_the_policy(small: Policy, temperature: float) -> None:
 def test_lattice_is_drawn_from_its_conditional_density(density: str, max_sites: int) -> None:
     policy = small_policy(lattice_density=density, max_sites=max_sites)
     one = pairs((11, 17))
-    edge = draw_lattices(policy, many(one), torch.Generator().manual_seed(3))[:, 0]
+    room = Room(CHAINS, unit="crystals")
+    edge = draw_lattices(policy, many(one), torch.Generator().manual_seed(3), room=room)[:, 0]
     bins = np.linspace(edge.min() - 1, edge.max() + 1, 20)
     weight = np.exp(parts(policy, with_edges(one, middles(bins, 20)))[1])
     assert fits(np.histogram(edge, bins)[0], weight.reshape(19, 20).sum(axis=1))
@@ -312,6 +315,22 @@ def test_same_seed_same_chains(policy: Policy, crystals: CrystalTokens) -> None:
         np.testing.assert_array_equal(array, again.tokens.to_arrays()[name])
     np.testing.assert_array_equal(first.log_prob, again.log_prob)
     assert not np.array_equal(first.tokens.lattice, other.tokens.lattice)
+
+
+@pytest.mark.gpu
+def test_chains_that_do_not_fit_are_computed_in_parts(
+    make_policy: MakePolicy, crystals: CrystalTokens, pretend_gpu: Gpu
+) -> None:
+    policy = make_policy().to(best_device())
+    bias = RewardBias(lambda tokens: -tokens.lattice[:, 0], tau=1.0)
+    before = pretend_gpu.peak = pretend_gpu.allocated
+    expected = chains.run(policy, crystals, sweeps=1, seed=0, reward_bias=bias)
+    pretend_gpu.limit = before + (pretend_gpu.peak - before) // 2
+    found = chains.run(policy, crystals, sweeps=1, seed=0, reward_bias=bias)
+    assert pretend_gpu.failures
+    for name, array in expected.tokens.to_arrays().items():
+        np.testing.assert_allclose(found.tokens.to_arrays()[name], array, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.log_prob, expected.log_prob, atol=1e-3)
 
 
 def test_training_mode_is_left_as_it_was(make_policy: MakePolicy, crystals: CrystalTokens) -> None:
