@@ -107,7 +107,7 @@ def test_a_training_uses_memory_that_has_become_free(
 
 
 @pytest.mark.gpu
-def test_the_estimate_of_memory_is_an_upper_one(pretend_gpu: Gpu) -> None:
+def test_the_estimate_of_memory_is_enough_at_the_published_size(pretend_gpu: Gpu) -> None:
     policy = Policy(PUBLISHED.model_copy(update={"layers": 4}), seed=1).to(best_device()).train()
     tokens = policy.sample([1] * 4, seed=0).tokens
     start = pretend_gpu.peak = pretend_gpu.allocated
