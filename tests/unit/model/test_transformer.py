@@ -1,8 +1,11 @@
 """Size, causality and the cache."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import torch._inductor.config as inductor
 from helpers.policies import MakePolicy
 
 from crystalformer_rl.config import ModelSettings
@@ -71,6 +74,30 @@ def test_compiled_blocks_compute_the_same_at_any_length(make_policy: MakePolicy)
             output.float().sum().backward()
     for ours, theirs in zip(plain.blocks.parameters(), compiled.blocks.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_blocks_that_a_broken_compiler_cannot_compile_run_as_they_are(
+    make_policy: MakePolicy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """On a CPU the compiler is that of C++, which here exists and fails."""
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(inductor.cpp, "cxx", (str(broken),))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    plain, compiled = make_policy().network, make_policy().network
+    compiled.compile_blocks()
+    h = torch.randn(3, 6, 16, generator=torch.Generator().manual_seed(0))
+    for network in (plain, compiled):
+        network.trunk(h).sum().backward()
+    assert "No working C++ compiler" in caplog.text
+    assert torch.equal(compiled.trunk(h), plain.trunk(h))
+    for ours, theirs in zip(plain.blocks.parameters(), compiled.blocks.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
 
 
 def test_turns_agree_in_all_precisions() -> None:

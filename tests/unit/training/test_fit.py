@@ -13,8 +13,11 @@ from crystalformer_rl.config import OptimiserSettings
 from crystalformer_rl.crystal.packed import PackedTokens
 from crystalformer_rl.crystal.tokens import CrystalTokens
 from crystalformer_rl.jobs.checkpoints import Checkpoints
+from crystalformer_rl.jobs.device import best_device
 from crystalformer_rl.jobs.loop import DivergedError, Interrupted, Loop
+from crystalformer_rl.jobs.parallel import alone
 from crystalformer_rl.model.policy import Policy
+from crystalformer_rl.model.transformer import Transformer
 from crystalformer_rl.training.batches import Crystals
 from crystalformer_rl.training.fit import Row, fit
 from crystalformer_rl.training.losses import PARTS, mean_loss
@@ -64,6 +67,7 @@ def train(
             patience=patience,
             track=track,
             record=record,
+            parallel=alone(best_device()),
         )
 
 
@@ -288,3 +292,52 @@ def test_cosine_schedule_is_that_of_torch(
     # The first epoch has three steps of warm-up; a row has the rate of the epoch's last step.
     rates = [row["learning_rate"] for row in history[1:]]
     assert rates == pytest.approx(expected[::4])
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Transformer]:
+    """The networks that are compiled, in trainings of at least ``STEPS`` steps; none really is."""
+    found: list[Transformer] = []
+
+    def note(network: Transformer) -> None:
+        found.append(network)
+
+    monkeypatch.setattr("crystalformer_rl.training.fit.COMPILED_FROM", STEPS)
+    monkeypatch.setattr(Transformer, "compile_blocks", note)
+    return found
+
+
+@pytest.mark.gpu
+def test_compiled_on_a_gpu_if_enough_steps_are_left(
+    new_policy: NewPolicy,
+    new_loop: NewLoop,
+    crystals: CrystalTokens,
+    compilations: list[Transformer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crystalformer_rl.training.fit.missing_for_compiling", lambda: None)
+    expected = [1, 1] if best_device() == "cuda" else [0, 0]
+    found = []
+    with pytest.raises(Interrupted):
+        train(new_policy(), crystals, new_loop(), track=terminate_before(2))
+    found.append(len(compilations))
+    train(new_policy(), crystals, new_loop())
+    found.append(len(compilations))
+    assert found == expected
+
+
+@pytest.mark.gpu
+def test_without_a_compiler_the_training_runs_and_says_so(
+    new_policy: NewPolicy,
+    new_loop: NewLoop,
+    crystals: CrystalTokens,
+    compilations: list[Transformer],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", "/missing/cc")
+        history = train(new_policy(), crystals, new_loop())
+    assert history[-1]["step"] == STEPS
+    assert not compilations
+    warned = "this machine lacks a C compiler (/missing/cc)" in caplog.text
+    assert warned == (best_device() == "cuda")
