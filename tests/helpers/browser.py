@@ -67,11 +67,16 @@ class Browser:
         return dict(answer["result"])
 
     def open(self, page: Path) -> None:
-        """Load a page from the disk."""
+        """Load a page from the disk.
+
+        It scrolls at once. A smooth scroll that has begun before a click, for example to an element
+        with the focus, would move the page away under the mouse.
+        """
         self._events.clear()
         self.send("Page.navigate", url=page.as_uri())
         while "Page.loadEventFired" not in self._events:
             self._next()
+        self.run("document.documentElement.style.scrollBehavior = 'auto'")
 
     def run(self, script: str) -> Any:
         """The value of an expression of JavaScript; a promise is waited for.
