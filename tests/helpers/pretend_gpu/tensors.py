@@ -4,12 +4,14 @@ import os
 import sys
 import weakref
 from collections import Counter
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+T = TypeVar("T")
 DEVICE = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 # Operations between two devices by definition.
 COPIES = {"_to_copy", "copy_", "copy", "_copy_from", "_copy_from_and_resize"}
@@ -117,6 +119,21 @@ class Gpu(TorchDispatchMode):
     def total(self, kind: str) -> int:
         """How often something was counted."""
         return sum(n for (what, _, _), n in self.counts.items() if what == kind)
+
+    def short_of_memory(self, work: Callable[[], T], *, share: float = 0.5) -> tuple[T, T]:
+        """What ``work`` gives, and what it gives again with a ``share`` of the memory that it took.
+
+        Raises
+        ------
+        AssertionError
+            If no allocation is refused the second time.
+        """
+        before = self.peak = self.allocated
+        expected = work()
+        self.limit = before + share * (self.peak - before)
+        found = work()
+        assert self.failures
+        return expected, found
 
     def report(self, kinds: tuple[str, ...] = ("sync", "to_cpu", "to_gpu", "unordered")) -> str:
         """Totals, and the lines of code behind ``kinds``, most frequent first."""

@@ -323,11 +323,9 @@ def test_chains_that_do_not_fit_are_computed_in_parts(
 ) -> None:
     policy = make_policy().to(best_device())
     bias = RewardBias(lambda tokens: -tokens.lattice[:, 0], tau=1.0)
-    before = pretend_gpu.peak = pretend_gpu.allocated
-    expected = chains.run(policy, crystals, sweeps=1, seed=0, reward_bias=bias)
-    pretend_gpu.limit = before + (pretend_gpu.peak - before) // 2
-    found = chains.run(policy, crystals, sweeps=1, seed=0, reward_bias=bias)
-    assert pretend_gpu.failures
+    expected, found = pretend_gpu.short_of_memory(
+        lambda: chains.run(policy, crystals, sweeps=1, seed=0, reward_bias=bias)
+    )
     for name, array in expected.tokens.to_arrays().items():
         np.testing.assert_allclose(found.tokens.to_arrays()[name], array, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.log_prob, expected.log_prob, atol=1e-3)

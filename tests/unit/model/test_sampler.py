@@ -156,12 +156,10 @@ def test_a_batch_without_memory_costs_only_what_was_not_finished(
 def test_halving_starts_from_the_crystals_that_are_there(
     policy: Policy, pretend_gpu: Gpu, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = pretend_gpu.peak = pretend_gpu.allocated
-    expected = policy.sample(ALL_GROUPS, seed=1)
-    pretend_gpu.limit = before + 2 * (pretend_gpu.peak - before) // 3
     with caplog.at_level(logging.WARNING):
-        found = policy.sample(ALL_GROUPS, seed=1, batch_size=10_000)
-    assert pretend_gpu.failures
+        expected, found = pretend_gpu.short_of_memory(
+            lambda: policy.sample(ALL_GROUPS, seed=1, batch_size=10_000), share=2 / 3
+        )
     assert caplog.records[0].args[0] == len(ALL_GROUPS)
     assert_same(found, expected)
 

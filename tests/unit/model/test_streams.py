@@ -59,11 +59,9 @@ def test_crystals_do_not_depend_on_the_batch() -> None:
 @pytest.mark.gpu
 def test_a_batch_that_does_not_fit_is_drawn_again_the_same(pretend_gpu: Gpu) -> None:
     policy = Policy(TINY, seed=1).to(best_device())
-    before = pretend_gpu.peak = pretend_gpu.allocated
-    expected = policy.sample(GROUPS, seed=1, batch_size=12)
-    pretend_gpu.limit = before + (pretend_gpu.peak - before) * 2 // 3
-    found = policy.sample(GROUPS, seed=1, batch_size=12)
-    assert pretend_gpu.failures
+    expected, found = pretend_gpu.short_of_memory(
+        lambda: policy.sample(GROUPS, seed=1, batch_size=12), share=2 / 3
+    )
     same(found.tokens, expected.tokens)
     np.testing.assert_allclose(found.log_prob, expected.log_prob, atol=1e-4)
 

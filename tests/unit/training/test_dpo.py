@@ -204,11 +204,7 @@ def test_pairs_that_do_not_fit_give_the_same_gradient(
         method.update(policy, torch.optim.SGD(policy.parameters(), lr=1.0), batch)
         return torch.cat([weights.detach().flatten().cpu() for weights in policy.parameters()])
 
-    before = pretend_gpu.peak = pretend_gpu.allocated
-    expected = moved()
-    pretend_gpu.limit = before + 2 * (pretend_gpu.peak - before) // 3
-    found = moved()
-    assert pretend_gpu.failures
+    expected, found = pretend_gpu.short_of_memory(moved, share=2 / 3)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 

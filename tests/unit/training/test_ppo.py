@@ -213,11 +213,7 @@ def test_an_update_that_runs_out_of_memory_is_computed_in_pieces(
         done = update(policy, crystals, max_kl_step=10.0)
         return done, torch.cat([p.detach().flatten().cpu() for p in policy.parameters()])
 
-    before = pretend_gpu.peak = pretend_gpu.allocated
-    expected, weights = updated()
-    pretend_gpu.limit = before + 2 * (pretend_gpu.peak - before) // 3
-    found, in_pieces = updated()
-    assert pretend_gpu.failures
+    (expected, weights), (found, in_pieces) = pretend_gpu.short_of_memory(updated, share=2 / 3)
     assert found.columns == pytest.approx(expected.columns, rel=1e-4)
     torch.testing.assert_close(in_pieces, weights, rtol=1e-4, atol=1e-5)
 

@@ -76,11 +76,9 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(
     crystals: CrystalTokens, pretend_gpu: Gpu
 ) -> None:
     state = new_state()
-    before = pretend_gpu.peak = pretend_gpu.allocated
-    losses, expected = gradient(state, crystals, most=1000)
-    pretend_gpu.limit = (before + pretend_gpu.peak) // 2
-    found, slopes = gradient(state, crystals, most=1000)
-    assert pretend_gpu.failures
+    (losses, expected), (found, slopes) = pretend_gpu.short_of_memory(
+        lambda: gradient(state, crystals, most=1000)
+    )
     assert found == pytest.approx(losses, rel=ROUNDING)
     torch.testing.assert_close(slopes, expected, rtol=ROUNDING, atol=ROUNDING)
 
